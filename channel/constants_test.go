@@ -81,6 +81,7 @@ var constants = map[string]float64{
 	"bandwidthRounds": bandwidthRounds, "minRound": millis(minRound), "minRTTAge": millis(minRTTAge),
 	"shortWait": millis(shortWait), "longWait": millis(longWait), "maxPacketTime": millis(maxPacketTime),
 	"maxChance": millis(maxChance), "calmRounds": calmRounds,
+	"leastWindow": leastWindow, "queueTime": millis(queueTime), "ackEvery": ackEvery, "closePatience": millis(closePatience),
 }
 
 // defaults returns the values that both engines take for zero.

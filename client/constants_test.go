@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The browser client waits as long between its attempts to connect again:
+// The browser client waits as long between its attempts to connect again, and races its links alike:
 // web/test/constants.test.ts reads the same file.
 func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	text, err := os.ReadFile("../internal/conform/constants.json")
@@ -15,7 +15,10 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want struct {
-		Client struct{ FirstBackoff, LongestBackoff time.Duration }
+		Client struct {
+			FirstBackoff, LongestBackoff, HeadStart, FallenFor, FirstSeek, LongestSeek time.Duration
+			HeadTrips                                                                  int
+		}
 	}
 	if err := json.Unmarshal(text, &want); err != nil {
 		t.Fatal(err)
@@ -23,5 +26,11 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	first, longest := want.Client.FirstBackoff*time.Millisecond, want.Client.LongestBackoff*time.Millisecond
 	if firstBackoff != first || longestBackoff != longest {
 		t.Errorf("the backoffs are %v and %v, in constants.json %v and %v", firstBackoff, longestBackoff, first, longest)
+	}
+	c := want.Client
+	race := [4]time.Duration{headStart, fallenFor, firstBetter, longerBetter}
+	if theirs := [4]time.Duration{c.HeadStart, c.FallenFor, c.FirstSeek, c.LongestSeek}; c.HeadTrips != raceTrips ||
+		race != [4]time.Duration{theirs[0] * time.Millisecond, theirs[1] * time.Millisecond, theirs[2] * time.Millisecond, theirs[3] * time.Millisecond} {
+		t.Errorf("the times of the race are %v and %d, in constants.json %v ms and %d", race, raceTrips, theirs, c.HeadTrips)
 	}
 }

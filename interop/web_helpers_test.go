@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 	"github.com/godwit-rtc/godwit/interop/wiretap"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 	"github.com/godwit-rtc/godwit/web"
 )
 
@@ -74,6 +75,7 @@ func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...f
 	w.relay = w.listenRelay(link)
 	w.config.RTC.Public = []netip.AddrPort{w.relay.Addr()}
 	w.config.RTC.MaxPerIP, w.config.RTC.MaxOffers = -1, -1
+	w.config.Links = []string{session.LinkWebRTC} // the WebSocket would go around the relay
 	for _, f := range change {
 		f(&w.config)
 	}

@@ -26,6 +26,7 @@ async function join(options = {}) {
   for (const type of ["interrupted", "resumed", "close"]) {
     conn.addEventListener(type, (e) => conn.log.push({ type, at: performance.now(), why: e.why }));
   }
+  conn.addEventListener("link", () => conn.log.push({ type: conn.link, at: performance.now() }));
   return conn.times;
 }
 

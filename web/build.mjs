@@ -10,7 +10,8 @@ import { search, shortNames, variables } from "./names.mjs";
 import { neighbours } from "./shapes.mjs";
 
 const check = process.argv.includes("--check");
-const limits = { "dist/godwit.min.js": 16.125 * 1024, "dist/godwit.keep.min.js": 17.375 * 1024 }; // bytes, gzipped
+// Bytes, gzipped. 1.4 KiB of them are the WebSocket: the race, its memory, the way back to WebRTC, and reliable links.
+const limits = { "dist/godwit.min.js": 17.5 * 1024, "dist/godwit.keep.min.js": 18.875 * 1024 };
 
 /** One file of declarations: what godwit.ts exports, and what those need, from what tsc wrote for each module. */
 function declarations() {
@@ -86,7 +87,7 @@ const ours = words(`
   active advance again age allowed append attach base byte bytes call calls cfg closedBy
   closing config control copy cost count datagram delay detect drop due end ended
   ending events exchange failure finish first flush fragment frames full handlers heard in index init interrupted
-  kind largest left limit link list listeners loss lost mark measure medium minimum move moves next number
+  kind largest left limit list listeners loss lost mark measure medium minimum move moves next number
   open opening out over packets pass passes payload pending pick ping pipe promise queue ranges ready receive received
   reject release reliable remove repeat replaced report resumed run said
   sample senders sent serve session settings settled share silent since skip smoothed spare start started store

@@ -54,7 +54,9 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     /** Whether another Conn, such as that of the page before, has begun the session. */
     continued: boolean;
     /** How long the phases of connecting took. */
-    readonly times: ConnectTimes;
+    readonly times: import("./link").ConnectTimes;
+    /** The link that the session uses or used last; "" before the first. The event link comes when it changes. */
+    link: LinkName | "";
     /** Begins to connect. Use connect, except to send messages before the session is open: then await opened. */
     constructor(url: string | URL, options: ConnectOptions<C>);
     /** The number of the session, as 16 hexadecimal digits as in the server's log; "" until the session is open. */
@@ -271,6 +273,8 @@ export interface ConnEventMap {
     room: ChannelEvent;
     /** Nothing has arrived for 3 s, or the link has ended. A new link is being tried. */
     interrupted: Event;
+    /** The session has moved to another kind of link: conn.link says to which. It is not interrupted by that. */
+    link: Event;
     /** A packet of the server has arrived again. */
     resumed: Event;
     /** The session has ended. */
@@ -334,11 +338,19 @@ export interface ConnectOptions<C extends readonly Channel[]> {
     request?: RequestInit;
     /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
     ceiling?: number;
+    /**
+     * The links that may be used, in order of preference: ["webrtc", "websocket"] unless set. A WebSocket is opened only
+     * where WebRTC does not open, and if the server offers it.
+     */
+    links?: readonly LinkName[];
 }
 
 export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
     direction: "to-server";
 }>["name"] | OpenedName;
+
+/** The kinds of links to a server: WebRTC, which is UDP, and WebSocket, which is TCP. */
+export type LinkName = "webrtc" | "websocket";
 
 /** Names of the channels on which a page may send, and of those on which it may receive. */
 export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
@@ -470,6 +482,8 @@ export interface Stats {
     packetLimit: number;
     /** Number of links that the session has begun. */
     links: number;
+    /** The link that the session uses or used last; "" before the first. */
+    link: LinkName | "";
     rtt: number;
     /** Shares of packets lost, 0 to 1, smoothed. */
     lossOut: number;
@@ -571,5 +585,16 @@ interface ConnectErrorMore {
 
 /** What a function for requests returns. */
 type Answer = Bytes | void | undefined;
+
+/** What the server has answered to an offer. */
+interface Answer {
+    /** Undefined if the server has no WebRTC. */
+    sdp: RTCSessionDescriptionInit | undefined;
+    /** The WebSocket that the server offers. */
+    socket: Socket | undefined;
+}
+
+/** The arguments of a WebSocket. */
+type Socket = [url: string, protocols: string[]];
 
 export {};

@@ -332,6 +332,8 @@ var inboxOf = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
 // src/link.ts
 var defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
 var maxBuffered = 2 * 1160;
+var maxSocket = 4096;
+var defaultTimeout = 15e3;
 var stuckAfter = 500;
 var carefulFor = 1e3;
 var noTimes = () => ({ offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 });
@@ -351,6 +353,7 @@ var Link = class {
     // when that queue last had room
     this.carefulUntil = 0;
     this.backlog = [];
+    this.reliable = !pc;
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {
     }, ended };
     pipe.binaryType = "arraybuffer";
@@ -362,13 +365,13 @@ var Link = class {
     };
     pipe.onbufferedamountlow = () => this.owner.drained();
     pipe.onclose = () => this.end();
-    pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
+    if (pc) pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
   }
   /** Sets the owner, which gets the datagrams that have arrived already. */
   attach(owner) {
     this.owner = owner;
     for (const b of this.backlog) owner.datagram(b, now());
-    if (this.pipe.readyState !== "open") this.end();
+    if (!/open|1/.test(this.pipe.readyState)) this.end();
   }
   /**
    * Returns whether the browser would send a datagram soon. Call it when there is one to send; sent is the size of the
@@ -376,6 +379,7 @@ var Link = class {
    */
   ready(t, sent = 0) {
     const waiting = this.waiting = sent ? this.waiting + sent : this.pipe.bufferedAmount;
+    if (this.reliable) return waiting < maxSocket;
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
     else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
     if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
@@ -410,7 +414,8 @@ var Link = class {
   /** Ends the link. The owner gets no event. */
   close() {
     this.owner = nobody;
-    this.pc.close();
+    if (this.pc) this.pc.close();
+    else this.pipe.close(1e3);
   }
 };
 function foreign(cause) {
@@ -419,7 +424,7 @@ function foreign(cause) {
     retryAfter: 0
   });
 }
-async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
+async function openLink({ label, init, exchange: exchange2, timeout = defaultTimeout, signal }, times = noTimes()) {
   option("timeout", timeout, 0);
   let last = now();
   const lap = () => -last + (last = now());
@@ -450,6 +455,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     times.offer = lap();
     const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
+    if (!answer) throw new ConnectError("link", "the server has no WebRTC");
     server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
     await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened]);
     times.transport = lap();
@@ -466,8 +472,30 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     });
   }
 }
+function openSocket(args, times, signal) {
+  const { promise, resolve, reject } = deferred();
+  const began = now();
+  const fail = (cause) => reject(new ConnectError("link", "no WebSocket opens: a proxy may not pass it on", { cause, retryAfter: 0 }));
+  try {
+    const socket = new WebSocket(...args);
+    const link = new Link(void 0, socket, times, fail);
+    socket.onopen = () => {
+      signal.onabort = null;
+      times.transport = now() - began;
+      resolve(link);
+    };
+    signal.onabort = () => {
+      link.close();
+      fail(signal.reason);
+    };
+  } catch (e) {
+    fail(e);
+  }
+  return promise;
+}
 
 // src/options.ts
+var allLinks = ["webrtc", "websocket"];
 async function fetched(token) {
   try {
     return await token();
@@ -642,6 +670,99 @@ function expand(truncated, n, expected) {
   return v > expected + win / 2 && v >= win ? v - win : v;
 }
 
+// src/race.ts
+var headStart = 500;
+var headTrips = 3;
+var fallenFor = 36e5;
+var firstSeek = 3e4;
+var longestSeek = 6e5;
+function fallen(host, at) {
+  const key = `godwit ${host}`;
+  try {
+    if (at) localStorage.setItem(key, `${at}`);
+    else if (at === 0) localStorage.removeItem(key);
+    const age = Date.now() - Number(localStorage.getItem(key));
+    return age >= 0 && age < fallenFor;
+  } catch {
+    return false;
+  }
+}
+async function race(config) {
+  const { links, host, resumes, exchange: exchange2, timeout = defaultTimeout, signal, rival, better } = config;
+  const times = noTimes();
+  const answered = deferred();
+  const done = new AbortController();
+  let answer = void 0;
+  let link = void 0;
+  let failure = void 0;
+  let asked = false;
+  const ask = async (offer, either) => {
+    asked = true;
+    const t = now();
+    answer = await exchange2(offer, either);
+    times.http = now() - t;
+    answered.resolve();
+    return answer.sdp;
+  };
+  const within = () => AbortSignal.any([signal, done.signal, AbortSignal.timeout(Math.min(timeout, 1e9))]);
+  signal.throwIfAborted();
+  const rtc = links.includes("webrtc") ? openLink({ label: "godwit", init: { negotiated: true, id: 0 }, exchange: ask, timeout, signal: rival }, times) : Promise.reject(new ConnectError("link", "no link of the option links can be opened"));
+  const tried = rtc.then(
+    (opened) => {
+      link = opened;
+      done.abort();
+    },
+    (e) => failure = e
+  );
+  await Promise.race([tried, answered.promise]);
+  signal.throwIfAborted();
+  const mayFall = links.includes("websocket");
+  if (failure?.code === "link" && !asked && mayFall) {
+    const late = within();
+    try {
+      await ask("", late);
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (cause.code === "request") return rtc;
+      if (!late.aborted) throw cause;
+      throw new ConnectError("timeout", `no answer in ${timeout} ms`, { cause, retryAfter: 0 });
+    }
+  }
+  const offered = mayFall && answer?.socket;
+  if (!offered) return rtc;
+  const head = resumes || failure || fallen(host) ? 0 : Math.max(headStart, headTrips * times.http);
+  if (head) await Promise.race([tried, sleep(head, done.signal)]);
+  if (link) return link;
+  signal.throwIfAborted();
+  const socket = openSocket(offered, { ...times, ice: 0 }, within());
+  let first;
+  try {
+    first = await Promise.any([rtc, socket]);
+  } catch {
+    signal.throwIfAborted();
+    return failure?.retryAfter === void 0 ? socket : rtc;
+  }
+  if (first.reliable) {
+    if (answer?.sdp) fallen(host, Date.now());
+    rtc.then(
+      (opened) => {
+        fallen(host, 0);
+        better(opened);
+      },
+      () => {
+      }
+    );
+  } else {
+    fallen(host, 0);
+    socket.then(
+      (late) => late.close(),
+      () => {
+      }
+    );
+  }
+  return first;
+}
+
 // src/control.ts
 var typeHello = 1;
 var typeWelcome = 2;
@@ -704,6 +825,7 @@ var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>>
 
 // src/ack.ts
 var maxAckDelay = 20;
+var ackEvery = 4096;
 var receivedWindow = 4096;
 var lossSpan = 64;
 var Received = class {
@@ -712,6 +834,8 @@ var Received = class {
     // largest number that has arrived, plus one
     this.eliciting = 0;
     // packets since the last ack block that must be acknowledged
+    this.waiting = 0;
+    // bytes of those packets, on a reliable link
     this.due = Infinity;
     // when an ack block must leave
     this.loss = 0;
@@ -788,7 +912,7 @@ var Received = class {
   }
   /** Records that an ack block was sent. */
   said() {
-    this.eliciting = 0;
+    this.eliciting = this.waiting = 0;
     this.due = this.news = Infinity;
   }
   /**
@@ -810,9 +934,11 @@ var maxPacketTime = 40;
 var maxChance = 200;
 var calmRounds = 15;
 var spareShare = 0.85;
+var leastWindow = 8 << 10;
+var queueTime = 100;
 var max = Math.max;
 var min = Math.min;
-function congestion(start, rate, floor, ceiling) {
+function congestion(start, rate, floor, ceiling, reliable = false) {
   let startup = true;
   let minRTT = 0;
   let minAt = 0;
@@ -820,6 +946,7 @@ function congestion(start, rate, floor, ceiling) {
   let delivered = 0;
   const recent = Array(bandwidthRounds).fill(0);
   let rounds = 0;
+  let usual = 0;
   let jitter = 0;
   let last = 0;
   let lastButOne = 0;
@@ -846,7 +973,7 @@ function congestion(start, rate, floor, ceiling) {
   let refilled = start;
   const set = (r) => rate = min(max(r, floor), ceiling);
   set(rate);
-  const pace = () => probing ? rate / 2 : rate;
+  const pace = () => probing && !reliable ? rate / 2 : rate;
   function excess() {
     const packet = maxPacket / rate * 1e3;
     const byChance = min(max(4 * jitter, min(chance, 10 * jitter)), maxChance);
@@ -858,6 +985,11 @@ function congestion(start, rate, floor, ceiling) {
     const best = max(...recent);
     if (limited || arrivals > best) recent[rounds++ % bandwidthRounds] = arrivals;
     refresh(t);
+    if (reliable) {
+      usual = [...recent].sort((a, b) => b - a)[1];
+      if (limited) set(1.25 * max(arrivals, best));
+      return;
+    }
     const e = excess();
     const arrived = min(rate, max(floor, (e <= longWait ? max(arrivals, best) : arrivals) / (1 - min(loss, 0.5))));
     if (probing) return;
@@ -950,7 +1082,7 @@ function congestion(start, rate, floor, ceiling) {
     // Twice what the path holds, and slack: three packets, and more if many packets are lost. If acknowledgements are
     // lost, too, a sender whose window is full of packets that have arrived would otherwise wait for one timeout after
     // the other.
-    window: (rtt, loss) => rate * (2 * (minRTT || rtt) + 30) / 1e3 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
+    window: (rtt, loss) => reliable ? probing ? leastWindow / 2 : max(leastWindow, usual * (minRTT + queueTime) / 1e3) : rate * (2 * (minRTT || rtt) + 30) / 1e3 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
     sample(t, d) {
       shortest = min(shortest, d);
       steady = max(steady, min(d, last, lastButOne));
@@ -965,9 +1097,9 @@ function congestion(start, rate, floor, ceiling) {
       const d = t - roundAt;
       delivered += bytes;
       if (roundAt) {
-        const early = limited && d > minRound / 2 && (resume2 ? worse() : excess() > 0);
+        const early = !reliable && limited && d > minRound / 2 && (resume2 ? worse() : excess() > 0);
         if (!early && (largest2 < roundEnd || d < minRound)) return;
-        limited &&= roundSent > 0.7 * pace() * d / 1e3;
+        limited &&= reliable || roundSent > 0.7 * pace() * d / 1e3;
         judge(t, (delivered - roundDelivered) / d * 1e3, loss);
       }
       roundEnd = next;
@@ -1032,8 +1164,9 @@ var maxPTO = 250;
 var lossyShare = 0.01;
 var Recovery = class {
   // 0 before the first sample
-  /** guess is the round trip until the first sample. */
-  constructor(guess) {
+  /** guess is the round trip until the first sample. On a reliable link nothing is lost, so there is no timeout. */
+  constructor(guess, reliable = false) {
+    this.reliable = reliable;
     this.lossAt = Infinity;
     // when the next packet is old enough to be lost
     this.lastSent = 0;
@@ -1088,7 +1221,7 @@ var Recovery = class {
    * mean little.
    */
   ptoAt() {
-    return this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
+    return this.reliable ? Infinity : this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
   }
   /** Returns the age after which a packet is lost if a newer one is acknowledged. */
   lossDelay() {
@@ -1807,6 +1940,7 @@ var Flight = class {
 var closeRepeats = 6;
 var ackSlack = 5;
 var closeInterval = 20;
+var closePatience = closeInterval * (2 ** closeRepeats - 1);
 var Mux = class {
   constructor(t, config, events) {
     this.config = config;
@@ -1822,6 +1956,8 @@ var Mux = class {
     this.receivers = [];
     // by channel; numbers without one are holes
     this.drops = {};
+    this.reliable = false;
+    // the link neither loses nor reorders: nothing is sent twice
     this.staleBefore = [];
     // by channel: frames of earlier packets are of a channel that was closed
     this.flight = new Flight();
@@ -1884,16 +2020,18 @@ var Mux = class {
   /**
    * Continues on a new link to the same peer, which must do the same. What the peer has not acknowledged is sent again,
    * and nothing is delivered twice. Unreliable messages that were sent on the old link and have not arrived are lost.
+   * reliable says that the new link neither loses nor reorders.
    */
-  relink(t, rtt) {
+  relink(t, rtt, reliable = false) {
     const { rate, floor, ceiling } = this.config;
     this.counts.links++;
     for (const p of this.flight.packets) this.outbox.forgotten(p);
     this.received = new Received();
     this.staleBefore = [];
     this.flight = new Flight();
-    this.loss = new Recovery(rtt);
-    this.cc = congestion(t, rate, floor, ceiling);
+    this.reliable = reliable;
+    this.loss = new Recovery(rtt, reliable);
+    this.cc = congestion(t, rate, floor, ceiling, reliable);
     this.largestAcked = 0;
     this.sampled = this.awake = -1;
     this.heard = t;
@@ -2019,6 +2157,7 @@ var Mux = class {
     }
     if (!ok) return this.drop("refused");
     received.mark(t, number, p.eliciting);
+    if (this.reliable && p.eliciting && (received.waiting += b.length) >= ackEvery) received.due = t;
     if (this.byPeer && received.eliciting) received.due = t;
   }
   /** Processes a frame of packet number, and returns whether the packet may be acknowledged. */
@@ -2110,6 +2249,7 @@ var Mux = class {
     const delay = loss.lossDelay();
     const top = this.largestAcked = Math.max(this.largestAcked, largest2);
     loss.lossAt = Infinity;
+    if (this.reliable) return;
     for (const p of flight.packets) {
       if (p.number >= top) break;
       if (p.phase !== packetFlying || !p.eliciting) continue;
@@ -2193,7 +2333,8 @@ var Mux = class {
     this.ending = true;
     this.code = code;
     this.closing = cut(reason, maxCloseText);
-    this.closeLeft = closeRepeats;
+    this.closeLeft = this.reliable ? 2 : closeRepeats;
+    if (this.reliable) this.closeGap = closePatience;
     this.closeAt = t;
     this.abandon();
   }
@@ -2313,8 +2454,8 @@ var Session = class {
   }
   // ---- the link --------------------------------------------------------------------------------------------------
   /** Begins a link. Datagrams of the old link must not be given to receive any more. */
-  link(t, rtt) {
-    this.mux.relink(t, rtt);
+  link(t, rtt, reliable = false) {
+    this.mux.relink(t, rtt, reliable);
     if (this.phase === fresh) {
       this.phase = linked;
       this.since = t;
@@ -2671,8 +2812,18 @@ function signalingURL(url, table, app) {
   return u;
 }
 var absolute = (url) => new URL(url, globalThis.location?.href);
+function socketOf(links, base) {
+  const l = links.map(Object).find((l2) => l2["type"] === "websocket" && said(l2["ticket"]));
+  if (!l) return;
+  const own2 = said(l["url"]);
+  const u = new URL(own2 ? `${l["url"]}` : base, base);
+  if (!own2) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
+  u.protocol = u.protocol.replace("http", "ws");
+  return [`${u}`, ["godwit.1", `ticket.${l["ticket"]}`]];
+}
 async function exchange(url, offer, authorization, init, table, signal) {
   const headers = new Headers(init?.headers);
+  if (!offer) headers.set("Content-Type", "application/json");
   const gated = headers.has(own);
   for (let name = gated ? ours : own; ; name = ours) {
     headers.delete(gated ? ours : own);
@@ -2705,7 +2856,11 @@ async function exchange(url, offer, authorization, init, table, signal) {
       });
     }
     const answer = body["answer"];
-    if (response.ok && answer?.sdp) return answer;
+    const links = body["links"];
+    const sdp = answer?.sdp ? answer : void 0;
+    if (response.ok && (sdp || Array.isArray(links))) {
+      return { sdp, socket: Array.isArray(links) ? socketOf(links, response.url || `${url}`) : void 0 };
+    }
     const { status } = response;
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
@@ -2743,6 +2898,7 @@ var asleep = 1500;
 var drainTime = 1e4;
 var maxCode = 65535;
 var patience = 3e3;
+var fullPause = 10;
 var maxStrangers = 5;
 var Conn = class extends EventTarget {
   constructor(url, settings, begin = (c) => void c.begin()) {
@@ -2752,6 +2908,8 @@ var Conn = class extends EventTarget {
     this.continued = false;
     /** How long the phases of connecting took. */
     this.times = noTimes();
+    /** The link that the session uses or used last; "" before the first. The event link comes when it changes. */
+    this.link = "";
     this.started = now();
     this.listeners = [];
     this.handlers = /* @__PURE__ */ new Map();
@@ -2765,8 +2923,10 @@ var Conn = class extends EventTarget {
     /** @internal */
     this.opening = deferred();
     this.closing = deferred();
-    /** @internal */
-    this.link = null;
+    /** The link. @internal */
+    this.carrier = null;
+    this.rival = new AbortController();
+    // until WebRTC is tried again
     this.trying = null;
     this.flushing = false;
     this.timerAt = Infinity;
@@ -2790,9 +2950,10 @@ var Conn = class extends EventTarget {
       if (phase < open) return;
       this.frozen = true;
       this.trying?.abort();
+      this.rival.abort();
       this.onFreeze();
-      this.link?.close();
-      this.link = null;
+      this.carrier?.close();
+      this.carrier = null;
       this.session.interrupt(now());
     };
     /** Is called when the browser shows the page again. */
@@ -2808,9 +2969,20 @@ var Conn = class extends EventTarget {
     /** Is called before the page is frozen. @internal */
     this.onFreeze = () => {
     };
+    /** Moves to a link that has opened later, if it is better. */
+    this.take = (link) => {
+      const { interrupted, closing } = this.session;
+      if (this.frozen || closing || !(interrupted || this.fallback())) link.close();
+      else this.move(link);
+    };
+    /** Is called when the network of the page has changed. */
+    this.network = () => {
+      fallen(this.url.host, 0);
+      this.seek(0);
+    };
     this.flush = (t = now(), latest = Infinity) => {
       this.flushing = false;
-      const { link, session } = this;
+      const { carrier: link, session } = this;
       let ready = true;
       for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
         session.mux.slow = link.slow();
@@ -3011,7 +3183,7 @@ var Conn = class extends EventTarget {
     return this.state === "closed" ? -1 : s.free();
   }
   stats() {
-    return this.session.mux.stats();
+    return { ...this.session.mux.stats(), link: this.link };
   }
   channelStats(channel) {
     return this.session.mux.channelStats(this.idOf(channel));
@@ -3062,6 +3234,7 @@ var Conn = class extends EventTarget {
         const error = code === CloseCode.Timeout && this.failure;
         const why = { code, reason, remote, lostOut, lostIn, ...error && { error } };
         this.trying?.abort();
+        this.rival.abort();
         const again2 = renewable(code) || !remote && code === CloseCode.ProtocolError;
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again2 ? { retryAfter: 0 } : {}));
         this.ended.abort();
@@ -3102,7 +3275,7 @@ var Conn = class extends EventTarget {
     try {
       this.settings.signal?.throwIfAborted();
       const link = await this.authorized();
-      this.times.hello = now() - this.started;
+      Object.assign(this.times, link.times, { hello: now() - this.started });
       this.move(link);
     } catch (e) {
       this.giveUp(e);
@@ -3116,8 +3289,7 @@ var Conn = class extends EventTarget {
     const { token } = this.settings;
     const attempt = async () => {
       const t = await (typeof token === "function" ? fetched(token) : token);
-      this.times.ice = 0;
-      return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
+      return this.connect(t && `Bearer ${t}`, this.ended.signal);
     };
     try {
       return await attempt();
@@ -3128,18 +3300,46 @@ var Conn = class extends EventTarget {
       return await attempt();
     }
   }
-  connect(authorization, signal, times) {
+  /** Opens a link of the session; a better one may open later. */
+  async connect(authorization, signal, resumes = false, links = this.settings.links ?? allLinks) {
     const { request, timeout } = this.settings;
-    return openLink(
-      {
-        label: "godwit",
-        init: { negotiated: true, id: 0 },
+    this.rival.abort();
+    const rival = this.rival = new AbortController();
+    const quit = () => rival.abort(signal.reason);
+    signal.addEventListener("abort", quit);
+    try {
+      return await race({
+        links,
+        host: this.url.host,
+        resumes,
         exchange: (offer, either) => exchange(this.url, offer, authorization, request, this.table, either),
         timeout,
-        signal
-      },
-      times
-    );
+        signal,
+        rival: rival.signal,
+        better: this.take
+      });
+    } finally {
+      signal.removeEventListener("abort", quit);
+    }
+  }
+  /** Returns whether the session is on a link that is worse than WebRTC. */
+  fallback() {
+    const links = this.settings.links ?? allLinks;
+    return !!this.carrier?.reliable && links.slice(0, links.indexOf("websocket")).includes("webrtc");
+  }
+  /** Tries WebRTC again after wait ms, if the session is on a worse link. */
+  seek(wait = firstSeek) {
+    clearTimeout(this.seeking);
+    if (!this.fallback() || !globalThis.RTCPeerConnection) return;
+    this.seeking = setTimeout(async () => {
+      const { phase, token } = this.session;
+      try {
+        if (phase === open && !this.trying)
+          this.take(await this.connect(`Godwit-Resume ${token}`, this.ended.signal, true, ["webrtc"]));
+      } catch {
+      }
+      this.seek(Math.min(Math.max(2 * wait, firstSeek), longestSeek));
+    }, wait);
   }
   /** Ends the session at once. @internal */
   endNow() {
@@ -3156,18 +3356,22 @@ var Conn = class extends EventTarget {
   move(link) {
     const { session } = this;
     if (session.phase === closed) return link.close();
-    this.link?.close();
-    this.link = link;
-    session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
+    const before = this.link;
+    this.carrier?.close();
+    this.carrier = link;
+    this.link = link.reliable ? "websocket" : "webrtc";
+    session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3), link.reliable);
     link.attach({
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
       ended: () => {
-        this.link = null;
+        this.carrier = null;
         session.interrupt(now());
       }
     });
+    this.seek();
     this.flush();
+    if (before && before !== this.link && session.phase === open) this.dispatchEvent(new Event("link"));
   }
   /** Tries new links until the server answers, over whichever link. */
   async reconnect() {
@@ -3179,7 +3383,7 @@ var Conn = class extends EventTarget {
     for (const next = backoff(); !signal.aborted; ) {
       let pause = patience;
       try {
-        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal);
+        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal, true);
         if (signal.aborted) link.close();
         else this.move(link);
       } catch (e) {
@@ -3221,9 +3425,10 @@ var Conn = class extends EventTarget {
   }
   /** Sets the timer, for latest if no deadline is earlier. Releases the link of a session that is over. */
   rest(t, ready = true, latest = Infinity) {
-    const { link, session } = this;
+    const { carrier: link, session } = this;
     if (session.phase === closed && (!link || session.over())) return this.release();
-    const at = Math.max(Math.min(session.deadline(), latest), link && ready ? 0 : t + 50);
+    let at = Math.min(session.deadline(), latest);
+    if (!link || !ready) at = link?.reliable ? t + fullPause : Math.max(at, t + 50);
     if (at >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = at;
@@ -3239,13 +3444,17 @@ var Conn = class extends EventTarget {
   }
   release() {
     clearTimeout(this.timer);
-    this.link?.close();
+    clearTimeout(this.seeking);
+    this.carrier?.close();
     this.watchPage("removeEventListener");
   }
   /** Adds or removes the listeners of the page. Node and workers may not have these functions. */
   watchPage(how) {
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
+    globalThis[how]?.("online", this.network);
+    const { navigator: navigator2 } = globalThis;
+    navigator2?.["connection"]?.[how]("change", this.network);
   }
 };
 
@@ -3320,7 +3529,7 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
   const link = await openLink({
     label,
     init: { protocol },
-    exchange: (offer, either) => exchange(absolute(url), offer, authorization, request, [], either),
+    exchange: async (offer, either) => (await exchange(absolute(url), offer, authorization, request, [], either)).sdp,
     timeout,
     signal
   });
@@ -3399,8 +3608,8 @@ function claim(c, saved, key, frozen) {
   else alone();
 }
 function leave(c) {
-  c.link?.close();
-  c.link = null;
+  c.carrier?.close();
+  c.carrier = null;
   c.unheard.fill(null);
   c.session.mux.outbox.abandon();
   c.session.finish(CloseCode.Normal, "suspended", false);

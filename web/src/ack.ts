@@ -4,6 +4,9 @@ import { type Writer } from "./varint";
 /** How long an acknowledgement waits for a packet with content, in ms. */
 export const maxAckDelay = 20;
 
+/** Bytes of packets that a reliable link acknowledges at once: half of the least window. */
+export const ackEvery = 4096;
+
 export const receivedWindow = 4096;
 export const lossSpan = 64; // numbers over which the loss is measured
 
@@ -11,6 +14,7 @@ export const lossSpan = 64; // numbers over which the loss is measured
 export class Received {
   next = 0; // largest number that has arrived, plus one
   eliciting = 0; // packets since the last ack block that must be acknowledged
+  waiting = 0; // bytes of those packets, on a reliable link
   due = Infinity; // when an ack block must leave
   loss = 0; // share of the peer's packets that do not arrive, smoothed
   ranges: number[] = []; // of the last ack block
@@ -88,7 +92,7 @@ export class Received {
 
   /** Records that an ack block was sent. */
   said(): void {
-    this.eliciting = 0;
+    this.eliciting = this.waiting = 0;
     this.due = this.news = Infinity;
   }
 

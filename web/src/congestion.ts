@@ -13,6 +13,9 @@ export const calmRounds = 15;
 // messages.
 export const spareShare = 0.85;
 
+export const leastWindow = 8 << 10;
+export const queueTime = 100;
+
 const max = Math.max;
 const min = Math.min;
 
@@ -59,10 +62,14 @@ export interface Congestion {
  * usual difference between one round trip and the next. If packets still wait after the queue should be empty, there
  * was no queue of this sender.
  *
+ * On a reliable link, such as a WebSocket, a lost packet of the network makes round trips longer too, so they say
+ * nothing about a queue. There the window limits what is on its way, to leastWindow or what arrives in a round trip and
+ * queueTime, and the rate is a little more than what arrives.
+ *
  * It also spreads packets over time: at most two packets leave at once, or the bytes of one millisecond if that is
  * more.
  */
-export function congestion(start: number, rate: number, floor: number, ceiling: number): Congestion {
+export function congestion(start: number, rate: number, floor: number, ceiling: number, reliable = false): Congestion {
   let startup = true;
   let minRTT = 0; // shortest recent round trip; 0 before the first sample
   let minAt = 0;
@@ -70,6 +77,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   let delivered = 0; // bytes acknowledged so far
   const recent: number[] = Array(bandwidthRounds).fill(0); // delivery rates of the last rounds, bytes per second
   let rounds = 0;
+  let usual = 0; // the second highest of recent: the highest may be of bytes that a lost packet of the network held back
   let jitter = 0; // difference between one round trip and the next, smoothed
   let last = 0; // the last two round trips
   let lastButOne = 0;
@@ -103,7 +111,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   set(rate);
 
   /** Returns the rate at which packets leave now. */
-  const pace = (): number => (probing ? rate / 2 : rate);
+  const pace = (): number => (probing && !reliable ? rate / 2 : rate);
 
   /**
    * Returns how much longer than allowed packets wait in this round. The allowance is shortWait, and the largest of the
@@ -123,6 +131,11 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     const best = max(...recent);
     if (limited || arrivals > best) recent[rounds++ % bandwidthRounds] = arrivals;
     refresh(t);
+    if (reliable) {
+      usual = [...recent].sort((a, b) => b - a)[1]!;
+      if (limited) set(1.25 * max(arrivals, best)); // the window limits the queue; the rate only follows
+      return;
+    }
     const e = excess();
     // Because of jitter the bytes of one round may arrive in the next; and some bytes were lost at random.
     const arrived = min(rate, max(floor, (e <= longWait ? max(arrivals, best) : arrivals) / (1 - min(loss, 0.5))));
@@ -253,7 +266,12 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     // Twice what the path holds, and slack: three packets, and more if many packets are lost. If acknowledgements are
     // lost, too, a sender whose window is full of packets that have arrived would otherwise wait for one timeout after
     // the other.
-    window: (rtt, loss) => (rate * (2 * (minRTT || rtt) + 30)) / 1000 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
+    window: (rtt, loss) =>
+      reliable
+        ? probing
+          ? leastWindow / 2
+          : max(leastWindow, (usual * (minRTT + queueTime)) / 1000)
+        : (rate * (2 * (minRTT || rtt) + 30)) / 1000 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
 
     sample(t, d) {
       shortest = min(shortest, d);
@@ -270,10 +288,10 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
       const d = t - roundAt;
       delivered += bytes;
       if (roundAt) {
-        const early = limited && d > minRound / 2 && (resume ? worse() : excess() > 0);
+        const early = !reliable && limited && d > minRound / 2 && (resume ? worse() : excess() > 0);
         if (!early && (largest < roundEnd || d < minRound)) return;
         // A sender that only waits for the pacer sometimes does not use its whole rate.
-        limited &&= roundSent > (0.7 * pace() * d) / 1000;
+        limited &&= reliable || roundSent > (0.7 * pace() * d) / 1000;
         judge(t, ((delivered - roundDelivered) / d) * 1000, loss);
       }
       roundEnd = next;

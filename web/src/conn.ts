@@ -4,10 +4,21 @@ import { backoff, deferred, longestBackoff, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, option, SendError, words } from "./error";
 import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./event";
 import { type Inbox, inboxOf } from "./inbox";
-import { type ConnectTimes, defaults, type Link, noTimes, openLink } from "./link";
-import { type ConnectOptions, fetched, type Hearable, type Heard, type Sendable, type SendOptions, type Served } from "./options";
+import { defaults, type Link, noTimes } from "./link";
+import {
+  allLinks,
+  type ConnectOptions,
+  fetched,
+  type Hearable,
+  type Heard,
+  type LinkName,
+  type Sendable,
+  type SendOptions,
+  type Served,
+} from "./options";
 import { maxPacket } from "./packet";
 import { type Fate } from "./queue";
+import { fallen, firstSeek, longestSeek, race } from "./race";
 import { type Call, closed, open, renewable, Session, type SessionEvents } from "./session";
 import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
@@ -17,6 +28,7 @@ const asleep = 1500; // ms; the timers of a hidden page are late by less: a time
 export const drainTime = 10_000; // ms for which a session that closes waits for acknowledgements
 export const maxCode = 65_535; // largest code with which a program may close
 const patience = 3000; // ms to wait for a packet on a new link
+const fullPause = 10; // ms between two looks at a WebSocket that takes nothing
 const maxStrangers = 5; // answers of one server in a row that it does not know the session, after which it is over
 
 /**
@@ -35,6 +47,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   continued = false;
   /** How long the phases of connecting took. */
   readonly times = noTimes();
+  /** The link that the session uses or used last; "" before the first. The event link comes when it changes. */
+  link: LinkName | "" = "";
 
   /** The table: the control channel first, channels that were opened at run time last, at their numbers. @internal */
   readonly table: FullChannel[];
@@ -54,8 +68,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   readonly opening = deferred<void>();
   private readonly closing = deferred<CloseReason>();
 
-  /** @internal */
-  link: Link | null = null;
+  /** The link. @internal */
+  carrier: Link | null = null;
+  private rival = new AbortController(); // aborts the attempt to open WebRTC beside an open WebSocket
+  private seeking: ReturnType<typeof setTimeout> | undefined; // until WebRTC is tried again
   private trying: AbortController | null = null; // aborts the attempt to open a new link
   private failure: ConnectError | undefined;
   private flushing = false; // flush will run in a microtask
@@ -82,9 +98,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (phase < open) return; // it continues to connect if the page is shown again
     this.frozen = true;
     this.trying?.abort();
+    this.rival.abort();
     this.onFreeze();
-    this.link?.close();
-    this.link = null;
+    this.carrier?.close();
+    this.carrier = null;
     this.session.interrupt(now());
   };
 
@@ -324,7 +341,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   stats(): Stats {
-    return this.session.mux.stats();
+    return { ...this.session.mux.stats(), link: this.link };
   }
 
   channelStats(channel: C[number]["name"] | OpenedName): ChannelStats {
@@ -384,6 +401,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         const error = code === CloseCode.Timeout && this.failure;
         const why: CloseReason = { code, reason, remote, lostOut, lostIn, ...(error && { error }) };
         this.trying?.abort();
+        this.rival.abort();
         const again = renewable(code) || (!remote && code === CloseCode.ProtocolError);
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
         this.ended.abort();
@@ -429,7 +447,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     try {
       this.settings.signal?.throwIfAborted();
       const link = await this.authorized();
-      this.times.hello = now() - this.started;
+      Object.assign(this.times, link.times, { hello: now() - this.started });
       this.move(link);
     } catch (e) {
       this.giveUp(e);
@@ -444,8 +462,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { token } = this.settings;
     const attempt = async (): Promise<Link> => {
       const t = await (typeof token === "function" ? fetched(token) : token);
-      this.times.ice = 0; // an earlier attempt may have set it
-      return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
+      return this.connect(t && `Bearer ${t}`, this.ended.signal);
     };
     try {
       return await attempt();
@@ -457,19 +474,68 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     }
   }
 
-  private connect(authorization: string | undefined, signal: AbortSignal, times?: ConnectTimes): Promise<Link> {
+  /** Opens a link of the session; a better one may open later. */
+  private async connect(
+    authorization: string | undefined,
+    signal: AbortSignal,
+    resumes = false,
+    links = this.settings.links ?? allLinks,
+  ): Promise<Link> {
     const { request, timeout } = this.settings;
-    return openLink(
-      {
-        label: "godwit",
-        init: { negotiated: true, id: 0 },
+    this.rival.abort();
+    const rival = (this.rival = new AbortController());
+    const quit = (): void => rival.abort(signal.reason);
+    signal.addEventListener("abort", quit);
+    try {
+      return await race({
+        links,
+        host: this.url.host,
+        resumes,
         exchange: (offer, either) => exchange(this.url, offer, authorization, request, this.table, either),
         timeout,
         signal,
-      },
-      times,
-    );
+        rival: rival.signal,
+        better: this.take,
+      });
+    } finally {
+      signal.removeEventListener("abort", quit);
+    }
   }
+
+  /** Returns whether the session is on a link that is worse than WebRTC. */
+  private fallback(): boolean {
+    const links = this.settings.links ?? allLinks;
+    return !!this.carrier?.reliable && links.slice(0, links.indexOf("websocket")).includes("webrtc");
+  }
+
+  /** Moves to a link that has opened later, if it is better. */
+  private readonly take = (link: Link): void => {
+    const { interrupted, closing } = this.session;
+    if (this.frozen || closing || !(interrupted || this.fallback())) link.close();
+    else this.move(link);
+  };
+
+  /** Tries WebRTC again after wait ms, if the session is on a worse link. */
+  private seek(wait = firstSeek): void {
+    clearTimeout(this.seeking);
+    if (!this.fallback() || !globalThis.RTCPeerConnection) return;
+    this.seeking = setTimeout(async () => {
+      const { phase, token } = this.session;
+      try {
+        if (phase === open && !this.trying)
+          this.take(await this.connect(`Godwit-Resume ${token}`, this.ended.signal, true, ["webrtc"]));
+      } catch {
+        // It does not matter why: the session has a link.
+      }
+      this.seek(Math.min(Math.max(2 * wait, firstSeek), longestSeek));
+    }, wait);
+  }
+
+  /** Is called when the network of the page has changed. */
+  private readonly network = (): void => {
+    fallen(this.url.host, 0);
+    this.seek(0);
+  };
 
   /** Ends the session at once. @internal */
   endNow(): void {
@@ -488,19 +554,23 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private move(link: Link): void {
     const { session } = this;
     if (session.phase === closed) return link.close();
-    this.link?.close();
-    this.link = link;
+    const before = this.link;
+    this.carrier?.close();
+    this.carrier = link;
+    this.link = link.reliable ? "websocket" : "webrtc";
     // The time from the answer to the open data channel is about three round trips.
-    session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
+    session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3), link.reliable);
     link.attach({
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
       ended: () => {
-        this.link = null;
+        this.carrier = null;
         session.interrupt(now());
       },
     });
+    this.seek();
     this.flush();
+    if (before && before !== this.link && session.phase === open) this.dispatchEvent(new Event("link"));
   }
 
   /** Tries new links until the server answers, over whichever link. */
@@ -513,7 +583,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     for (const next = backoff(); !signal.aborted; ) {
       let pause = patience;
       try {
-        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal);
+        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal, true);
         if (signal.aborted) link.close();
         else this.move(link);
       } catch (e) {
@@ -563,7 +633,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private readonly flush = (t = now(), latest = Infinity): void => {
     this.flushing = false;
-    const { link, session } = this;
+    const { carrier: link, session } = this;
     let ready = true;
     for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
       session.mux.slow = link.slow();
@@ -576,11 +646,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /** Sets the timer, for latest if no deadline is earlier. Releases the link of a session that is over. */
   private rest(t: number, ready = true, latest = Infinity): void {
-    const { link, session } = this;
+    const { carrier: link, session } = this;
     if (session.phase === closed && (!link || session.over())) return this.release();
     // Without a link only the deadlines of silence count, which need no precision. The same is true while the browser
     // takes nothing.
-    const at = Math.max(Math.min(session.deadline(), latest), link && ready ? 0 : t + 50);
+    let at = Math.min(session.deadline(), latest);
+    if (!link || !ready) at = link?.reliable ? t + fullPause : Math.max(at, t + 50);
     // A timer that fires too early is kept: most deadlines move to a later time before they come.
     if (at >= this.timerAt) return;
     clearTimeout(this.timer);
@@ -607,7 +678,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private release(): void {
     clearTimeout(this.timer);
-    this.link?.close();
+    clearTimeout(this.seeking);
+    this.carrier?.close();
     this.watchPage("removeEventListener");
   }
 
@@ -615,6 +687,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private watchPage(how: "addEventListener" | "removeEventListener"): void {
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
+    globalThis[how]?.("online", this.network);
+    const { navigator } = globalThis as { navigator?: { connection?: EventTarget } };
+    navigator?.["connection"]?.[how]("change", this.network);
   }
 }
 

@@ -59,6 +59,8 @@ export interface ConnEventMap {
   room: ChannelEvent;
   /** Nothing has arrived for 3 s, or the link has ended. A new link is being tried. */
   interrupted: Event;
+  /** The session has moved to another kind of link: conn.link says to which. It is not interrupted by that. */
+  link: Event;
   /** A packet of the server has arrived again. */
   resumed: Event;
   /** The session has ended. */

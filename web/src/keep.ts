@@ -123,8 +123,8 @@ function claim(c: AnyConn, saved: string, key: string, frozen: Promise<void>): v
 
 /** Ends a Conn, but not its session. */
 function leave(c: AnyConn): void {
-  c.link?.close();
-  c.link = null;
+  c.carrier?.close();
+  c.carrier = null;
   c.unheard.fill(null); // the next page gets these messages
   c.session.mux.outbox.abandon(); // this page will not know their fate
   c.session.finish(CloseCode.Normal, "suspended", false);

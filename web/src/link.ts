@@ -1,5 +1,6 @@
 import { deferred, now } from "./deferred";
 import { ConnectError, option, words } from "./error";
+import { type Socket } from "./signaling";
 
 /** First round trip in ms, and first, lowest and highest rate in bytes per second of a link. */
 export const defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
@@ -7,6 +8,11 @@ export const defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256
 // The largest number of bytes in the queue of the browser, from which nothing can be taken back: two of the largest
 // messages.
 const maxBuffered = 2 * 1160;
+
+// The number of bytes in the queue of the browser from which a WebSocket gets no more.
+export const maxSocket = 4096;
+
+export const defaultTimeout = 15_000; // ms
 
 // If the queue has been full for stuckAfter ms, the path is broken, and the browser will start again slowly: with one
 // packet a round trip, and twice as many after each. Until the queue was empty for carefulFor ms, the browser gets a
@@ -43,19 +49,22 @@ export interface LinkOwner {
 
 const nobody: LinkOwner = { datagram() {}, drained() {}, ended() {} };
 
-/** Link is one data channel and its peer connection. */
+/** Link is one data channel and its peer connection, or a WebSocket. */
 export class Link {
+  /** Whether the link neither loses nor reorders, because it is a WebSocket. There is no event drained then. */
+  readonly reliable: boolean;
   private waiting = 0; // bytes in the queue of the browser
   private lastReady = 0; // when that queue last had room
   private carefulUntil = 0;
   private readonly backlog: (Uint8Array | string)[] = []; // datagrams that arrived before attach
 
   constructor(
-    private readonly pc: RTCPeerConnection,
-    private readonly pipe: RTCDataChannel,
+    private readonly pc: RTCPeerConnection | undefined,
+    private readonly pipe: RTCDataChannel, // or a WebSocket if there is no pc
     readonly times: ConnectTimes,
     ended: () => void,
   ) {
+    this.reliable = !pc;
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {}, ended };
     pipe.binaryType = "arraybuffer";
     this.careful(0, maxBuffered / 2);
@@ -67,7 +76,7 @@ export class Link {
     };
     pipe.onbufferedamountlow = () => this.owner.drained();
     pipe.onclose = () => this.end();
-    pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
+    if (pc) pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
   }
 
   private owner: LinkOwner;
@@ -76,7 +85,7 @@ export class Link {
   attach(owner: LinkOwner): void {
     this.owner = owner;
     for (const b of this.backlog) owner.datagram(b, now());
-    if (this.pipe.readyState !== "open") this.end();
+    if (!/open|1/.test(this.pipe.readyState)) this.end(); // a WebSocket has numbers
   }
 
   /**
@@ -85,6 +94,7 @@ export class Link {
    */
   ready(t: number, sent = 0): boolean {
     const waiting = (this.waiting = sent ? this.waiting + sent : this.pipe.bufferedAmount);
+    if (this.reliable) return waiting < maxSocket;
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
     else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
     if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
@@ -124,7 +134,8 @@ export class Link {
   /** Ends the link. The owner gets no event. */
   close(): void {
     this.owner = nobody;
-    this.pc.close();
+    if (this.pc) this.pc.close();
+    else (this.pipe as unknown as WebSocket).close(1000);
   }
 }
 
@@ -132,7 +143,7 @@ export class Link {
 export interface LinkConfig {
   label: string;
   init: RTCDataChannelInit;
-  exchange: (offer: string, signal: AbortSignal) => Promise<RTCSessionDescriptionInit>;
+  exchange: (offer: string, signal: AbortSignal) => Promise<RTCSessionDescriptionInit | undefined>;
   timeout: number | undefined; // 15 s unless set
   signal: AbortSignal;
 }
@@ -146,7 +157,7 @@ function foreign(cause: unknown): never {
 
 /** Opens a link, and sets the durations in times. Throws a ConnectError, or the reason of the signal. */
 export async function openLink(
-  { label, init, exchange, timeout = 15_000, signal }: LinkConfig,
+  { label, init, exchange, timeout = defaultTimeout, signal }: LinkConfig,
   times = noTimes(),
 ): Promise<Link> {
   option("timeout", timeout, 0);
@@ -177,6 +188,7 @@ export async function openLink(
     // The offer needs no candidates, because the server answers every address that sends valid checks.
     const answer = await exchange(pc.localDescription!.sdp, either);
     times.http = lap();
+    if (!answer) throw new ConnectError("link", "the server has no WebRTC");
     server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
     // If the link ends, pc is closed, and the promise of setRemoteDescription may never settle.
     await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened]);
@@ -197,4 +209,31 @@ export async function openLink(
           cause: e,
         });
   }
+}
+
+/**
+ * Opens a WebSocket, and sets the duration in times. Throws a ConnectError, also if the signal aborts, which nobody else
+ * may listen to.
+ */
+export function openSocket(args: Socket, times: ConnectTimes, signal: AbortSignal): Promise<Link> {
+  const { promise, resolve, reject } = deferred<Link>();
+  const began = now();
+  const fail = (cause?: unknown): void =>
+    reject(new ConnectError("link", "no WebSocket opens: a proxy may not pass it on", { cause, retryAfter: 0 }));
+  try {
+    const socket = new WebSocket(...args);
+    const link = new Link(undefined, socket as unknown as RTCDataChannel, times, fail);
+    socket.onopen = () => {
+      signal.onabort = null;
+      times.transport = now() - began;
+      resolve(link);
+    };
+    signal.onabort = () => {
+      link.close();
+      fail(signal.reason);
+    };
+  } catch (e) {
+    fail(e); // the policy of the page forbids it
+  }
+  return promise;
 }

@@ -47,8 +47,11 @@ export class Recovery {
   private latest: number;
   private minimum = 0; // 0 before the first sample
 
-  /** guess is the round trip until the first sample. */
-  constructor(guess: number) {
+  /** guess is the round trip until the first sample. On a reliable link nothing is lost, so there is no timeout. */
+  constructor(
+    guess: number,
+    private readonly reliable = false,
+  ) {
     this.latest = this.smoothed = guess;
     this.variance = guess / 2;
   }
@@ -78,7 +81,9 @@ export class Recovery {
    * mean little.
    */
   ptoAt(): number {
-    return this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
+    return this.reliable
+      ? Infinity
+      : this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
   }
 
   /** Returns the age after which a packet is lost if a newer one is acknowledged. */

@@ -1,4 +1,4 @@
-import { maxAckDelay, Received } from "./ack";
+import { ackEvery, maxAckDelay, Received } from "./ack";
 import { nothing, text } from "./bytes";
 import { type Congestion, congestion } from "./congestion";
 import { SendError } from "./error";
@@ -28,6 +28,8 @@ import { Reader, Writer } from "./varint";
 export const closeRepeats = 6;
 const ackSlack = 5; // ms by which an acknowledgement may leave early, to save a timer
 export const closeInterval = 20;
+// On a reliable link it is sent once, and once more if no acknowledgement arrives for closePatience.
+export const closePatience = closeInterval * (2 ** closeRepeats - 1);
 
 /** MuxConfig configures one end of a link. Times are in milliseconds, rates in bytes per second. */
 export interface MuxConfig {
@@ -70,6 +72,7 @@ export class Mux {
 
   // State of the link; relink resets it.
   private received!: Received;
+  private reliable = false; // the link neither loses nor reorders: nothing is sent twice
   private staleBefore: number[] = []; // by channel: frames of earlier packets are of a channel that was closed
   private flight = new Flight();
   loss!: Recovery;
@@ -131,16 +134,18 @@ export class Mux {
   /**
    * Continues on a new link to the same peer, which must do the same. What the peer has not acknowledged is sent again,
    * and nothing is delivered twice. Unreliable messages that were sent on the old link and have not arrived are lost.
+   * reliable says that the new link neither loses nor reorders.
    */
-  relink(t: number, rtt: number): void {
+  relink(t: number, rtt: number, reliable = false): void {
     const { rate, floor, ceiling } = this.config;
     this.counts.links++;
     for (const p of this.flight.packets) this.outbox.forgotten(p);
     this.received = new Received();
     this.staleBefore = [];
     this.flight = new Flight();
-    this.loss = new Recovery(rtt);
-    this.cc = congestion(t, rate, floor, ceiling);
+    this.reliable = reliable;
+    this.loss = new Recovery(rtt, reliable);
+    this.cc = congestion(t, rate, floor, ceiling, reliable);
     this.largestAcked = 0;
     this.sampled = this.awake = -1;
     this.heard = t;
@@ -278,6 +283,7 @@ export class Mux {
     }
     if (!ok) return this.drop("refused");
     received.mark(t, number, p.eliciting);
+    if (this.reliable && p.eliciting && (received.waiting += b.length) >= ackEvery) received.due = t;
     if (this.byPeer && received.eliciting) received.due = t; // acknowledge its close frame at once, so that it can stop
   }
 
@@ -375,6 +381,7 @@ export class Mux {
     const delay = loss.lossDelay();
     const top = (this.largestAcked = Math.max(this.largestAcked, largest));
     loss.lossAt = Infinity;
+    if (this.reliable) return;
     for (const p of flight.packets) {
       if (p.number >= top) break;
       if (p.phase !== packetFlying || !p.eliciting) continue;
@@ -468,7 +475,8 @@ export class Mux {
     this.ending = true;
     this.code = code;
     this.closing = cut(reason, maxCloseText);
-    this.closeLeft = closeRepeats;
+    this.closeLeft = this.reliable ? 2 : closeRepeats;
+    if (this.reliable) this.closeGap = closePatience;
     this.closeAt = t;
     this.abandon();
   }
@@ -499,7 +507,7 @@ export class Mux {
 
   // ---- figures ---------------------------------------------------------------------------------------------------
 
-  stats(): Stats {
+  stats(): Omit<Stats, "link"> {
     const { outbox, loss } = this;
     return {
       ...this.counts,

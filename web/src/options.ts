@@ -3,6 +3,11 @@ import { ConnectError, words } from "./error";
 import { type OpenedName } from "./event";
 import { type Channel } from "./table";
 
+/** The kinds of links to a server: WebRTC, which is UDP, and WebSocket, which is TCP. */
+export type LinkName = "webrtc" | "websocket";
+
+export const allLinks: readonly LinkName[] = ["webrtc", "websocket"];
+
 /** The options of connect. Only channels is required. */
 export interface ConnectOptions<C extends readonly Channel[]> {
   /** The table of channels, the same as the server's. */
@@ -25,6 +30,11 @@ export interface ConnectOptions<C extends readonly Channel[]> {
   request?: RequestInit;
   /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
   ceiling?: number;
+  /**
+   * The links that may be used, in order of preference: ["webrtc", "websocket"] unless set. A WebSocket is opened only
+   * where WebRTC does not open, and if the server offers it.
+   */
+  links?: readonly LinkName[];
 }
 
 /** SendOptions are the options of one message. */

@@ -88,7 +88,7 @@ export async function connectRaw(
   const link = await openLink({
     label,
     init: { protocol },
-    exchange: (offer, either) => exchange(absolute(url), offer, authorization, request, [], either),
+    exchange: async (offer, either) => (await exchange(absolute(url), offer, authorization, request, [], either)).sdp,
     timeout,
     signal,
   });

@@ -122,8 +122,8 @@ export class Session {
   // ---- the link --------------------------------------------------------------------------------------------------
 
   /** Begins a link. Datagrams of the old link must not be given to receive any more. */
-  link(t: number, rtt: number): void {
-    this.mux.relink(t, rtt);
+  link(t: number, rtt: number, reliable = false): void {
+    this.mux.relink(t, rtt, reliable);
     if (this.phase === fresh) {
       this.phase = linked;
       this.since = t;

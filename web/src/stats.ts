@@ -1,3 +1,5 @@
+import { type LinkName } from "./options";
+
 /**
  * Why a packet or a frame of the server was dropped. malformed, duplicate, ack and refused count packets, the others
  * frames.
@@ -51,6 +53,8 @@ export interface Stats {
   packetLimit: number;
   /** Number of links that the session has begun. */
   links: number;
+  /** The link that the session uses or used last; "" before the first. */
+  link: LinkName | "";
   rtt: number;
   /** Shares of packets lost, 0 to 1, smoothed. */
   lossOut: number;

@@ -15,7 +15,7 @@ const shared = JSON.parse(read("../../internal/conform/constants.json"));
 const sections: Record<string, string[]> = {
   channel: ["ack", "congestion", "frame", "loss", "mux", "outbox", "packet", "path", "queue", "reassembly", "sent", "table"],
   session: ["conn", "control", "session"],
-  client: ["deferred", "signaling"],
+  client: ["deferred", "race", "signaling"],
 };
 
 // What the engine in Go does not have, or has in another form.
@@ -24,7 +24,7 @@ const own = {
     ...["ackSlack", "fallTurns", "maxRange", "slabSize", "stuckTurns", "tinyPacket"], // only in the browser
     ...["pieceUnsent", "pieceFlying", "pieceLost", "pieceAcked", "packetFlying", "packetAcked", "packetLost"], // states
   ],
-  session: ["asleep", "closed", "fresh", "linked", "maxServing", "maxStrangers", "open", "patience"],
+  session: ["asleep", "closed", "fresh", "fullPause", "linked", "maxServing", "maxStrangers", "open", "patience"],
   client: [],
 };
 

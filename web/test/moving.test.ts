@@ -398,7 +398,7 @@ describe("a page that may come back", () => {
     const [s] = page.server.sessions;
     const { channel } = s!;
     const saved: string[] = [];
-    conn.onFreeze = () => void saved.push(channel!.readyState);
+    conn.onFreeze = () => void saved.push(`${channel!.readyState}`);
     page.fire("pagehide");
     expect([events, conn.state, channel!.readyState]).toEqual([["interrupted"], "interrupted", "closed"]);
     expect(saved, "before the link is closed").toEqual(["open"]);
@@ -482,7 +482,7 @@ describe("a page that may come back", () => {
 
   test("goes on to connect when it is back", async () => {
     const conn = await page.join();
-    expect(page.heard).toEqual(["pagehide", "pageshow"]);
+    expect(page.heard).toEqual(["pagehide", "pageshow", "online"]);
     page.fire("pageshow"); // every page gets this event when it is first shown
     await pass(100);
     expect([conn.state, page.server.asked.length]).toEqual(["open", 1]);

@@ -23,7 +23,7 @@ const grace = 30_000;
 /** The engine of a session at the server. */
 interface ServerMux extends Engine {
   send(t: number, channel: number, b: Uint8Array): unknown;
-  relink(t: number, rtt: number): void;
+  relink(t: number, rtt: number, reliable?: boolean): void;
   open?(c: FullChannel, id?: number): void;
   stopReceiving?(id: number): void;
   close?(t: number, code: number, reason: string): void;
@@ -61,7 +61,7 @@ class ServerSession {
   move(channel: FakeChannel): void {
     this.channel?.end();
     this.channel = channel;
-    this.mux.relink(performance.now(), 50);
+    this.mux.relink(performance.now(), 50, channel instanceof FakeSocket);
     this.token = this.token.map(() => this.server.draw() * 256);
     this.tokens.push(this.authorization);
     const { most, maxQueue } = this.server;
@@ -160,6 +160,17 @@ export class Server {
   redirects: (string | undefined)[] = []; // the option redirect of each request
   clock = (): number => performance.now(); // of the page's events
   readonly draw = random(1);
+  udp = true; // UDP arrives
+  fails = false; // a browser without UDP says so after a second; otherwise it goes on trying
+  tcp = true; // WebSockets open
+  delay = 0; // of an answer, in ms
+  sockets = false; // the answers offer a WebSocket
+  webrtc = true; // the answers have an SDP
+  element: Record<string, unknown> = {}; // more members of the offer of a WebSocket
+  readonly bodies: [body: unknown, type: string | null][] = []; // of the requests
+  readonly opened: [url: string, protocols: string[]][] = []; // WebSockets
+  readonly closes: (number | undefined)[] = []; // status codes with which the page has closed WebSockets
+  readonly tickets = new Map<string, ServerSession>(); // those that are good
   private readonly links = new Map<string, ServerSession>();
   private offers = 0;
 
@@ -173,6 +184,8 @@ export class Server {
       return this.offer(init);
     });
     vi.stubGlobal("RTCPeerConnection", class extends FakePeerConnection {});
+    vi.stubGlobal("WebSocket", class extends FakeSocket {});
+    FakeSocket.server = this;
     FakePeerConnection.server = this;
     setInterval(() => {
       for (const s of this.sessions) {
@@ -185,6 +198,8 @@ export class Server {
 
   private async offer(init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
+    this.bodies.push([init.body, headers.get("Content-Type")]);
+    if (this.delay) await new Promise((resolve) => setTimeout(resolve, this.delay));
     this.own.push(headers.get("Authorization"));
     const authorization = headers.get("Godwit-Authorization") ?? headers.get("Authorization") ?? "";
     this.asked.push(authorization);
@@ -202,7 +217,15 @@ export class Server {
     }
     if (!s) this.sessions.push((s = new ServerSession(this.sessions.length + 1, this)));
     this.links.set(`${this.offers}`, s);
-    return new Response(JSON.stringify({ answer: { type: "answer", sdp: `${this.offers++}` } }));
+    const answer = this.webrtc && init.body ? { type: "answer", sdp: `${this.offers++}` } : undefined;
+    if (!this.sockets && !init.body) return new Response(JSON.stringify({ code: "request", error: "no offer" }), { status: 400 });
+    if (!this.sockets) return new Response(JSON.stringify({ answer }));
+    const ticket = `t${this.asked.length}`;
+    for (const [old, of] of this.tickets) if (of === s) this.tickets.delete(old);
+    this.tickets.set(ticket, s);
+    return new Response(
+      JSON.stringify({ answer, links: [null, { type: "strange" }, { type: "websocket", ticket, ...this.element }] }),
+    );
   }
 
   session(sdp: string): ServerSession {
@@ -210,13 +233,16 @@ export class Server {
   }
 
   /** Carries a packet to the other end, or loses it. */
-  carry(f: () => void): void {
-    if (!this.dark && this.draw() >= this.loss) setTimeout(f, carryTime);
+  carry(f: () => void, udp = true): void {
+    if (!this.dark && (udp ? this.udp : this.tcp) && this.draw() >= this.loss) setTimeout(f, carryTime);
   }
 }
 
 class FakeChannel {
-  readyState = "connecting";
+  readyState: string | number = "connecting";
+  protected readonly isOpen: string | number = "open";
+  protected readonly isClosed: string | number = "closed";
+  protected readonly udp: boolean = true;
   bufferedAmount = 0;
   bufferedAmountLowThreshold = 0;
   onopen: (() => void) | null = null;
@@ -227,27 +253,60 @@ class FakeChannel {
   constructor(private readonly server: Server) {}
 
   send(b: Uint8Array | string): void {
-    if (this.readyState !== "open") throw new Error("InvalidStateError");
+    if (this.readyState !== this.isOpen) throw new Error("InvalidStateError");
     if (typeof b === "string") return;
     if (!(b.buffer instanceof ArrayBuffer)) throw new TypeError("shared");
     const copy = b.slice();
     this.server.carry(() => {
-      if (this.readyState !== "open") return;
+      if (this.readyState !== this.isOpen) return;
       if (this.session!.channel !== this) this.session!.move(this);
       this.session!.receive(copy);
-    });
+    }, this.udp);
   }
 
   fromServer(b: Uint8Array): void {
     this.server.carry(() => {
-      if (this.readyState === "open") this.onmessage?.({ data: b.buffer as ArrayBuffer, timeStamp: this.server.clock() });
-    });
+      if (this.readyState !== this.isOpen) return;
+      this.onmessage?.({ data: b.buffer as ArrayBuffer, timeStamp: this.server.clock() });
+    }, this.udp);
   }
 
   end(): void {
-    if (this.readyState === "closed") return;
-    this.readyState = "closed";
+    if (this.readyState === this.isClosed) return;
+    this.readyState = this.isClosed;
     this.onclose?.();
+  }
+}
+
+export const socketTime = 20; // ms in which a WebSocket opens
+
+class FakeSocket extends FakeChannel {
+  static server: Server;
+  override readyState: string | number = 0;
+  protected override readonly isOpen = 1;
+  protected override readonly isClosed = 3;
+  protected override readonly udp = false;
+
+  constructor(url: string, protocols: string[]) {
+    const { server } = FakeSocket;
+    super(server);
+    server.opened.push([url, protocols]);
+    const ticket = protocols[1]!.replace("ticket.", "");
+    const session = server.tickets.get(ticket);
+    server.tickets.delete(ticket);
+    setTimeout(() => {
+      if (!server.tcp || this.readyState !== 0) return;
+      if (!session) return this.end();
+      this.session = session;
+      this.readyState = 1;
+      this.onopen?.();
+    }, socketTime);
+  }
+
+  close(code?: number): void {
+    if (this.readyState !== 3) FakeSocket.server.closes.push(code);
+    this.onclose = null;
+    this.end();
   }
 }
 
@@ -257,6 +316,7 @@ class FakePeerConnection {
   iceConnectionState = "new";
   connectionState = "new";
   oniceconnectionstatechange: (() => void) | null = null;
+  onconnectionstatechange: (() => void) | null = null;
   private readonly channel = new FakeChannel(FakePeerConnection.server);
 
   createDataChannel(): FakeChannel {
@@ -267,12 +327,23 @@ class FakePeerConnection {
 
   async setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
     this.channel.session = FakePeerConnection.server.session(sdp);
-    setTimeout(() => {
+    const { server } = FakePeerConnection;
+    if (!server.udp && server.fails) {
+      setTimeout(() => {
+        this.connectionState = "failed";
+        this.onconnectionstatechange?.();
+      }, 1000);
+      return;
+    }
+    const open = (): void => {
+      if (this.channel.readyState !== "connecting") return;
+      if (!server.udp) return void setTimeout(open, 8 * tick);
       this.iceConnectionState = "connected";
       this.oniceconnectionstatechange?.();
       this.channel.readyState = "open";
       this.channel.onopen?.();
-    }, 8 * tick);
+    };
+    setTimeout(open, 8 * tick);
   }
 
   close(): void {
