@@ -141,32 +141,41 @@ func TestRenewWhenTheStoreOfUsedTokensIsBack(t *testing.T) {
 	})
 }
 
+// reopening makes a polled session whose server restarts, and returns when the new server has
+// opened a connection for the new session, whose WELCOME is on its way. ends are the ends of the
+// new server's sessions.
+func reopening(g *game) (e *client.Endpoint, s *client.Session, next *godwit.Server, ends *[]string) {
+	g.t.Helper()
+	ends = new([]string)
+	e = g.manual()
+	s, err := g.join(e, client.SessionConfig{Renew: true})
+	g.must(err)
+	wantAll(g.t, "at first", poll(e, time.Second, nil), "open")
+	g.server.Shutdown(g.t.Context(), "update")
+	next = testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, gameAddr), godwit.Config{Channels: table, Handler: godwit.Handler{
+		Close: func(_ *godwit.Conn, why godwit.CloseReason) { *ends = append(*ends, why.String()) },
+	}}))
+	g.next.Store(next)
+	var got []string
+	for next.RTC().Stats().Opened == 0 {
+		got = append(got, poll(e, time.Millisecond, nil)...)
+	}
+	wantAll(g.t, "a restart", got, "renewing shutdown")
+	return e, s, next, ends
+}
+
 // A program closes its session while the WELCOME of a new one waits at its socket. The session
 // ends once, and the server gets the close.
 func TestCloseWhileTheNewSessionOpens(t *testing.T) {
 	inGame(t, echo, func(g *game) {
-		var ends []string
-		e := g.manual()
-		s, err := g.join(e, client.SessionConfig{Renew: true})
-		g.must(err)
-		wantAll(t, "at first", poll(e, time.Second, nil), "open")
-		g.server.Shutdown(g.t.Context(), "update")
-		next := testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, gameAddr), godwit.Config{Channels: table, Handler: godwit.Handler{
-			Close: func(_ *godwit.Conn, why godwit.CloseReason) { ends = append(ends, why.String()) },
-		}}))
+		e, s, next, ends := reopening(g)
 		defer next.Close()
-		g.next.Store(next)
-		var got []string
-		for next.RTC().Stats().Opened == 0 {
-			got = append(got, poll(e, time.Millisecond, nil)...)
-		}
-		wantAll(t, "a restart", got, "renewing shutdown")
 		time.Sleep(20 * time.Millisecond) // one way
 		s.Close(300, "quit")
 		wantAll(t, "the end", poll(e, time.Second, nil), "close code 300")
 		s.Close(301, "again")
 		wantAll(t, "after the end", poll(e, time.Second, nil))
-		wantAll(t, "the server", ends, "closed by the other end: code 300: quit")
+		wantAll(t, "the server", *ends, "closed by the other end: code 300: quit")
 		if n := next.Len(); n != 0 {
 			t.Errorf("the server has %d sessions, want 0", n)
 		}
@@ -178,29 +187,15 @@ func TestCloseWhileTheNewSessionOpens(t *testing.T) {
 // has been silent for too long.
 func TestCloseWhileTheNewSessionOpensIsRepeated(t *testing.T) {
 	inGame(t, echo, func(g *game) {
-		var ends []string
-		e := g.manual()
-		s, err := g.join(e, client.SessionConfig{Renew: true})
-		g.must(err)
-		wantAll(t, "at first", poll(e, time.Second, nil), "open")
-		g.server.Shutdown(g.t.Context(), "update")
-		next := testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, gameAddr), godwit.Config{Channels: table, Handler: godwit.Handler{
-			Close: func(_ *godwit.Conn, why godwit.CloseReason) { ends = append(ends, why.String()) },
-		}}))
+		e, s, next, ends := reopening(g)
 		defer next.Close()
-		g.next.Store(next)
-		var got []string
-		for next.RTC().Stats().Opened == 0 {
-			got = append(got, poll(e, time.Millisecond, nil)...)
-		}
-		wantAll(t, "a restart", got, "renewing shutdown")
 		time.Sleep(20 * time.Millisecond) // one way
 		g.network.SetDefault(netsim.Link{Loss: 1})
 		s.Close(300, "quit")
 		wantAll(t, "the end", poll(e, 10*time.Millisecond, nil), "close code 300")
 		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 		wantAll(t, "after the end", poll(e, time.Second, nil))
-		wantAll(t, "the server", ends, "closed by the other end: code 300: quit")
+		wantAll(t, "the server", *ends, "closed by the other end: code 300: quit")
 		if n, m := next.Len(), e.Stats().Conns; n != 0 || m != 0 {
 			t.Errorf("the server has %d sessions, the client %d connections; want 0", n, m)
 		}
