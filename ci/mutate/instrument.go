@@ -115,12 +115,7 @@ func (s *source) declarations(f *ast.File) {
 		if !ok || fn.Body == nil || unseen[fn.Name.Name] {
 			continue
 		}
-		s.fn = fn.Name.Name
-		if fn.Recv != nil {
-			recv := strings.TrimLeft(s.text(fn.Recv.List[0].Type), "*")
-			recv, _, _ = strings.Cut(recv, "[")
-			s.fn = recv + "." + s.fn
-		}
+		s.fn = functionName(fn)
 		s.function(fn.Type, fn.Body)
 	}
 }

@@ -40,10 +40,13 @@ func main() {
 		budget   = flag.Duration("budget", 0, "tests of at most this long in sum are run for a change; 0 means all that reach it")
 		only     = flag.String("only", "", "try only the changes whose line in the report matches this `regexp`")
 		again    = flag.String("again", "", "try only the changes in this `file`, a report of before")
+		since    = flag.String("since", "", "try only functions whose code is not that of this `commit`")
+		limits   = flag.Int("patience", 1, "multiply the time limits of tests by this: for a machine that has other work")
 		verbose  = flag.Bool("v", false, "print every change and what came of it")
 	)
 	flag.Parse()
-	o := options{*parallel, *longest, *budget, *only, *again, *verbose, nil}
+	patience = time.Duration(max(1, *limits))
+	o := options{*parallel, *longest, *budget, *only, *again, *since, *verbose, nil}
 	if err := o.run(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -55,6 +58,7 @@ type options struct {
 	longest     time.Duration
 	budget      time.Duration
 	only, again string
+	since       string
 	verbose     bool
 
 	wanted func(*mutant) bool
@@ -123,6 +127,12 @@ func (o *options) try(root, dir string) (int, error) {
 			known[strings.TrimSpace(line)] = true
 		}
 	}
+	var changed map[string]bool
+	if o.since != "" {
+		if changed, err = changedSince(root, dir, o.since); err != nil {
+			return 0, err
+		}
+	}
 	var list []*mutant
 	same := 0
 	for _, m := range b.mutants {
@@ -130,7 +140,7 @@ func (o *options) try(root, dir string) (int, error) {
 		case known[m.key()]:
 			delete(known, m.key())
 			same++
-		case !m.off && o.wanted(m):
+		case !m.off && o.wanted(m) && (o.since == "" || changed[m.fn]):
 			list = append(list, m)
 		}
 	}
