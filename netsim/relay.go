@@ -77,21 +77,18 @@ type Relay struct {
 	maxClients int
 	seed       uint64
 
-	wake    chan struct{} // holds one token when the time of the next delivery has changed
 	done    chan struct{}
 	running sync.WaitGroup
 
 	tapMu sync.Mutex // held while tap runs, mu is not
 
 	mu       sync.Mutex // guards everything below
+	air      dispatcher[relayed]
 	tap      Tap
 	record   *Recorder
 	up, down Link
-	dark     time.Time // the end of a blackout
 	clients  map[netip.AddrPort]*client
 	joined   uint64 // clients ever
-	line     Timeline[relayed]
-	ds       []Delivery // reused by pass
 	gone     RelayStats // counters of clients that were removed, and of sockets
 	err      error      // why the relay does not work any more
 	closed   bool
@@ -125,7 +122,6 @@ func ListenRelay(c RelayConfig) (*Relay, error) {
 		source:     c.Source,
 		maxClients: c.MaxClients,
 		seed:       c.Seed,
-		wake:       make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		tap:        c.Tap,
 		record:     c.Record,
@@ -133,8 +129,9 @@ func ListenRelay(c RelayConfig) (*Relay, error) {
 		down:       c.Down,
 		clients:    make(map[netip.AddrPort]*client),
 	}
+	r.air = newDispatcher[relayed](&r.mu)
 	r.running.Go(r.readFront)
-	r.running.Go(r.run)
+	r.running.Go(func() { r.air.run(r.done, r.deliver) })
 	return r, nil
 }
 
@@ -188,7 +185,7 @@ func (r *Relay) SetTap(t Tap) {
 func (r *Relay) BlackoutFor(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dark = time.Now().Add(d)
+	r.air.dark = time.Now().Add(d)
 }
 
 // Rebind gives every client a new port towards the target, as a NAT does when it has forgotten
@@ -218,7 +215,7 @@ func (r *Relay) Stats() RelayStats {
 	defer r.mu.Unlock()
 	s := r.gone
 	s.Clients = len(r.clients)
-	s.UnderWay = r.line.Len()
+	s.UnderWay = r.air.line.Len()
 	now := time.Now()
 	for _, c := range r.clients {
 		s.Up.add(c.up.stats)
@@ -262,41 +259,12 @@ func (r *Relay) Close() error {
 	return nil
 }
 
-// run delivers the datagrams that are due.
-func (r *Relay) run() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		r.mu.Lock()
-		now := time.Now()
-		f, due := r.line.Pop(now)
-		var to *net.UDPConn
-		if due {
-			to = f.client.back
-		}
-		at, more := r.line.Next()
-		r.mu.Unlock()
-		if due {
-			r.deliver(f, to)
-			continue
-		}
-		wait := time.Hour
-		if more {
-			wait = at.Sub(now)
-		}
-		timer.Reset(wait)
-		select {
-		case <-timer.C:
-		case <-r.wake:
-		case <-r.done:
-			return
-		}
-	}
-}
-
-func (r *Relay) deliver(f relayed, back *net.UDPConn) {
+func (r *Relay) deliver(f relayed) {
 	var err error
 	if f.up {
+		r.mu.Lock()
+		back := f.client.back
+		r.mu.Unlock()
 		_, err = back.WriteToUDPAddrPort(f.payload, r.target)
 	} else {
 		_, err = r.front.WriteToUDPAddrPort(f.payload, f.client.addr)

@@ -105,32 +105,11 @@ func (r *Relay) pass(c *client, up bool, b []byte) {
 	if up {
 		w = c.up
 	}
-	switch size := len(p.Payload); {
-	case !passed:
-		w.refuse(now, size, dropTap)
-	case now.Before(r.dark):
-		w.refuse(now, size, DropLost)
-	case r.line.full():
-		w.refuse(now, size, dropOverflow)
-	default:
-		r.launch(now, c, up, w, p.Payload)
+	if !passed {
+		w.refuse(now, len(p.Payload), dropTap)
+		return
 	}
-}
-
-// launch gives a datagram to its wire, and wakes run if the datagram is the next to be
-// delivered.
-func (r *Relay) launch(now time.Time, c *client, up bool, w *Wire, payload []byte) {
-	first, some := r.line.Next()
-	r.ds = w.Send(now, len(payload), r.ds[:0])
-	for _, d := range r.ds {
-		r.line.Push(d.At, relayed{c, up, d.Damage(payload)})
-	}
-	if at, ok := r.line.Next(); ok && (!some || at.Before(first)) {
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
-	}
+	r.air.send(w, p.Payload, func(b []byte) relayed { return relayed{c, up, b} })
 }
 
 func (r *Relay) runTap(tap Tap, p *Packet) bool {
