@@ -2,13 +2,15 @@
 // damages datagrams. The same seed repeats a run exactly.
 //
 // A [Link] describes one direction of a path. A [Preset] has both directions of a kind of
-// network, such as [WiFi] or [Train]. There are three ways to send datagrams over links,
+// network, such as [WiFi] or [Train]. There are four ways to send datagrams over links,
 // all with the same model:
 //
 //   - A [Network] connects packet conns in memory. Inside a testing/synctest bubble a
 //     minute of simulated time takes almost no real time.
 //   - A [Relay] passes datagrams between real UDP sockets, for peers that cannot use a
-//     Network, such as browsers. The command godwit-netsim runs a Relay.
+//     Network, such as browsers. The command godwit-netsim runs a Relay or a Tun.
+//   - A [Tun] passes all traffic between two network namespaces of Linux, so that TCP of the
+//     kernel, and programs that know nothing of it, have a bad network. It needs root.
 //   - A [Wire] is the model as a value without goroutines, for simulations with their own
 //     time.
 //

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"log"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"time"
 
 	"github.com/godwit-rtc/godwit/netsim"
@@ -79,6 +82,35 @@ func ExampleRelay() {
 			log.Fatal(err)
 		}
 	}
+}
+
+// A program that knows nothing of netsim, here curl, has a slow line of 1 Mbit/s with a round
+// trip of 100 ms to a server in this process. All its traffic passes over the line, TCP too.
+func ExampleTun() {
+	line := netsim.Link{Delay: 50 * time.Millisecond, Rate: 125_000, Loss: 0.01}
+	tun, err := netsim.OpenTun(netsim.TunConfig{Up: line, Down: line})
+	if err != nil {
+		log.Fatal(err) // not Linux, or not root
+	}
+	defer tun.Close()
+
+	var listener net.Listener
+	err = tun.Near().Do(func() (err error) {
+		listener, err = net.Listen("tcp", "10.98.0.1:8080")
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer listener.Close()
+	go http.Serve(listener, http.FileServer(http.Dir(".")))
+
+	curl := exec.Command("curl", "http://10.98.0.1:8080/")
+	curl.Stdout = os.Stdout
+	if err := tun.Far().Do(curl.Run); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(tun.Stats().Down.Lost, "packets were lost on the way to curl")
 }
 
 // A simulation in a time of its own: no goroutine, no sleep. A sender sends

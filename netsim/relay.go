@@ -88,7 +88,7 @@ type Relay struct {
 	record   *Recorder
 	up, down Link
 	clients  map[netip.AddrPort]*client
-	joined   uint64 // clients ever
+	joined   uint64     // clients ever
 	gone     RelayStats // counters of clients that were removed, and of sockets
 	err      error      // why the relay does not work any more
 	closed   bool
