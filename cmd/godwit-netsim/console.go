@@ -11,19 +11,44 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// console changes a running relay and prints what the relay does. One goroutine uses it.
+// network is a bad network that runs: a relay or a TUN link.
+type network interface {
+	SetUp(netsim.Link)
+	SetDown(netsim.Link)
+	BlackoutFor(time.Duration)
+	Rebind() error
+	Err() error
+	Close() error
+
+	// stats returns the counters, and the words on clients in a status and at the end.
+	stats() (s netsim.TunStats, status, total string)
+}
+
+// relayed is a relay as a network.
+type relayed struct{ *netsim.Relay }
+
+func (r relayed) stats() (s netsim.TunStats, status, total string) {
+	now := r.Stats()
+	s = netsim.TunStats{
+		Up: now.Up, Down: now.Down, UpBacklog: now.UpBacklog, DownBacklog: now.DownBacklog,
+		UnderWay: now.UnderWay, Failed: now.Failed,
+	}
+	return s, fmt.Sprintf("clients %d  ", now.Clients), " " + plural(uint64(now.Clients)+now.Evicted, "client")
+}
+
+// console changes a running network and prints what it does. One goroutine uses it.
 type console struct {
-	relay      *netsim.Relay
+	network    network
 	conditions *conditions
 	out        io.Writer
 	quiet      bool
 
 	ticks int
-	seen  netsim.RelayStats // figures at the last status
+	seen  netsim.TunStats // figures at the last status
 }
 
 // serve executes commands and prints the status until ctx ends, the command quit comes or
-// the relay fails. The end of the input does not end it.
+// the network fails. The end of the input does not end it.
 func serve(ctx context.Context, c *console, in io.Reader, ticks <-chan time.Time) error {
 	commands := make(chan string)
 	go func() {
@@ -42,7 +67,7 @@ func serve(ctx context.Context, c *console, in io.Reader, ticks <-chan time.Time
 		case <-ctx.Done():
 			return nil
 		case <-ticks:
-			if err := c.relay.Err(); err != nil {
+			if err := c.network.Err(); err != nil {
 				return err
 			}
 			c.status()
@@ -71,7 +96,7 @@ func (c *console) obey(line string) (quit bool) {
 	case "show":
 		fmt.Fprint(c.out, c.conditions)
 	case "rebind":
-		if err := c.relay.Rebind(); err != nil {
+		if err := c.network.Rebind(); err != nil {
 			fmt.Fprintln(c.out, "rebind:", err)
 			return false
 		}
@@ -82,7 +107,7 @@ func (c *console) obey(line string) (quit bool) {
 			fmt.Fprintf(c.out, "blackout %q %v\n", value, err)
 			return false
 		}
-		c.relay.BlackoutFor(d)
+		c.network.BlackoutFor(d)
 		fmt.Fprintf(c.out, "blackout for %v\n", d)
 	default:
 		if err := c.conditions.set(name, value); err != nil {
@@ -90,8 +115,8 @@ func (c *console) obey(line string) (quit bool) {
 			return false
 		}
 		up, down := c.conditions.links()
-		c.relay.SetUp(up)
-		c.relay.SetDown(down)
+		c.network.SetUp(up)
+		c.network.SetDown(down)
 		fmt.Fprint(c.out, c.conditions)
 	}
 	return false
@@ -103,8 +128,8 @@ func (c *console) status() {
 	if c.quiet {
 		return
 	}
-	s := c.relay.Stats()
-	fmt.Fprintf(c.out, "%4d s  clients %d  %s  %s  under way %d\n", c.ticks, s.Clients,
+	s, clients, _ := c.network.stats()
+	fmt.Fprintf(c.out, "%4d s  %s%s  %s  under way %d\n", c.ticks, clients,
 		direction("up", s.Up, c.seen.Up, s.UpBacklog), direction("down", s.Down, c.seen.Down, s.DownBacklog), s.UnderWay)
 	if n := s.Failed - c.seen.Failed; n > 0 {
 		fmt.Fprintf(c.out, "        %d datagrams could not be written\n", n)
@@ -122,8 +147,8 @@ func lost(s netsim.LinkStats) uint64 { return s.Sent - s.Passed }
 
 // total prints the figures of the whole run.
 func (c *console) total() {
-	s := c.relay.Stats()
-	fmt.Fprintf(c.out, "total %s\n%s\n%s\n", plural(uint64(s.Clients)+s.Evicted, "client"), sum("up  ", s.Up), sum("down", s.Down))
+	s, _, clients := c.network.stats()
+	fmt.Fprintf(c.out, "total%s\n%s\n%s\n", clients, sum("up  ", s.Up), sum("down", s.Down))
 }
 
 func plural(n uint64, what string) string {

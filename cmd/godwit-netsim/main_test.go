@@ -17,7 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// testRun is the program between a server that echoes and a client.
+// testRun is the program, as a relay between a server that echoes and a client.
 type testRun struct {
 	t        *testing.T
 	stop     context.CancelFunc
@@ -29,13 +29,13 @@ type testRun struct {
 	startups string // what it printed before it was ready
 }
 
-func start(t *testing.T, args ...string) *testRun {
+// launch starts the program.
+func launch(t *testing.T, args ...string) *testRun {
 	t.Helper()
 	in, input := io.Pipe()
 	output, out := io.Pipe()
 	ctx, stop := context.WithCancel(t.Context())
 	r := &testRun{t: t, stop: stop, input: input, lines: bufio.NewScanner(output), ticks: make(chan time.Time), ended: make(chan error, 1)}
-	args = append([]string{"-target", echoServer(t)}, args...)
 	go func() {
 		err := run(ctx, args, in, out, r.ticks)
 		out.Close()
@@ -46,6 +46,13 @@ func start(t *testing.T, args ...string) *testRun {
 		input.Close()
 		io.Copy(io.Discard, output) // until it is closed
 	})
+	return r
+}
+
+// start starts the program as a relay, between a server and a client.
+func start(t *testing.T, args ...string) *testRun {
+	t.Helper()
+	r := launch(t, append([]string{"-target", echoServer(t)}, args...)...)
 	listening := r.wantLine("it says where it listens", "listening on ")
 	r.startups = listening + "\n" + r.wantLine("and what it does", "  up   ") + "\n" + r.wantLine("in both directions", "  down ")
 	addr, _, _ := strings.Cut(strings.TrimPrefix(listening, "listening on "), " ")

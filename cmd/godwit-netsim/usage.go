@@ -10,6 +10,7 @@ import (
 const intro = `godwit-netsim relays UDP datagrams between clients and a server, badly.
 
 usage: godwit-netsim -target address [flags]
+       godwit-netsim -tun [flags]
 
 Clients send to the address of -listen as if it was the server. Conditions are
 those of both directions, or of the way up and the way down with a comma between
@@ -25,6 +26,10 @@ them: -loss 5%,1%.
   the same fates again:
     godwit-netsim -target 127.0.0.1:42424 -preset wifi -record wifi.jsonl
     godwit-netsim -target 127.0.0.1:42424 -replay wifi.jsonl
+  all traffic of the programs in a network namespace, TCP too; the server here
+  listens on 10.98.0.1 or on all addresses, and up is the way to it:
+    godwit-netsim -tun -delay 50ms -loss 1% -rate 1Mbit
+    nsenter --net=FILE curl http://10.98.0.1:8080/    (it prints FILE)
 
 presets:
 `
@@ -34,7 +39,7 @@ commands on standard input, while it runs:
   loss 20%        any condition, in the words of its flag
   preset wifi     another network
   blackout 5s     nothing passes for a time; 0 ends it
-  rebind          every client gets a new address towards the server
+  rebind          every client gets a new address towards the server; not with -tun
   show            the conditions as they are
   help            these commands
   quit            or end of the process by SIGINT or SIGTERM
