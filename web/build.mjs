@@ -87,11 +87,11 @@ const ours = words(`
   active advance again age allowed append attach base byte bytes call calls cfg closedBy
   closing config control copy cost count datagram delay detect drop due end ended
   ending events exchange failure finish first flush fragment frames full handlers heard in index init interrupted
-  kind largest left limit list listeners loss lost mark measure medium minimum move moves next number
+  kind largest left limit list listeners loss lost mark measure medium minimum move moves network next number
   open opening out over packets pass passes payload pending pick ping pipe promise queue ranges ready receive received
   reject release reliable remove repeat replaced report resumed run said
-  sample senders sent serve session settings settled share silent since skip smoothed spare start started store
-  table take threshold timer tokens told trim trying uint waiting window words work
+  sample senders sent serve session settings settled share silent since skip smoothed spare start started stop store
+  table take threshold timer tokens told trim uint waiting window words work
 `);
 
 function words(text) {

@@ -494,17 +494,6 @@ function openSocket(args, times, signal) {
   return promise;
 }
 
-// src/options.ts
-var allLinks = ["webrtc", "websocket"];
-async function fetched(token) {
-  try {
-    return await token();
-  } catch (cause) {
-    if (cause instanceof ConnectError) throw cause;
-    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
-  }
-}
-
 // src/frame.ts
 var frameControl = 0;
 var frameMessage = 1;
@@ -668,6 +657,17 @@ function expand(truncated, n, expected) {
   const v = expected - expected % win + truncated;
   if (v + win / 2 <= expected) return v + win;
   return v > expected + win / 2 && v >= win ? v - win : v;
+}
+
+// src/options.ts
+var allLinks = ["webrtc", "websocket"];
+async function fetched(token) {
+  try {
+    return await token();
+  } catch (cause) {
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
+  }
 }
 
 // src/race.ts
@@ -2893,15 +2893,144 @@ function refusal(r, details, table) {
   return new ConnectError(code, message, { status, details, retryAfter });
 }
 
+// src/seeker.ts
+var patience = 3e3;
+var maxStrangers = 5;
+function seekerOf(conn) {
+  let rival = new AbortController();
+  let seeking;
+  let trying = null;
+  let lostAt = 0;
+  const names = () => conn.settings.links ?? allLinks;
+  async function connect2(authorization, signal, resumes = false, links = names()) {
+    const { url, table } = conn;
+    const { request, timeout } = conn.settings;
+    rival.abort();
+    const other = rival = new AbortController();
+    const quit = () => other.abort(signal.reason);
+    signal.addEventListener("abort", quit);
+    try {
+      return await race({
+        links,
+        host: url.host,
+        resumes,
+        exchange: (offer, either) => exchange(url, offer, authorization, request, table, either),
+        timeout,
+        signal,
+        rival: other.signal,
+        better: take
+      });
+    } finally {
+      signal.removeEventListener("abort", quit);
+    }
+  }
+  const resume2 = (signal, links) => connect2(`Godwit-Resume ${conn.session.token}`, signal, true, links);
+  async function authorized() {
+    const { token } = conn.settings;
+    const attempt = async () => {
+      const t = await (typeof token === "function" ? fetched(token) : token);
+      return connect2(t && `Bearer ${t}`, conn.ended.signal);
+    };
+    try {
+      return await attempt();
+    } catch (e) {
+      const { code, status, retryAfter } = e instanceof ConnectError ? e : {};
+      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
+        throw e;
+      return await attempt();
+    }
+  }
+  const fallback = () => {
+    const links = names();
+    return !!conn.carrier?.reliable && links.slice(0, links.indexOf("websocket")).includes("webrtc");
+  };
+  const take = (link) => {
+    const { interrupted, closing } = conn.session;
+    if (conn.frozen || closing || !(interrupted || fallback())) link.close();
+    else conn.move(link);
+  };
+  const seek = (wait = firstSeek) => {
+    clearTimeout(seeking);
+    if (!fallback() || !globalThis.RTCPeerConnection) return;
+    seeking = setTimeout(async () => {
+      try {
+        if (conn.session.phase === open && !trying) take(await resume2(conn.ended.signal, ["webrtc"]));
+      } catch {
+      }
+      seek(Math.min(Math.max(2 * wait, firstSeek), longestSeek));
+    }, wait);
+  };
+  async function reconnect() {
+    const { session } = conn;
+    if (trying || conn.frozen || !session.interrupted) return;
+    const { signal } = trying = new AbortController();
+    let stranger;
+    let strangers = 0;
+    for (const next = backoff(); !signal.aborted; ) {
+      let pause = patience;
+      try {
+        const link = await resume2(signal);
+        if (signal.aborted) link.close();
+        else conn.move(link);
+      } catch (e) {
+        let after = 0;
+        if (e instanceof ConnectError) {
+          after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
+          conn.failure = e;
+          const instance = e.code === "resume" ? e.details["instance"] : void 0;
+          strangers = instance === stranger ? strangers + 1 : 1;
+          stranger = instance;
+          if (instance && strangers === maxStrangers) after = void 0;
+        }
+        if (after === void 0) {
+          if (session.interrupted) conn.giveUp(e);
+          break;
+        }
+        pause = next(Math.min(after, longestBackoff));
+      }
+      await sleep(pause, signal);
+    }
+    trying = null;
+    void reconnect();
+  }
+  return {
+    async begin() {
+      try {
+        conn.settings.signal?.throwIfAborted();
+        const link = await authorized();
+        Object.assign(conn.times, link.times, { hello: now() - conn.started });
+        conn.move(link);
+      } catch (e) {
+        conn.giveUp(e);
+      }
+    },
+    lost() {
+      lostAt = now();
+    },
+    reconnect,
+    heard() {
+      if (trying && conn.session.mux.answered(lostAt)) trying.abort();
+    },
+    seek,
+    network: () => {
+      fallen(conn.url.host, 0);
+      seek(0);
+    },
+    stop() {
+      trying?.abort();
+      rival.abort();
+    },
+    rest: () => clearTimeout(seeking)
+  };
+}
+
 // src/conn.ts
 var asleep = 1500;
 var drainTime = 1e4;
 var maxCode = 65535;
-var patience = 3e3;
 var fullPause = 10;
-var maxStrangers = 5;
 var Conn = class extends EventTarget {
-  constructor(url, settings, begin = (c) => void c.begin()) {
+  constructor(url, settings, begin = (c) => void c.seeker.begin()) {
     super();
     this.settings = settings;
     /** Whether another Conn, such as that of the page before, has begun the session. */
@@ -2910,13 +3039,14 @@ var Conn = class extends EventTarget {
     this.times = noTimes();
     /** The link that the session uses or used last; "" before the first. The event link comes when it changes. */
     this.link = "";
+    /** @internal */
     this.started = now();
     this.listeners = [];
     this.handlers = /* @__PURE__ */ new Map();
     this.pending = /* @__PURE__ */ new Map();
     // promises of requests and receipts; call is that of a request
+    /** Aborts when the session has ended. @internal */
     this.ended = new AbortController();
-    // aborts when the session has ended
     this.packet = new Uint8Array(maxPacket);
     this.views = [];
     // views of packet, by length
@@ -2925,19 +3055,17 @@ var Conn = class extends EventTarget {
     this.closing = deferred();
     /** The link. @internal */
     this.carrier = null;
-    this.rival = new AbortController();
-    // until WebRTC is tried again
-    this.trying = null;
+    /** How links are opened. @internal */
+    this.seeker = seekerOf(this);
     this.flushing = false;
     this.timerAt = Infinity;
-    this.lost = 0;
-    // when the session was interrupted
     /** Is called when the page goes for good. @internal */
     this.hide = () => this.endNow();
     /**
      * Is called when the browser shows the page again: returns whether the session still belongs to this page. @internal
      */
     this.onBack = () => true;
+    /** @internal */
     this.frozen = false;
     /**
      * Is called when the page goes. If the browser may show the page again, the session stays, without a link, because
@@ -2949,8 +3077,7 @@ var Conn = class extends EventTarget {
       if (!e.persisted || phase === closed || this.session.closing) return this.hide();
       if (phase < open) return;
       this.frozen = true;
-      this.trying?.abort();
-      this.rival.abort();
+      this.seeker.stop();
       this.onFreeze();
       this.carrier?.close();
       this.carrier = null;
@@ -2963,22 +3090,11 @@ var Conn = class extends EventTarget {
       if (!this.onBack()) return this.giveUp(new ConnectError("resume", "another page has the session"));
       this.session.advance(this.wake(now()));
       this.timerAt = Infinity;
-      void this.reconnect();
+      void this.seeker.reconnect();
       this.flushSoon();
     };
     /** Is called before the page is frozen. @internal */
     this.onFreeze = () => {
-    };
-    /** Moves to a link that has opened later, if it is better. */
-    this.take = (link) => {
-      const { interrupted, closing } = this.session;
-      if (this.frozen || closing || !(interrupted || this.fallback())) link.close();
-      else this.move(link);
-    };
-    /** Is called when the network of the page has changed. */
-    this.network = () => {
-      fallen(this.url.host, 0);
-      this.seek(0);
     };
     this.flush = (t = now(), latest = Infinity) => {
       this.flushing = false;
@@ -3222,9 +3338,9 @@ var Conn = class extends EventTarget {
         this.dispatchEvent(new ChannelEvent("channelclosed", c));
       },
       interrupted: () => {
-        this.lost = now();
+        this.seeker.lost();
         this.dispatchEvent(new Event("interrupted"));
-        void this.reconnect();
+        void this.seeker.reconnect();
       },
       resumed: () => {
         this.failure = void 0;
@@ -3233,8 +3349,7 @@ var Conn = class extends EventTarget {
       closed: (code, reason, remote, lostOut, lostIn) => {
         const error = code === CloseCode.Timeout && this.failure;
         const why = { code, reason, remote, lostOut, lostIn, ...error && { error } };
-        this.trying?.abort();
-        this.rival.abort();
+        this.seeker.stop();
         const again2 = renewable(code) || !remote && code === CloseCode.ProtocolError;
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again2 ? { retryAfter: 0 } : {}));
         this.ended.abort();
@@ -3270,77 +3385,6 @@ var Conn = class extends EventTarget {
     this.flushSoon();
   }
   // ---- links -----------------------------------------------------------------------------------------------------
-  /** Opens the session. @internal */
-  async begin() {
-    try {
-      this.settings.signal?.throwIfAborted();
-      const link = await this.authorized();
-      Object.assign(this.times, link.times, { hello: now() - this.started });
-      this.move(link);
-    } catch (e) {
-      this.giveUp(e);
-    }
-  }
-  /**
-   * Opens the first link. If the server refuses a token, a fresh one is fetched once; if a handshake fails, it is tried
-   * once more. Neither is done with a token that may be usable only once.
-   */
-  async authorized() {
-    const { token } = this.settings;
-    const attempt = async () => {
-      const t = await (typeof token === "function" ? fetched(token) : token);
-      return this.connect(t && `Bearer ${t}`, this.ended.signal);
-    };
-    try {
-      return await attempt();
-    } catch (e) {
-      const { code, status, retryAfter } = e instanceof ConnectError ? e : {};
-      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
-        throw e;
-      return await attempt();
-    }
-  }
-  /** Opens a link of the session; a better one may open later. */
-  async connect(authorization, signal, resumes = false, links = this.settings.links ?? allLinks) {
-    const { request, timeout } = this.settings;
-    this.rival.abort();
-    const rival = this.rival = new AbortController();
-    const quit = () => rival.abort(signal.reason);
-    signal.addEventListener("abort", quit);
-    try {
-      return await race({
-        links,
-        host: this.url.host,
-        resumes,
-        exchange: (offer, either) => exchange(this.url, offer, authorization, request, this.table, either),
-        timeout,
-        signal,
-        rival: rival.signal,
-        better: this.take
-      });
-    } finally {
-      signal.removeEventListener("abort", quit);
-    }
-  }
-  /** Returns whether the session is on a link that is worse than WebRTC. */
-  fallback() {
-    const links = this.settings.links ?? allLinks;
-    return !!this.carrier?.reliable && links.slice(0, links.indexOf("websocket")).includes("webrtc");
-  }
-  /** Tries WebRTC again after wait ms, if the session is on a worse link. */
-  seek(wait = firstSeek) {
-    clearTimeout(this.seeking);
-    if (!this.fallback() || !globalThis.RTCPeerConnection) return;
-    this.seeking = setTimeout(async () => {
-      const { phase, token } = this.session;
-      try {
-        if (phase === open && !this.trying)
-          this.take(await this.connect(`Godwit-Resume ${token}`, this.ended.signal, true, ["webrtc"]));
-      } catch {
-      }
-      this.seek(Math.min(Math.max(2 * wait, firstSeek), longestSeek));
-    }, wait);
-  }
   /** Ends the session at once. @internal */
   endNow() {
     this.session.failWith(now(), CloseCode.Normal, "");
@@ -3352,7 +3396,7 @@ var Conn = class extends EventTarget {
     this.opening.reject(e);
     this.session.failWith(now(), CloseCode.Timeout, words(e));
   }
-  /** Continues over a new link. The old link is closed. */
+  /** Continues over a new link. The old link is closed. @internal */
   move(link) {
     const { session } = this;
     if (session.phase === closed) return link.close();
@@ -3369,50 +3413,16 @@ var Conn = class extends EventTarget {
         session.interrupt(now());
       }
     });
-    this.seek();
+    this.seeker.seek();
     this.flush();
     if (before && before !== this.link && session.phase === open) this.dispatchEvent(new Event("link"));
-  }
-  /** Tries new links until the server answers, over whichever link. */
-  async reconnect() {
-    if (this.trying || this.frozen || !this.session.interrupted) return;
-    const trying = this.trying = new AbortController();
-    const { signal } = trying;
-    let stranger;
-    let strangers = 0;
-    for (const next = backoff(); !signal.aborted; ) {
-      let pause = patience;
-      try {
-        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal, true);
-        if (signal.aborted) link.close();
-        else this.move(link);
-      } catch (e) {
-        let after = 0;
-        if (e instanceof ConnectError) {
-          after = e.code === "link" && this.session.mux.counts.links ? 0 : e.retryAfter;
-          this.failure = e;
-          const instance = e.code === "resume" ? e.details["instance"] : void 0;
-          strangers = instance === stranger ? strangers + 1 : 1;
-          stranger = instance;
-          if (instance && strangers === maxStrangers) after = void 0;
-        }
-        if (after === void 0) {
-          if (this.session.interrupted) this.giveUp(e);
-          break;
-        }
-        pause = next(Math.min(after, longestBackoff));
-      }
-      await sleep(pause, signal);
-    }
-    this.trying = null;
-    void this.reconnect();
   }
   // ---- datagrams and time ----------------------------------------------------------------------------------------
   onDatagram(b, t) {
     const { session, timerAt } = this;
     this.wake(t);
     session.receive(t, b);
-    if (this.trying && session.mux.answered(this.lost)) this.trying.abort();
+    this.seeker.heard();
     if (t >= timerAt) session.advance(t);
     if (session.idle(t)) this.rest(t);
     else this.flush();
@@ -3444,7 +3454,7 @@ var Conn = class extends EventTarget {
   }
   release() {
     clearTimeout(this.timer);
-    clearTimeout(this.seeking);
+    this.seeker.rest();
     this.carrier?.close();
     this.watchPage("removeEventListener");
   }
@@ -3452,9 +3462,9 @@ var Conn = class extends EventTarget {
   watchPage(how) {
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
-    globalThis[how]?.("online", this.network);
+    globalThis[how]?.("online", this.seeker.network);
     const { navigator: navigator2 } = globalThis;
-    navigator2?.["connection"]?.[how]("change", this.network);
+    navigator2?.["connection"]?.[how]("change", this.seeker.network);
   }
 };
 
@@ -3588,7 +3598,7 @@ async function keep(url, options, key = "godwit " + /[^?#]*/.exec(`${absolute(ur
       if (sessionStorage.getItem(key)) throw e;
     }
   }
-  return kept((c) => void c.begin());
+  return kept((c) => void c.seeker.begin());
 }
 function claim(c, saved, key, frozen) {
   const { locks } = navigator;

@@ -1,14 +1,12 @@
 import { type Bytes, nothing, view } from "./bytes";
 import { CloseCode } from "./close";
-import { backoff, deferred, longestBackoff, now, sleep } from "./deferred";
+import { deferred, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, option, SendError, words } from "./error";
 import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./event";
 import { type Inbox, inboxOf } from "./inbox";
 import { defaults, type Link, noTimes } from "./link";
 import {
-  allLinks,
   type ConnectOptions,
-  fetched,
   type Hearable,
   type Heard,
   type LinkName,
@@ -18,18 +16,16 @@ import {
 } from "./options";
 import { maxPacket } from "./packet";
 import { type Fate } from "./queue";
-import { fallen, firstSeek, longestSeek, race } from "./race";
+import { seekerOf } from "./seeker";
 import { type Call, closed, open, renewable, Session, type SessionEvents } from "./session";
-import { exchange, signalingURL } from "./signaling";
+import { signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
 import { type Channel, type FullChannel, fullTable, isReliable } from "./table";
 
 const asleep = 1500; // ms; the timers of a hidden page are late by less: a timer that is later shows that the page slept
 export const drainTime = 10_000; // ms for which a session that closes waits for acknowledgements
 export const maxCode = 65_535; // largest code with which a program may close
-const patience = 3000; // ms to wait for a packet on a new link
 const fullPause = 10; // ms between two looks at a WebSocket that takes nothing
-const maxStrangers = 5; // answers of one server in a row that it does not know the session, after which it is over
 
 /**
  * Conn is one session with a server. A session lasts longer than its link: when the link is silent, Conn looks for a
@@ -54,14 +50,17 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   readonly table: FullChannel[];
   /** @internal */
   readonly session: Session;
-  private readonly url: URL;
-  private readonly started = now();
+  /** @internal */
+  readonly url: URL;
+  /** @internal */
+  readonly started = now();
   private readonly listeners: Set<Heard>[] = []; // by channel; undefined before the first
   /** @internal */
   readonly unheard: (Inbox | null)[];
   private readonly handlers = new Map<string, Served>();
   private readonly pending = new Map<Promise<unknown>, { call?: Call }>(); // promises of requests and receipts; call is that of a request
-  private readonly ended = new AbortController(); // aborts when the session has ended
+  /** Aborts when the session has ended. @internal */
+  readonly ended = new AbortController();
   private readonly packet = new Uint8Array(maxPacket);
   private readonly views: Uint8Array<ArrayBuffer>[] = []; // views of packet, by length
   /** @internal */
@@ -70,14 +69,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /** The link. @internal */
   carrier: Link | null = null;
-  private rival = new AbortController(); // aborts the attempt to open WebRTC beside an open WebSocket
-  private seeking: ReturnType<typeof setTimeout> | undefined; // until WebRTC is tried again
-  private trying: AbortController | null = null; // aborts the attempt to open a new link
-  private failure: ConnectError | undefined;
+  /** How links are opened. @internal */
+  readonly seeker = seekerOf(this);
+  /** Why there is no link. @internal */
+  failure: ConnectError | undefined;
   private flushing = false; // flush will run in a microtask
   private timer: ReturnType<typeof setTimeout> | undefined;
   private timerAt = Infinity;
-  private lost = 0; // when the session was interrupted
 
   /** Is called when the page goes for good. @internal */
   hide = (): void => this.endNow();
@@ -85,7 +83,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * Is called when the browser shows the page again: returns whether the session still belongs to this page. @internal
    */
   onBack = (): boolean => true;
-  private frozen = false;
+  /** @internal */
+  frozen = false;
 
   /**
    * Is called when the page goes. If the browser may show the page again, the session stays, without a link, because
@@ -97,8 +96,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (!(e as PageTransitionEvent).persisted || phase === closed || this.session.closing) return this.hide();
     if (phase < open) return; // it continues to connect if the page is shown again
     this.frozen = true;
-    this.trying?.abort();
-    this.rival.abort();
+    this.seeker.stop();
     this.onFreeze();
     this.carrier?.close();
     this.carrier = null;
@@ -112,7 +110,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (!this.onBack()) return this.giveUp(new ConnectError("resume", "another page has the session"));
     this.session.advance(this.wake(now())); // the grace time may have passed
     this.timerAt = Infinity; // the timer did not run
-    void this.reconnect();
+    void this.seeker.reconnect();
     this.flushSoon();
   };
 
@@ -125,8 +123,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
   constructor(
     url: string | URL,
-    private readonly settings: ConnectOptions<C>,
-    begin = (c: Conn<C>): void => void c.begin(),
+    /** @internal */
+    readonly settings: ConnectOptions<C>,
+    begin = (c: Conn<C>): void => void c.seeker.begin(),
   ) {
     super();
     const table = (this.table = fullTable(settings?.channels));
@@ -389,9 +388,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.dispatchEvent(new ChannelEvent("channelclosed", c));
       },
       interrupted: () => {
-        this.lost = now();
+        this.seeker.lost();
         this.dispatchEvent(new Event("interrupted"));
-        void this.reconnect();
+        void this.seeker.reconnect();
       },
       resumed: () => {
         this.failure = undefined;
@@ -400,8 +399,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       closed: (code, reason, remote, lostOut, lostIn) => {
         const error = code === CloseCode.Timeout && this.failure;
         const why: CloseReason = { code, reason, remote, lostOut, lostIn, ...(error && { error }) };
-        this.trying?.abort();
-        this.rival.abort();
+        this.seeker.stop();
         const again = renewable(code) || (!remote && code === CloseCode.ProtocolError);
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
         this.ended.abort();
@@ -442,101 +440,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   // ---- links -----------------------------------------------------------------------------------------------------
 
-  /** Opens the session. @internal */
-  async begin(): Promise<void> {
-    try {
-      this.settings.signal?.throwIfAborted();
-      const link = await this.authorized();
-      Object.assign(this.times, link.times, { hello: now() - this.started });
-      this.move(link);
-    } catch (e) {
-      this.giveUp(e);
-    }
-  }
-
-  /**
-   * Opens the first link. If the server refuses a token, a fresh one is fetched once; if a handshake fails, it is tried
-   * once more. Neither is done with a token that may be usable only once.
-   */
-  private async authorized(): Promise<Link> {
-    const { token } = this.settings;
-    const attempt = async (): Promise<Link> => {
-      const t = await (typeof token === "function" ? fetched(token) : token);
-      return this.connect(t && `Bearer ${t}`, this.ended.signal);
-    };
-    try {
-      return await attempt();
-    } catch (e) {
-      const { code, status, retryAfter }: Partial<ConnectError> = e instanceof ConnectError ? e : {};
-      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== undefined))
-        throw e;
-      return await attempt();
-    }
-  }
-
-  /** Opens a link of the session; a better one may open later. */
-  private async connect(
-    authorization: string | undefined,
-    signal: AbortSignal,
-    resumes = false,
-    links = this.settings.links ?? allLinks,
-  ): Promise<Link> {
-    const { request, timeout } = this.settings;
-    this.rival.abort();
-    const rival = (this.rival = new AbortController());
-    const quit = (): void => rival.abort(signal.reason);
-    signal.addEventListener("abort", quit);
-    try {
-      return await race({
-        links,
-        host: this.url.host,
-        resumes,
-        exchange: (offer, either) => exchange(this.url, offer, authorization, request, this.table, either),
-        timeout,
-        signal,
-        rival: rival.signal,
-        better: this.take,
-      });
-    } finally {
-      signal.removeEventListener("abort", quit);
-    }
-  }
-
-  /** Returns whether the session is on a link that is worse than WebRTC. */
-  private fallback(): boolean {
-    const links = this.settings.links ?? allLinks;
-    return !!this.carrier?.reliable && links.slice(0, links.indexOf("websocket")).includes("webrtc");
-  }
-
-  /** Moves to a link that has opened later, if it is better. */
-  private readonly take = (link: Link): void => {
-    const { interrupted, closing } = this.session;
-    if (this.frozen || closing || !(interrupted || this.fallback())) link.close();
-    else this.move(link);
-  };
-
-  /** Tries WebRTC again after wait ms, if the session is on a worse link. */
-  private seek(wait = firstSeek): void {
-    clearTimeout(this.seeking);
-    if (!this.fallback() || !globalThis.RTCPeerConnection) return;
-    this.seeking = setTimeout(async () => {
-      const { phase, token } = this.session;
-      try {
-        if (phase === open && !this.trying)
-          this.take(await this.connect(`Godwit-Resume ${token}`, this.ended.signal, true, ["webrtc"]));
-      } catch {
-        // It does not matter why: the session has a link.
-      }
-      this.seek(Math.min(Math.max(2 * wait, firstSeek), longestSeek));
-    }, wait);
-  }
-
-  /** Is called when the network of the page has changed. */
-  private readonly network = (): void => {
-    fallen(this.url.host, 0);
-    this.seek(0);
-  };
-
   /** Ends the session at once. @internal */
   endNow(): void {
     this.session.failWith(now(), CloseCode.Normal, "");
@@ -550,8 +453,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.session.failWith(now(), CloseCode.Timeout, words(e));
   }
 
-  /** Continues over a new link. The old link is closed. */
-  private move(link: Link): void {
+  /** Continues over a new link. The old link is closed. @internal */
+  move(link: Link): void {
     const { session } = this;
     if (session.phase === closed) return link.close();
     const before = this.link;
@@ -568,46 +471,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         session.interrupt(now());
       },
     });
-    this.seek();
+    this.seeker.seek();
     this.flush();
     if (before && before !== this.link && session.phase === open) this.dispatchEvent(new Event("link"));
-  }
-
-  /** Tries new links until the server answers, over whichever link. */
-  private async reconnect(): Promise<void> {
-    if (this.trying || this.frozen || !this.session.interrupted) return; // the program may have closed the session
-    const trying = (this.trying = new AbortController());
-    const { signal } = trying;
-    let stranger: unknown; // instance of the last server that did not know the session
-    let strangers = 0; // its answers in a row
-    for (const next = backoff(); !signal.aborted; ) {
-      let pause = patience;
-      try {
-        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal, true);
-        if (signal.aborted) link.close();
-        else this.move(link);
-      } catch (e) {
-        let after: number | undefined = 0;
-        if (e instanceof ConnectError) {
-          // WebRTC that has worked before fails only for a while, for example when there are too many connections.
-          after = e.code === "link" && this.session.mux.counts.links ? 0 : e.retryAfter;
-          this.failure = e; // until the session is resumed
-          const instance = e.code === "resume" ? e.details["instance"] : undefined;
-          strangers = instance === stranger ? strangers + 1 : 1;
-          stranger = instance;
-          // The same server again: there is only one, and it was restarted.
-          if (instance && strangers === maxStrangers) after = undefined;
-        }
-        if (after === undefined) {
-          if (this.session.interrupted) this.giveUp(e);
-          break;
-        }
-        pause = next(Math.min(after, longestBackoff)); // not longer, because the grace time runs
-      }
-      await sleep(pause, signal);
-    }
-    this.trying = null;
-    void this.reconnect(); // the session may be interrupted again
   }
 
   // ---- datagrams and time ----------------------------------------------------------------------------------------
@@ -616,8 +482,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { session, timerAt } = this;
     this.wake(t);
     session.receive(t, b);
-    // Receiving proves only the downlink. Stop reconnecting once the server has acknowledged something sent since.
-    if (this.trying && session.mux.answered(this.lost)) this.trying.abort();
+    this.seeker.heard();
     // The timers of a hidden page fire at most once a second, but messages arrive.
     if (t >= timerAt) session.advance(t);
     if (session.idle(t)) this.rest(t);
@@ -678,7 +543,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private release(): void {
     clearTimeout(this.timer);
-    clearTimeout(this.seeking);
+    this.seeker.rest();
     this.carrier?.close();
     this.watchPage("removeEventListener");
   }
@@ -687,9 +552,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private watchPage(how: "addEventListener" | "removeEventListener"): void {
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
-    globalThis[how]?.("online", this.network);
+    globalThis[how]?.("online", this.seeker.network);
     const { navigator } = globalThis as { navigator?: { connection?: EventTarget } };
-    navigator?.["connection"]?.[how]("change", this.network);
+    navigator?.["connection"]?.[how]("change", this.seeker.network);
   }
 }
 

@@ -96,7 +96,7 @@ export async function keep<const C extends readonly Channel[]>(
       if (sessionStorage.getItem(key)) throw e; // the session was saved again, because the page goes
     }
   }
-  return kept((c) => void c.begin());
+  return kept((c) => void c.seeker.begin());
 }
 
 /**

@@ -14,7 +14,7 @@ const shared = JSON.parse(read("../../internal/conform/constants.json"));
 /** The modules of src/ by the section that has their constants. */
 const sections: Record<string, string[]> = {
   channel: ["ack", "congestion", "frame", "loss", "mux", "outbox", "packet", "path", "queue", "reassembly", "sent", "table"],
-  session: ["conn", "control", "session"],
+  session: ["conn", "control", "seeker", "session"],
   client: ["deferred", "race", "signaling"],
 };
 
