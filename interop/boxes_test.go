@@ -16,7 +16,8 @@ import (
 )
 
 // TestBoxes plays examples/boxes with two pages: each page sees the moves of the
-// other's box and the other's chat.
+// other's box and the other's chat. In WebKitGTK, which has no WebRTC, a WebSocket carries
+// the game.
 func TestBoxes(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "boxes")
 	build := exec.Command("go", "build", "-o", program, "./examples/boxes")
@@ -24,7 +25,7 @@ func TestBoxes(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
+	everyBrowser(t, append([]browser.Kind{browser.WebKit}, browser.Kinds...), func(t *testing.T, b *browser.Browser) {
 		url := startBoxes(t, program)
 		ada, bob := enterBoxes(t, b, url, "ada"), enterBoxes(t, b, url, "bob")
 		for _, turn := range []struct {
@@ -50,6 +51,14 @@ func TestBoxes(t *testing.T) {
 			if cmp.Compare(to.X, from.X) != turn.dx || cmp.Compare(to.Y, from.Y) != turn.dy {
 				t.Errorf("%s presses %s: for the other page the box moves from %v to %v", turn.name, turn.key, from, to)
 			}
+		}
+		if b.Kind == browser.WebKit {
+			var has string
+			ada.do(`return typeof RTCPeerConnection;`, nil, &has)
+			if has != "undefined" {
+				t.Errorf("RTCPeerConnection is %s: WebKitGTK has WebRTC now", has)
+			}
+			ada.Screenshot(filepath.Join(t.ArtifactDir(), "boxes.png")) // -artifacts keeps it
 		}
 	})
 }

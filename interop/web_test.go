@@ -13,7 +13,12 @@ import (
 
 // eachBrowser runs a test in all browsers at the same time: they wait most of the time.
 func eachBrowser(t *testing.T, run func(t *testing.T, b *browser.Browser)) {
-	for _, kind := range browser.Kinds {
+	everyBrowser(t, browser.Kinds, run)
+}
+
+// everyBrowser is eachBrowser for other kinds.
+func everyBrowser(t *testing.T, kinds []browser.Kind, run func(t *testing.T, b *browser.Browser)) {
+	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			run(t, browser.Start(t, kind))

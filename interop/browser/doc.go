@@ -1,4 +1,4 @@
-// Package browser gives a Go test a real Chromium or Firefox.
+// Package browser gives a Go test a real Chromium, Firefox or WebKitGTK.
 //
 // The browser is in its own network namespace, which a veth pair connects to the test: the test serves on [Host], and no packet of the browser can go
 // anywhere else. Firefox needs this even for a test on one machine: it gathers

@@ -10,8 +10,9 @@
 import { createInterface } from "node:readline";
 import { launchChromium, launchOwnChromium } from "./chromium.mjs";
 import { launchFirefox, launchOwnFirefox } from "./firefox.mjs";
+import { launchWebKit } from "./webkit.mjs";
 
-const launch = { chromium: launchChromium, firefox: launchFirefox };
+const launch = { chromium: launchChromium, firefox: launchFirefox, webkit: launchWebKit };
 const launchOwn = { chromium: launchOwnChromium, firefox: launchOwnFirefox };
 
 let browser;

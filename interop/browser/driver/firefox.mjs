@@ -21,7 +21,12 @@ export const launchFirefox = (path) => launch(path, { ...preferences, ...everyPa
 export const launchOwnFirefox = (path) => launch(path, preferences);
 
 async function launch(executablePath, extraPrefsFirefox) {
-  const browser = await puppeteer.launch({ browser: "firefox", executablePath, extraPrefsFirefox });
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath,
+    extraPrefsFirefox,
+    acceptInsecureCerts: true, // a test's certificate is its own
+  });
   const version = await browser.version();
   return {
     version: () => version,
