@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/sdp"
 	"github.com/godwit-rtc/godwit/session"
@@ -193,6 +194,9 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 	for _, a := range server.Candidates {
 		r := e.route(a, c.local)
 		if o := e.conns[r]; o != nil {
+			if o.isSuperfluous(c.session) {
+				o.close(now)
+			}
 			if o.state < connClosing {
 				return ErrAddressInUse
 			}
@@ -208,6 +212,14 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 	e.loop.Touch(c)
 	e.loop.Wake()
 	return nil
+}
+
+// isSuperfluous reports whether c is being opened for a session that is over, or that makes
+// a newer connection: a WebSocket was faster than c. next is the session of the newer
+// connection. The endpoint's lock is held.
+func (c *Conn) isSuperfluous(next *Session) bool {
+	s := c.session
+	return s != nil && c.state == connOpening && (s == next || s.session != c.of || c.of.State() >= sessioncore.Closing)
 }
 
 func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Config {

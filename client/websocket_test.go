@@ -67,7 +67,6 @@ func TestWhereUDPDoesNotArriveAWebSocketCarriesTheSession(t *testing.T) {
 			s.Close(0, "")
 			g.want("closed here: normal")
 			<-s.Done()
-			time.Sleep(30 * time.Second) // the attempt over WebRTC ends
 		}
 		s := testkit.Must(g.join(e, client.SessionConfig{Links: []string{session.LinkWebSocket}, Handler: g.handler()}))
 		g.want("open")
@@ -172,6 +171,25 @@ func TestABrokenWebSocketIsReplaced(t *testing.T) {
 		}
 		if st := g.server.Stats().Links; st.Open != 1 || st.Opened != 4 || st.Broken != 0 {
 			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A WebSocket breaks while the attempt over WebRTC, which it has won against, is still being made: the
+// session makes both links again at once.
+func TestABrokenWebSocketIsReplacedWhileWebRTCIsBeingTried(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		g.dark(time.Hour)
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		for range 3 {
+			start := time.Now()
+			client.CutWebSocket(s)
+			g.want("interrupted", "resumed")
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("it took %v", took)
+			}
+			g.wantLink(s, session.LinkWebSocket)
 		}
 	})
 }
