@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,22 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 	"github.com/godwit-rtc/godwit/netsim"
 )
+
+// TestClientWhereUDPDoesNotArrive has nftables drop UDP between a client and the server; see fallsBack and outlivesTheEnd.
+func TestClientWhereUDPDoesNotArrive(t *testing.T) {
+	run := func(name string, test func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+	for _, kind := range browser.Kinds {
+		run("from the beginning/"+string(kind), func(t *testing.T) { fallsBack(t, kind) })
+		run("amid play/"+string(kind), func(t *testing.T) { outlivesTheEnd(t, kind) })
+	}
+	run("from the beginning/native", fallsBackNative)
+	run("amid play/native", func(t *testing.T) { outlivesTheEndNative(t) })
+}
 
 // allLinks makes the server of a webWorld offer WebSockets, too. They do not pass the relay.
 func allLinks(c *godwit.Config) { c.Links = nil }
@@ -20,77 +37,110 @@ func (p *tab) link() (name string) {
 	return name
 }
 
-// TestClientFallsBackToAWebSocket drops UDP before a page connects: a WebSocket carries the session. The next session does
-// not wait for WebRTC. When UDP arrives, WebRTC takes the session over.
-func TestClientFallsBackToAWebSocket(t *testing.T) {
-	for _, kind := range browser.Kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			w := newWebWorld(t, browser.Start(t, kind), netsim.Link{Delay: oneWay}, allLinks)
-			w.relay.BlackoutFor(time.Hour)
-			p := w.tab()
-			for _, which := range []string{"first", "second"} {
-				var took struct{ Total float64 }
-				p.do(`return await join();`, nil, &took)
-				c := receive(t, w.conns, "the connection")
-				if ours, theirs := p.link(), c.Link(); ours != "websocket" || theirs != "websocket" {
-					t.Errorf("the %s session is on %q and %q, want a WebSocket", which, ours, theirs)
-				}
-				t.Logf("the %s session was open after %.0f ms", which, took.Total)
-				p.do(`const heard = []; conn.on("chat", (b) => heard.push(b)); conn.send("chat", new Uint8Array([7]));
-					if (!(await until(5000, () => heard.length))) throw new Error("no echo");`, nil, nil)
-				if which == "first" {
-					p.do(`await conn.close();`, nil, nil)
-				}
-			}
-			w.relay.BlackoutFor(0)
-			p.do(`if (!(await until(60000, () => conn.link === "webrtc"))) throw new Error("still on the WebSocket");`, nil, nil)
-			var log []struct{ Type string }
-			p.do(`return conn.log;`, nil, &log)
-			if len(log) != 1 || log[0].Type != "webrtc" {
-				t.Errorf("the page was told %v, want only of the link", log)
-			}
-		})
+// fallsBack drops UDP before a page connects: a WebSocket carries the session. The next session does not wait for WebRTC.
+// When UDP arrives, WebRTC takes the session over.
+func fallsBack(t *testing.T, kind browser.Kind) {
+	w := newWebWorld(t, browser.Start(t, kind), netsim.Link{Delay: oneWay}, allLinks)
+	w.dropUDP()
+	p := w.tab()
+	for _, which := range []string{"first", "second"} {
+		var took struct{ Total float64 }
+		p.do(`return await join();`, nil, &took)
+		c := receive(t, w.conns, "the connection")
+		if ours, theirs := p.link(), c.Link(); ours != "websocket" || theirs != "websocket" {
+			t.Errorf("the %s session is on %q and %q, want a WebSocket", which, ours, theirs)
+		}
+		t.Logf("the %s session was open after %.0f ms", which, took.Total)
+		p.wantSessionEcho()
+		if which == "first" {
+			p.do(`await conn.close();`, nil, nil)
+		}
+	}
+	w.passUDP()
+	p.doWithin(2*time.Minute, `if (!(await until(90000, () => conn.link === "webrtc"))) throw new Error("still on the WebSocket");`, nil, nil)
+	p.wantSessionEcho()
+	var log []struct{ Type string }
+	p.do(`return conn.log;`, nil, &log)
+	if len(log) != 1 || log[0].Type != "webrtc" {
+		t.Errorf("the page was told %v, want only of the link", log)
 	}
 }
 
-// TestClientOutlivesTheEndOfUDP drops UDP amid 1,000 reliable messages in each direction, and lets it through again 15 s
-// later. The session goes on over a WebSocket and returns to WebRTC, and every message arrives once and in order.
-func TestClientOutlivesTheEndOfUDP(t *testing.T) {
-	const count = 1000
-	for _, kind := range browser.Kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			w := newWebWorld(t, browser.Start(t, kind), netsim.Link{Delay: oneWay}, allLinks)
-			p := w.tab()
-			p.do(`await join(); window.begun = performance.now(); listen(["news"], arg.size); window.going = exchange(arg);`, map[string]any{
-				"channels": []string{"chat"}, "rate": 100, "size": outageSize, "count": count, "drain": outageDrain.Milliseconds(),
-			}, nil)
-			c := receive(t, w.conns, "the connection")
-			pour := startPour(t, c, 100, count, "news")
-			p.do(`await until(15000, () => heard[0].seen.size >= 300);`, nil, nil)
-			w.relay.BlackoutFor(15 * time.Second)
-			var got, news []exchanged
-			p.doWithin(time.Minute+outageDrain, `return await going;`, nil, &got)
-			<-pour.done
-			p.doWithin(outageDrain+patience, `
-				await until(arg.drain, () => heard[0].seen.size >= arg.count);
-				return heard.map((b) => b.result());`, map[string]any{"count": count, "drain": outageDrain.Milliseconds()}, &news)
-			news[0].Sent = len(pour.sent)
-			for _, e := range append(got, news...) {
-				e.check(t)
-				if e.Sent != count {
-					t.Errorf("%s: %d were sent, want %d", e.Name, e.Sent, count)
-				}
-			}
-			p.doWithin(2*time.Minute, `await until(90000, () => conn.link === "webrtc");`, nil, nil)
-			log := p.log()
-			t.Log(log)
-			types := []string{}
-			for _, l := range log {
-				types = append(types, l.Type)
-			}
-			if want := []string{"interrupted", "websocket", "resumed", "webrtc"}; !slices.Equal(types, want) {
-				t.Errorf("the page was told %v, want %v", types, want)
-			}
-		})
+// wantSessionEcho checks that the page's session works.
+func (p *tab) wantSessionEcho() {
+	p.t.Helper()
+	p.do(`const heard = [];
+		const off = conn.on("chat", (b) => heard.push(b));
+		conn.send("chat", new Uint8Array([7]));
+		if (!(await until(5000, () => heard.length))) throw new Error("no echo");
+		off();`, nil, nil)
+}
+
+// Reliable messages in each direction through the end of UDP and its return: 40 s of them, because the client tries WebRTC
+// again 30 s after the WebSocket has opened.
+const (
+	endCount = 1000
+	endRate  = 25
+	endAfter = 50 // messages until UDP ends
+	endLasts = 15 * time.Second
+)
+
+// endTimes has the times, in ms, until a session goes on.
+type endTimes struct {
+	socket float64 // from the end of UDP until the WebSocket carries the session
+	heard  float64 // from the end of UDP until a message arrives that the server has sent after it
+	back   float64 // from the return of UDP until WebRTC carries the session
+}
+
+// outlivesTheEnd drops UDP amid reliable messages in each direction, and lets it through again while they go on. The
+// session goes on over a WebSocket and returns to WebRTC, and every message arrives once and in order.
+func outlivesTheEnd(t testing.TB, kind browser.Kind) endTimes {
+	w := newWebWorld(t, browser.Start(t, kind), netsim.Link{Delay: oneWay}, allLinks)
+	p := w.tab()
+	p.do(`await join(); window.begun = performance.now(); listen(["news"], arg.size); window.going = exchange(arg);`, map[string]any{
+		"channels": []string{"chat"}, "rate": endRate, "size": outageSize, "count": endCount, "drain": outageDrain.Milliseconds(),
+	}, nil)
+	c := receive(t, w.conns, "the connection")
+	pour := startPour(t, c, endRate, endCount, "news")
+	p.do(`await until(15000, () => heard[0].seen.size >= arg);`, endAfter, nil)
+	var cut, returned float64
+	p.do(`return performance.now() - begun;`, nil, &cut)
+	w.dropUDP()
+	dropped := time.Now()
+	<-time.After(endLasts)
+	p.do(`return performance.now() - begun;`, nil, &returned)
+	w.passUDP()
+	var got, news []exchanged
+	p.doWithin(time.Minute+outageDrain, `return await going;`, nil, &got)
+	<-pour.done
+	p.doWithin(outageDrain+patience, `
+		await until(arg.drain, () => heard[0].seen.size >= arg.count);
+		return heard.map((b) => b.result());`, map[string]any{"count": endCount, "drain": outageDrain.Milliseconds()}, &news)
+	news[0].Sent = len(pour.sent)
+	for _, e := range append(got, news...) {
+		e.check(t)
+		if e.Sent != endCount {
+			t.Errorf("%s: %d were sent, want %d", e.Name, e.Sent, endCount)
+		}
 	}
+	p.doWithin(2*time.Minute, `await until(90000, () => conn.link === "webrtc");`, nil, nil)
+	log := p.log()
+	t.Log(log)
+	types := []string{}
+	for _, l := range log {
+		types = append(types, l.Type)
+	}
+	if want := []string{"interrupted", "websocket", "resumed", "webrtc"}; !slices.Equal(types, want) {
+		t.Fatalf("the page was told %v, want %v", types, want)
+	}
+	var begun float64
+	p.do(`return begun;`, nil, &begun)
+	took := endTimes{log[1].At - cut, news[0].firstAfter(pour.ms(dropped), begun+cut), log[3].At - returned}
+	t.Log(took)
+	return took
+}
+
+func (e endTimes) String() string {
+	return fmt.Sprintf("on a WebSocket %.0f ms after the end of UDP, a message %.0f ms after it; on WebRTC %.0f ms after its return",
+		e.socket, e.heard, e.back)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/interop/browser"
@@ -24,9 +25,9 @@ const webPage = `<!doctype html>
 <meta charset="utf-8">
 <title>godwit client</title>
 <link rel="icon" href="data:,">
-<script src="/web_page.js"></script>
+<script src="web_page.js"></script>
 <script type="module">
-import * as godwit from "/godwit.min.js";
+import * as godwit from "./godwit.min.js";
 window.godwit = godwit;
 </script>
 `
@@ -53,6 +54,7 @@ type webWorld struct {
 	url     string
 	config  godwit.Config
 	conns   chan *godwit.Conn // that were opened
+	passUDP func()            // ends dropUDP
 
 	mu    sync.Mutex
 	links map[netip.AddrPort]bool // by the page's address: whether they are dead
@@ -128,6 +130,18 @@ func (w *webWorld) listenRelay(link netsim.Link) *netsim.Relay {
 		}
 	})
 	return relay
+}
+
+// dropUDP makes everything that clients and the server's relay send each other get lost, until passUDP is called.
+func (w *webWorld) dropUDP() {
+	w.t.Helper()
+	pass, err := browser.DropUDP(w.t, w.relay.Addr().Port())
+	if err != nil {
+		w.t.Logf("NOT RUN with nftables, so the relay drops: %v", err)
+		w.relay.BlackoutFor(time.Hour)
+		pass = func() { w.relay.BlackoutFor(0) }
+	}
+	w.passUDP = pass
 }
 
 func (w *webWorld) alive(p *netsim.Packet) bool {

@@ -20,7 +20,7 @@ async function until(ms, done) {
 
 // join opens a session and leaves it in window.conn. What happens to it is in conn.log, with the time.
 async function join(options = {}) {
-  const conn = await godwit.connect("/godwit/", { channels: table, ...options });
+  const conn = await godwit.connect("godwit/", { channels: table, ...options });
   window.conn = conn;
   conn.log = [];
   for (const type of ["interrupted", "resumed", "close"]) {

@@ -39,9 +39,11 @@ type Browser struct {
 
 // running has what the test binary has started; Main ends it.
 var running struct {
-	mu       sync.Mutex
-	network  *network
+	starts   sync.Mutex // held while a browser starts; locked before mu
 	browsers map[Kind]*Browser
+
+	mu      sync.Mutex
+	network *network
 }
 
 // Main runs the tests of a binary, then ends its browsers and its namespace.
@@ -56,8 +58,8 @@ func Start(t testing.TB, kind Kind) *Browser {
 	t.Helper()
 	needProgram(t, kind)
 	n := needNetwork(t)
-	running.mu.Lock()
-	defer running.mu.Unlock()
+	running.starts.Lock()
+	defer running.starts.Unlock()
 	if b := running.browsers[kind]; b != nil {
 		return b
 	}
@@ -134,6 +136,8 @@ func needNetwork(t testing.TB) *network {
 }
 
 func stopAll() {
+	running.starts.Lock()
+	defer running.starts.Unlock()
 	running.mu.Lock()
 	defer running.mu.Unlock()
 	var wg sync.WaitGroup

@@ -23,10 +23,11 @@ import (
 // binaries never share a namespace. A namespace whose N can be locked is left over from a
 // process that has ended, and may be removed.
 type network struct {
-	lock *os.File
-	name string // of the namespace and of the host's end of the pair
-	temp string // directory of the browsers' profiles
-	host netip.Addr
+	lock    *os.File
+	name    string // of the namespace and of the host's end of the pair
+	temp    string // directory of the browsers' profiles
+	host    netip.Addr
+	filters bool // nftables has dropRules
 }
 
 // maxNetworks bounds N. One machine runs a handful of test binaries at a time.
