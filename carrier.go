@@ -70,13 +70,8 @@ type Link struct {
 // *rtcserver.StatusError if it has MaxConns sessions or MaxPerIP of the address, or says
 // which field of lc is wrong. After an error the server does not use the Carrier.
 func (s *Server) AddLink(id Identity, lc LinkConfig) (*Link, error) {
-	switch {
-	case lc.Name == "":
-		return nil, errors.New("godwit: LinkConfig.Name is empty")
-	case lc.Carrier == nil:
-		return nil, errors.New("godwit: LinkConfig.Carrier is nil")
-	case lc.MaxDatagram != 0 && lc.MaxDatagram < channel.MinLimit:
-		return nil, fmt.Errorf("godwit: LinkConfig.MaxDatagram is %d, but must be at least %d", lc.MaxDatagram, channel.MinLimit)
+	if err := lc.validate(); err != nil {
+		return nil, err
 	}
 	site := netip.Addr{}
 	if lc.Remote.IsValid() {
@@ -88,12 +83,25 @@ func (s *Server) AddLink(id Identity, lc LinkConfig) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{links: s.links}
-	l.end = s.links.newEnd(c, lc.Name, lc.Reliable)
+	l.end = s.links.newEnd(c)
 	if !s.links.open(l.end, lc, nil) {
 		s.forget(c)
 		return nil, session.ErrClosed
 	}
 	return l, nil
+}
+
+// validate returns an error that says which field is wrong.
+func (lc *LinkConfig) validate() error {
+	switch {
+	case lc.Name == "":
+		return errors.New("godwit: LinkConfig.Name is empty")
+	case lc.Carrier == nil:
+		return errors.New("godwit: LinkConfig.Carrier is nil")
+	case lc.MaxDatagram != 0 && lc.MaxDatagram < channel.MinLimit:
+		return fmt.Errorf("godwit: LinkConfig.MaxDatagram is %d, but must be at least %d", lc.MaxDatagram, channel.MinLimit)
+	}
+	return nil
 }
 
 // siteOf returns the address that limits count a for: an IPv4 address, or the first address
@@ -158,10 +166,11 @@ func (l *Link) Close() { l.end.Close("the link has ended") }
 // Conn returns the session that began on the link.
 func (l *Link) Conn() *Conn { return l.end.anchor.conn }
 
-// newEnd returns the server's end of a link for a session, which is in no table yet.
-func (l *links) newEnd(c *Conn, name string, reliable bool) *linkEnd {
+// newEnd returns the server's end of a link for a session, which is in no table yet, and of
+// which only open knows more.
+func (l *links) newEnd(c *Conn) *linkEnd {
 	e := &linkEnd{links: l, room: make(chan struct{}, 1)}
-	e.anchor = &anchor{conn: c, link: e, reliable: reliable, name: name}
+	e.anchor = &anchor{conn: c, link: e}
 	return e
 }
 
@@ -175,6 +184,7 @@ func (l *links) open(e *linkEnd, lc LinkConfig, start func()) bool {
 		return false
 	}
 	l.settled(e)
+	e.anchor.name, e.anchor.reliable = lc.Name, lc.Reliable
 	e.carrier, e.remote, e.limit = lc.Carrier, lc.Remote, channel.MaxPacket
 	if lc.MaxDatagram != 0 {
 		e.limit = min(e.limit, lc.MaxDatagram)
@@ -215,7 +225,8 @@ func (l *links) pend(e *linkEnd, until time.Time, most int) error {
 }
 
 // Link returns the name of the link that the session uses now, or used last:
-// session.LinkWebRTC, session.LinkWebSocket, session.LinkInProcess, or the
+// session.LinkWebRTC, session.LinkWebTransport, session.LinkWebSocket,
+// session.LinkInProcess, or the
 // LinkConfig.Name of a link of the program. It is empty until a link has opened.
 func (c *Conn) Link() string {
 	if a := c.home.Load(); a != nil {
@@ -230,7 +241,7 @@ type LinkStats struct {
 	Opened uint64 // links that have opened
 
 	Tickets uint64 // tickets that were given to clients
-	Refused uint64 // WebSockets that were refused: no ticket, unknown, used, too old, or of another origin
+	Refused uint64 // links with tickets that were refused: no ticket, unknown, used, too old, or of another origin
 	Broken  uint64 // WebSockets that the server has closed because of a text message, a message that was too large, too many pings, or another breach of the protocol
 
 	DroppedIn  uint64 // datagrams of links that are not reliable, dropped because 64 of the link waited

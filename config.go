@@ -184,10 +184,12 @@ type Config struct {
 	// are for these pages.
 	RTCHandler rtcserver.Handler
 
-	// Links are the links that the server offers to clients, of session.LinkWebRTC and
-	// session.LinkWebSocket. Nil means both. A client uses WebRTC where it can, and a WebSocket
-	// where UDP does not arrive. The WebSocket is opened at the URL of the connect request,
-	// so a proxy in front of the server must pass on upgrades.
+	// Links are the links that the server offers to clients, of session.LinkWebRTC,
+	// session.LinkWebSocket and session.LinkWebTransport. Nil means all. A client uses WebRTC
+	// where it can, and a WebSocket where UDP does not arrive. The WebSocket is opened at the
+	// URL of the connect request, so a proxy in front of the server must pass on upgrades.
+	// WebTransport is offered only if package webtransport, or another one that calls
+	// Server.OfferLink, serves it.
 	Links []string
 
 	// Logger gets a line at level debug when a session or its connection opens, is
@@ -251,11 +253,11 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("godwit: Config.Version has %d bytes, but may have at most %d", len(c.Version), maxVersion)
 	}
 	if c.Links == nil {
-		c.Links = []string{session.LinkWebRTC, session.LinkWebSocket}
+		c.Links = []string{session.LinkWebRTC, session.LinkWebTransport, session.LinkWebSocket}
 	}
 	for _, name := range c.Links {
-		if name != session.LinkWebRTC && name != session.LinkWebSocket {
-			return fmt.Errorf("godwit: Config.Links has %q, but must have session.LinkWebRTC or session.LinkWebSocket", name)
+		if name != session.LinkWebRTC && name != session.LinkWebTransport && name != session.LinkWebSocket {
+			return fmt.Errorf("godwit: Config.Links has %q, but must have session.LinkWebRTC, session.LinkWebTransport or session.LinkWebSocket", name)
 		}
 	}
 	if len(c.Links) == 0 {

@@ -72,8 +72,8 @@ type Conn struct {
 	// newest is the link of the client's latest attempt to resume, or of its first request.
 	newest atomic.Pointer[rtcserver.Conn]
 
-	// newestEnd is the newest link of the client that is not WebRTC.
-	newestEnd atomic.Pointer[linkEnd]
+	// newestEnds are the newest links of the client that are not WebRTC, one of each ticketFor.
+	newestEnds [tickets]atomic.Pointer[linkEnd]
 
 	// delivering is true from Ready, which takes news for the handlers, until the handlers
 	// have run. The goroutine that has set it owns the next five fields. Handlers were

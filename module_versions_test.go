@@ -28,8 +28,8 @@ var floors = map[string]struct {
 	"golang.org/x/net":                   {"v0.45.0", "CVE-2025-47911 and CVE-2025-58190, in html, which we do not use", "go.mod"},
 	"github.com/pion/webrtc/v4":          {"v4.2.18", "CVE-2021-28681 was in an older major version", "interop/go.mod"},
 	"github.com/gorilla/websocket":       {"v1.4.1", "CVE-2020-27813, a length that overflows", ""},
-	"github.com/quic-go/quic-go":         {"v0.59.1", "CVE-2026-40898 and older", ""},
-	"github.com/quic-go/webtransport-go": {"v0.11.1", "CVE-2026-57497 and older", ""},
+	"github.com/quic-go/quic-go":         {"v0.59.1", "CVE-2026-40898 and older", "webtransport/go.mod"},
+	"github.com/quic-go/webtransport-go": {"v0.11.1", "CVE-2026-57497 and older", "webtransport/go.mod"},
 	"google.golang.org/protobuf":         {"v1.33.0", "CVE-2024-24786, an endless loop on JSON", ""},
 	"github.com/nats-io/nats-server/v2":  {"v2.11.1", "CVE-2025-30215, missing access control", ""},
 	"github.com/pion/interceptor":        {"v0.1.39", "CVE-2025-49140, panic on padding", "interop/go.mod"},
@@ -93,6 +93,8 @@ func TestNoModuleIsBelowItsFloor(t *testing.T) {
 		"the echo server": inServer,
 		"go.mod":          required(t, "go.mod"),
 		"interop/go.mod":  required(t, "interop/go.mod"),
+
+		"webtransport/go.mod": required(t, "webtransport/go.mod"),
 	}
 	for where, modules := range all {
 		for path, version := range modules {

@@ -27,6 +27,7 @@ type Server struct {
 	maxMessage []int // by channel
 	rtc        *rtcserver.Server
 	links      *links
+	offer      atomic.Pointer[LinkOffer] // of OfferLink; nil if there is none
 	directory  directory
 	roster     roster // of open sessions
 	payloads   payloads
@@ -187,8 +188,10 @@ func (s *Server) forget(c *Conn) {
 	if last := c.newest.Load(); last != nil && !c.isOn(last) {
 		s.rtc.Withdraw(last, "the session is over")
 	}
-	if last := c.newestEnd.Load(); last != nil && !c.isOn(last) {
-		last.Close("the session is over")
+	for i := range c.newestEnds {
+		if last := c.newestEnds[i].Load(); last != nil && !c.isOn(last) {
+			last.Close("the session is over")
+		}
 	}
 }
 
@@ -230,6 +233,7 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	}
 	s.links.refuse()
 	e := s.drain(ctx, text)
+	s.shutdownOffer(ctx)
 	if s.rtc != nil {
 		s.rtc.Shutdown(ctx)
 	}

@@ -15,15 +15,25 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// A ticket lets a client that the server has admitted open one more link for its session,
-// once. The client has 128 random bits, and the server has only their hash. A session has at
-// most one ticket: a newer one replaces it.
+// A ticket lets a client that the server has admitted open one more link of each kind for its
+// session, once. The client has 128 random bits, and the server has only their hash. A session
+// has at most one ticket: a newer one replaces it.
 type ticket struct {
 	conn   *Conn
 	end    *linkEnd // the end that waits for the client; nil if the session has another link
 	origin string   // header Origin of the request that the ticket answers
 	until  time.Time
+	good   [tickets]bool // the links that it is still good for
 }
+
+// A ticketFor is a kind of link for which a ticket is good.
+type ticketFor int
+
+const (
+	ticketForWebSocket ticketFor = iota
+	ticketForOffer               // see Server.OfferLink
+	tickets
+)
 
 const ticketLen = 16
 
@@ -41,16 +51,23 @@ func (d *directory) addTicket(h hash, t ticket) {
 	d.tickets[h] = t
 }
 
-// takeTicket removes a ticket, and returns it if it is still good for a page of the origin. A
-// page of another origin does not use it up.
-func (d *directory) takeTicket(h hash, origin string, now time.Time) (ticket, bool) {
+// takeTicket uses a ticket up for a kind of link, and returns it if it is still good for that
+// and for a page of the origin. A page of another origin does not use it up. The first link
+// gets the end that waits.
+func (d *directory) takeTicket(h hash, origin string, kind ticketFor, now time.Time) (ticket, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t, ok := d.tickets[h]
-	if !ok || t.origin != origin {
+	if !ok || t.origin != origin || !t.good[kind] {
 		return ticket{}, false
 	}
-	delete(d.tickets, h)
+	rest := t
+	rest.end, rest.good[kind] = nil, false
+	if rest.good == [tickets]bool{} {
+		delete(d.tickets, h)
+	} else {
+		d.tickets[h] = rest
+	}
 	return t, now.Before(t.until)
 }
 
@@ -69,14 +86,16 @@ func (s *Server) offerLinks(r *http.Request, site netip.Addr, offered bool) ([]r
 	switch {
 	case !ok || a.plain:
 		return nil, refusal(http.StatusBadRequest, "request", "the request has no offer")
-	case !s.config.offers(session.LinkWebSocket):
+	}
+	now := time.Now()
+	t := ticket{conn: cmp.Or(a.resume, a.began), origin: r.Header.Get("Origin"), until: now.Add(s.config.pendingTimeout())}
+	links := s.describeLinks(r, &t)
+	if len(links) == 0 {
 		if offered {
 			return nil, nil
 		}
 		return nil, refusal(http.StatusBadRequest, "request", "the request has no offer, and this server has only WebRTC")
 	}
-	now := time.Now()
-	t := ticket{conn: cmp.Or(a.resume, a.began), origin: r.Header.Get("Origin"), until: now.Add(s.config.pendingTimeout())}
 	if !offered {
 		if err := s.admitLink(a, &t, r, site); err != nil {
 			s.refused.Add(1)
@@ -87,7 +106,28 @@ func (s *Server) offerLinks(r *http.Request, site netip.Addr, offered bool) ([]r
 	rand.Read(random[:])
 	s.directory.addTicket(sha256.Sum256(random[:]), t)
 	s.links.count(func(n *LinkStats) { n.Tickets++ })
-	return []rtcserver.Link{{Type: session.LinkWebSocket, Ticket: base64.RawURLEncoding.EncodeToString(random[:])}}, nil
+	for i := range links {
+		links[i].Ticket = base64.RawURLEncoding.EncodeToString(random[:])
+	}
+	return links, nil
+}
+
+// describeLinks returns the links besides WebRTC that the client of a request may use, in the
+// order of Config.Links, without tickets. It makes t good for them.
+func (s *Server) describeLinks(r *http.Request, t *ticket) (links []rtcserver.Link) {
+	for _, name := range s.config.Links {
+		switch o := s.offer.Load(); {
+		case name == session.LinkWebSocket:
+			t.good[ticketForWebSocket] = true
+			links = append(links, rtcserver.Link{Type: name})
+		case name == session.LinkWebTransport && o != nil:
+			if url, hashes := o.Describe(r); url != "" {
+				t.good[ticketForOffer] = true
+				links = append(links, rtcserver.Link{Type: name, URL: url, Hashes: hashes})
+			}
+		}
+	}
+	return links
 }
 
 // admitLink finds or makes the session of a request without an offer.
@@ -108,7 +148,7 @@ func (s *Server) admitLink(a *admission, t *ticket, r *http.Request, site netip.
 			s.forget(c)
 		}
 	}()
-	t.conn, t.end = c, s.links.newEnd(c, session.LinkWebSocket, true)
+	t.conn, t.end = c, s.links.newEnd(c)
 	if err := s.links.pend(t.end, t.until, cmp.Or(s.config.RTC.MaxPending, 1024)); err != nil {
 		return err
 	}
@@ -118,10 +158,13 @@ func (s *Server) admitLink(a *admission, t *ticket, r *http.Request, site netip.
 
 // upgrade opens a WebSocket for a client with a ticket. rtcserver calls it.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, page netip.Addr) error {
-	t, ok := s.takeTicket(r)
+	text, ok := websock.Ticket(r)
+	var t ticket
+	if ok {
+		t, ok = s.takeTicket(text, r.Header.Get("Origin"), ticketForWebSocket)
+	}
 	if !ok {
-		s.links.count(func(n *LinkStats) { n.Refused++ })
-		return refusal(http.StatusForbidden, "ticket", "the ticket is missing, unknown, used or too old, or was given to a page of another origin")
+		return s.refuseTicket()
 	}
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
 	if remote.Addr().Unmap() != page {
@@ -135,17 +178,19 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, page netip.Addr
 	return nil
 }
 
-// takeTicket uses up the ticket of a request.
-func (s *Server) takeTicket(r *http.Request) (ticket, bool) {
-	text, ok := websock.Ticket(r)
-	if !ok {
-		return ticket{}, false
-	}
+// takeTicket uses up a ticket.
+func (s *Server) takeTicket(text, origin string, kind ticketFor) (ticket, bool) {
 	random, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(random) != ticketLen {
 		return ticket{}, false
 	}
-	return s.directory.takeTicket(sha256.Sum256(random), r.Header.Get("Origin"), time.Now())
+	return s.directory.takeTicket(sha256.Sum256(random), origin, kind, time.Now())
+}
+
+// refuseTicket counts and returns the refusal of a ticket.
+func (s *Server) refuseTicket() error {
+	s.links.count(func(n *LinkStats) { n.Refused++ })
+	return refusal(http.StatusForbidden, "ticket", "the ticket is missing, unknown, used or too old, or was given to a page of another origin")
 }
 
 // count changes the counters.
@@ -155,23 +200,30 @@ func (l *links) count(change func(*LinkStats)) {
 	l.loop.Unlock()
 }
 
-// openWebSocket opens the link of a ticket over a WebSocket.
-func (l *links) openWebSocket(t ticket, ws *websock.Conn) {
+// claim returns the link of a ticket, which is not open yet. An attempt replaces the one of the
+// same kind before, so a session has at most two such links of each kind.
+func (l *links) claim(t ticket, kind ticketFor) *Link {
 	link := &Link{links: l, end: t.end}
 	if link.end == nil {
-		link.end = l.newEnd(t.conn, session.LinkWebSocket, true)
+		link.end = l.newEnd(t.conn)
 	}
-	// An attempt replaces the one before, so a session has at most two such links.
-	if before := t.conn.newestEnd.Swap(link.end); before != nil && !t.conn.isOn(before) {
+	if before := t.conn.newestEnds[kind].Swap(link.end); before != nil && !t.conn.isOn(before) {
 		before.Close("the client tries once more")
 	}
+	return link
+}
+
+// openWebSocket opens the link of a ticket over a WebSocket.
+func (l *links) openWebSocket(t ticket, ws *websock.Conn) {
+	link := l.claim(t, ticketForWebSocket)
 	handler := websock.Handler{Receive: link.Receive, Room: link.Room, Ended: func(err error) {
 		if websock.Broken(err) {
 			l.count(func(n *LinkStats) { n.Broken++ })
 		}
 		link.Close()
 	}}
-	if !l.open(link.end, LinkConfig{Carrier: ws, Remote: ws.RemoteAddr()}, func() { ws.Start(&l.running, handler) }) {
+	lc := LinkConfig{Name: session.LinkWebSocket, Carrier: ws, Reliable: true, Remote: ws.RemoteAddr()}
+	if !l.open(link.end, lc, func() { ws.Start(&l.running, handler) }) {
 		ws.Abort()
 	}
 }

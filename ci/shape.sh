@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-list() { git ls-files -co --exclude-standard '*.go' | grep -vE '^(interop|examples)/' || true; }
+list() { git ls-files -co --exclude-standard '*.go' | grep -vE '^(interop|examples|webtransport)/' || true; }
 mapfile -t src < <(list | grep -v '_test\.go$')
 mapfile -t tests < <(list | grep '_test\.go$')
 # The library without its tools; and the wire stack, the part of the library that any

@@ -22,6 +22,7 @@ var dropNames = [len(rtcserver.Stats{}.Drops)]string{
 	rtcserver.DropFull:         "connectivity checks while the server is full",
 	rtcserver.DropInbox:        "datagrams for a shard whose inbox is full",
 	rtcserver.DropTaken:        "connectivity checks from an address in use",
+	rtcserver.DropQUIC:         "datagrams of QUIC that came too fast",
 }
 
 // refusalNames are the texts for channels that were closed at once, by reason.

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
@@ -44,6 +45,7 @@ type Server struct {
 	originWarning warning
 	rolesWarning  warning
 
+	quic    atomic.Pointer[QUICConn]
 	polling bool // Poll runs, or Shutdown with Config.Manual; one goroutine calls both
 }
 
@@ -325,6 +327,9 @@ func (s *Server) linger(ctx context.Context) {
 // handlers. closeSockets takes them where no loop runs: after the socket has failed and,
 // each time it is called, with Config.Manual.
 func (s *Server) closeSockets() {
+	if q := s.quic.Load(); q != nil {
+		q.Close()
+	}
 	for _, sh := range s.shards {
 		sh.close()
 	}

@@ -177,6 +177,8 @@ func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 		s.receiveCheck(now, d, i)
 	case peer.DTLS:
 		s.receiveDTLS(now, d, i)
+	case peer.QUIC:
+		s.receiveQUIC(d)
 	default:
 		s.stats.drops[DropNotOurs]++
 	}

@@ -275,6 +275,10 @@ type Link struct {
 	Type   string `json:"type"`
 	URL    string `json:"url,omitempty"` // empty means that of the request
 	Ticket string `json:"ticket"`        // proves once that the client was admitted
+
+	// Hashes are the SHA-256 hashes, in base64, of the certificates that the server of a
+	// WebTransport link may have if no CA vouches for them.
+	Hashes []string `json:"hashes,omitempty"`
 }
 
 // writeAnswer writes the JSON of an answer. a is nil if the client gets only links.

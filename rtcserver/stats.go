@@ -14,7 +14,7 @@ import (
 type DropReason uint8
 
 const (
-	DropNotOurs      DropReason = iota // neither STUN nor DTLS
+	DropNotOurs      DropReason = iota // neither STUN nor DTLS; also QUIC if there is no QUICConn
 	DropBadSTUN                        // a malformed connectivity check
 	DropUnknownUfrag                   // a check for an unknown connection
 	DropBadCheck                       // a check with a wrong password, or one that was refused
@@ -22,11 +22,13 @@ const (
 	DropFull                           // the first check of a connection when there are MaxConns
 	DropInbox                          // a datagram for another shard whose inbox is full
 	DropTaken                          // a valid check from an address that four other connections use; the server answers it and does nothing else
+	DropQUIC                           // a datagram of QUIC that a QUICConn had no room for
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"not-ours", "bad-stun", "unknown-ufrag", "bad-check", "unknown-address", "full", "inbox", "address-taken",
+	"quic",
 }
 
 // String returns the reason in one word.

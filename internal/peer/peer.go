@@ -207,16 +207,19 @@ const (
 	Other Class = iota
 	STUN
 	DTLS
+	QUIC
 )
 
-// Classify returns the protocol of a datagram: STUN and DTLS share a port.
-// https://www.rfc-editor.org/rfc/rfc7983.html#section-7
+// Classify returns the protocol of a datagram: STUN, DTLS and QUIC share a port.
+// https://www.rfc-editor.org/rfc/rfc9443.html
 func Classify(b []byte) Class {
 	switch {
 	case icelite.IsSTUN(b):
 		return STUN
 	case dtls.IsDTLS(b):
 		return DTLS
+	case len(b) > 0 && b[0]&0x40 != 0: // the fixed bit: 64 to 127, and 192 to 255
+		return QUIC
 	}
 	return Other
 }

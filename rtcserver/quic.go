@@ -1,0 +1,218 @@
+package rtcserver
+
+import (
+	"errors"
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+const (
+	quicQueue = 256  // datagrams of QUIC that wait for the program
+	quicLen   = 1500 // bytes of the largest one
+	quicPeers = 1024 // addresses of which a QUICConn knows the way back
+)
+
+// A QUICConn is the share of QUIC in the port of a Server: it reads the datagrams that begin
+// as those of QUIC do, which a server without a QUICConn drops, and sends from the same port.
+// It is a [net.PacketConn] for a library such as quic-go. See [Server.QUIC].
+//
+// The server keeps at most 256 datagrams until ReadFrom is called, and drops and counts more
+// (DropQUIC). It makes nothing else for them: it is for the reader to distrust whoever has sent
+// them, and to send an address that is not proved at most three times what came from there.
+type QUICConn struct {
+	server *Server
+	seed   maphash.Seed
+	wake   chan struct{} // there may be something for ReadFrom
+
+	mu       sync.Mutex // guards the fields below; a leaf below the lock of a loop
+	queue    [quicQueue]quicDatagram
+	first, n int // the datagrams that wait: n from first on
+	deadline time.Time
+	closed   bool
+	peers    []quicPeer // by the hash of the remote address; a newer address replaces another one
+}
+
+type quicDatagram struct {
+	b      [quicLen]byte
+	n      int
+	remote netip.AddrPort
+	local  netip.Addr
+	shard  *shard
+}
+
+// A quicPeer is the way back to an address: the socket and the local address at which its last
+// datagram has arrived.
+type quicPeer struct {
+	remote netip.AddrPort
+	local  netip.Addr
+	shard  *shard
+	addr   *net.UDPAddr
+}
+
+// QUIC returns the share of QUIC in the server's port, so that a program can serve QUIC beside
+// WebRTC: the first byte tells them apart (RFC 9443). The error says that there is one already
+// that is not closed, or is ErrClosed. Closing the server closes the QUICConn.
+func (s *Server) QUIC() (*QUICConn, error) {
+	q := &QUICConn{server: s, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), peers: make([]quicPeer, quicPeers)}
+	if !s.quic.CompareAndSwap(nil, q) {
+		return nil, errors.New("rtcserver: another QUICConn is open")
+	}
+	select {
+	case <-s.down:
+		q.Close()
+		return nil, ErrClosed
+	default:
+		return q, nil
+	}
+}
+
+// receiveQUIC gives a datagram to the QUICConn, if there is one with room.
+func (s *shard) receiveQUIC(d *udpio.Datagram) {
+	switch q := s.server.quic.Load(); {
+	case q == nil:
+		s.stats.drops[DropNotOurs]++
+	case !q.add(s, d):
+		s.stats.drops[DropQUIC]++
+	}
+}
+
+// add keeps a datagram for ReadFrom. It returns false if there is no room.
+func (q *QUICConn) add(s *shard, d *udpio.Datagram) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.n == quicQueue || len(d.B) > quicLen || q.closed {
+		return false
+	}
+	to := &q.queue[(q.first+q.n)%quicQueue]
+	to.n, to.remote, to.local, to.shard = copy(to.b[:], d.B), d.Remote, d.Local, s
+	if q.n++; q.n == 1 {
+		q.signal()
+	}
+	return true
+}
+
+// signal wakes ReadFrom.
+func (q *QUICConn) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ReadFrom waits for a datagram. One goroutine at a time may call it. The address is a
+// *net.UDPAddr, which must not be changed. The error is net.ErrClosed after Close, or
+// os.ErrDeadlineExceeded.
+func (q *QUICConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, addr, deadline, err := q.take(b)
+		if err != nil || addr != nil {
+			return n, addr, err
+		}
+		if deadline.IsZero() {
+			<-q.wake
+			continue
+		}
+		timer := time.NewTimer(time.Until(deadline))
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// take takes the first datagram that waits. If there is none the address is nil.
+func (q *QUICConn) take(b []byte) (int, net.Addr, time.Time, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		q.signal() // for a later call
+		return 0, nil, time.Time{}, net.ErrClosed
+	case !q.deadline.IsZero() && !time.Now().Before(q.deadline):
+		return 0, nil, time.Time{}, os.ErrDeadlineExceeded
+	case q.n == 0:
+		return 0, nil, q.deadline, nil
+	}
+	d := &q.queue[q.first]
+	q.first, q.n = (q.first+1)%quicQueue, q.n-1
+	p := q.peer(d.remote)
+	if p.remote != d.remote {
+		p.remote, p.addr = d.remote, net.UDPAddrFromAddrPort(d.remote)
+	}
+	p.local, p.shard = d.local, d.shard
+	return copy(b, d.b[:d.n]), p.addr, time.Time{}, nil
+}
+
+func (q *QUICConn) peer(a netip.AddrPort) *quicPeer {
+	return &q.peers[maphash.Comparable(q.seed, a)%quicPeers]
+}
+
+// WriteTo sends a datagram, and does not wait. What the system does not take is lost and
+// counted in SocketStats. addr is a *net.UDPAddr. The error is net.ErrClosed after Close.
+func (q *QUICConn) WriteTo(b []byte, addr net.Addr) (int, error) {
+	u, ok := addr.(*net.UDPAddr)
+	if !ok || len(b) > outLen {
+		return 0, &net.OpError{Op: "write", Net: "udp", Addr: addr, Err: errors.New("not an address of UDP, or too many bytes")}
+	}
+	to := u.AddrPort()
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	s, local := q.server.shards[0], netip.Addr{}
+	q.mu.Lock()
+	if p := q.peer(to); p.remote == to {
+		s, local = p.shard, p.local
+	}
+	closed := q.closed
+	q.mu.Unlock()
+	if closed || !s.sendQUIC(b, to, local) {
+		return 0, net.ErrClosed
+	}
+	return len(b), nil
+}
+
+// sendQUIC sends a datagram: at once, or at the end of the turn that runs.
+func (s *shard) sendQUIC(b []byte, to netip.AddrPort, local netip.Addr) bool {
+	s.loop.Lock()
+	defer s.loop.Unlock()
+	if s.loop.Closed() {
+		return false
+	}
+	s.loop.Push(append(s.loop.Slot(), b...), to, local)
+	s.loop.SendBatch()
+	return true
+}
+
+// LocalAddr returns the address of the server's socket.
+func (q *QUICConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(q.server.Addr()) }
+
+// SetDeadline is SetReadDeadline: WriteTo does not wait.
+func (q *QUICConn) SetDeadline(t time.Time) error { return q.SetReadDeadline(t) }
+
+// SetReadDeadline sets the time after which ReadFrom does not wait any more, also if it waits
+// now. The zero Time means never.
+func (q *QUICConn) SetReadDeadline(t time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.deadline = t
+	q.signal()
+	return nil
+}
+
+// SetWriteDeadline does nothing.
+func (q *QUICConn) SetWriteDeadline(time.Time) error { return nil }
+
+// Close ends the share of QUIC. The server drops datagrams of QUIC from now on.
+func (q *QUICConn) Close() error {
+	q.server.quic.CompareAndSwap(q, nil)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+	return nil
+}

@@ -1,0 +1,121 @@
+package webtransport
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	wt "github.com/quic-go/webtransport-go"
+
+	"github.com/godwit-rtc/godwit"
+)
+
+const (
+	outboxLen   = 16   // datagrams that wait for the writing goroutine, besides 32 in quic-go
+	maxDatagram = 1150 // bytes of the largest datagram that a session sends
+	// farewell is how long a client may take to end the connection of QUIC after its session
+	// of WebTransport has ended.
+	farewell = time.Second
+)
+
+// A conn carries the datagrams of one client. It is a godwit.Carrier.
+type conn struct {
+	server  *Server
+	quic    *quic.Conn
+	session *wt.Session
+	out     chan []byte
+
+	// The caller of Send and Close guards the fields below.
+	closed bool
+}
+
+// Send copies a datagram to the outbox, and does not wait. It returns false if the outbox is
+// full, or the conn is closed.
+func (c *conn) Send(b []byte) bool {
+	if c.closed {
+		return false
+	}
+	buf := append(c.server.buffer(), b...)
+	select {
+	case c.out <- buf:
+		return true
+	default:
+		c.server.reuse(buf)
+		return false
+	}
+}
+
+// Close ends the session of WebTransport when the datagrams in the outbox have left.
+func (c *conn) Close(string) {
+	if !c.closed {
+		c.closed = true
+		close(c.out)
+	}
+}
+
+// remote returns the address of the client.
+func (c *conn) remote() netip.AddrPort {
+	u, ok := c.quic.RemoteAddr().(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	a := u.AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// write sends the datagrams of the outbox until Close, or until the server ends.
+func (c *conn) write() {
+	c.writeAll()
+	c.end()
+}
+
+// end ends the session of WebTransport, and then the connection of QUIC, which the client should
+// end before.
+func (c *conn) end() {
+	c.session.CloseWithError(0, "")
+	timer := time.AfterFunc(farewell, func() { c.quic.CloseWithError(0, "") })
+	context.AfterFunc(c.quic.Context(), func() { timer.Stop() })
+}
+
+func (c *conn) writeAll() {
+	for {
+		select {
+		case b, ok := <-c.out:
+			if !ok || !c.send(b) {
+				return
+			}
+		case <-c.server.ending:
+			for {
+				select {
+				case b, ok := <-c.out:
+					if !ok || !c.send(b) {
+						return
+					}
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// send sends one datagram. It may wait for the congestion control of QUIC.
+func (c *conn) send(b []byte) bool {
+	err := c.session.SendDatagram(b)
+	c.server.reuse(b)
+	return err == nil
+}
+
+// read gives what arrives to the link, until the session of WebTransport is over.
+func (c *conn) read(link *godwit.Link) {
+	defer link.Close()
+	for {
+		b, err := c.session.ReceiveDatagram(c.session.Context())
+		if err != nil {
+			return
+		}
+		link.Receive(b) // drops and counts what is too much
+	}
+}
