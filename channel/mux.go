@@ -12,7 +12,8 @@ type MessageID uint64
 
 // Config configures one end of a link. The zero value is a client without channels.
 type Config struct {
-	// Channels is the table, the same at both ends.
+	// Channels is the table, the same at both ends. The Mux keeps it: do not change it. Muxes with
+	// the same table need less memory if it is complete, see [Channels.WithDefaults].
 	Channels Channels
 
 	// Server says that this end is the server's.
@@ -130,19 +131,23 @@ func New(now time.Time, config Config) (*Mux, error) {
 	}
 	m := &Mux{config: config.withDefaults(), clock: clock{start: now}, expireAt: never}
 	m.clearNumber(Control)
-	m.addChannel(Control, controlChannel)
-	for i, c := range config.Channels {
+	m.addChannel(Control, &controlChannel)
+	for i := range config.Channels {
 		m.clearNumber(ID(i + 1))
-		m.addChannel(ID(i+1), c)
+		m.addChannel(ID(i+1), &config.Channels[i])
 	}
 	m.order()
 	m.link(0)
 	return m, nil
 }
 
-// addChannel adds both halves of a channel under a number that is free.
-func (m *Mux) addChannel(id ID, c Channel) {
-	c = c.withDefaults()
+// addChannel adds both halves of a channel under a number that is free. They share c if it is
+// complete; else they get a complete copy.
+func (m *Mux) addChannel(id ID, c *Channel) {
+	if full := c.withDefaults(); full != *c {
+		c = new(Channel)
+		*c = full
+	}
 	*m.senders[id] = sender{cfg: c, id: id, allowed: c.Direction.allows(m.config.Server)}
 	*m.receivers[id] = receiver{cfg: c, id: id, allowed: c.Direction.allows(!m.config.Server), from: m.receivers[id].from}
 	m.byPriority = append(m.byPriority, id)

@@ -31,7 +31,7 @@ func (m *Mux) Open(id ID, c Channel, known bool) error {
 	for len(m.senders) <= int(id) {
 		m.clearNumber(ID(len(m.senders)))
 	}
-	m.addChannel(id, c)
+	m.addChannel(id, &table[id-1])
 	m.senders[id].shut = !known
 	m.order()
 	return nil
@@ -92,13 +92,16 @@ func (m *Mux) Remove(id ID) {
 	m.clearNumber(id)
 }
 
+// noChannel is the channel of a number that is free.
+var noChannel Channel
+
 // clearNumber makes a number free. Open of a number beyond the last one fills the gap with it.
 func (m *Mux) clearNumber(id ID) {
 	if int(id) == len(m.senders) {
 		m.senders, m.receivers = append(m.senders, new(sender)), append(m.receivers, new(receiver))
 	}
-	*m.senders[id] = sender{id: id, stopped: true}
-	*m.receivers[id] = receiver{id: id, stopped: true, from: m.receivers[id].from}
+	*m.senders[id] = sender{cfg: &noChannel, id: id, stopped: true}
+	*m.receivers[id] = receiver{cfg: &noChannel, id: id, stopped: true, from: m.receivers[id].from}
 	m.active &^= 1 << id
 	m.byPriority = slices.DeleteFunc(m.byPriority, func(other ID) bool { return other == id })
 }

@@ -84,7 +84,7 @@ func (l *list) remove(m *message) {
 
 // sender is the sending half of a channel.
 type sender struct {
-	cfg     Channel
+	cfg     *Channel // with defaults; many sessions share it
 	id      ID
 	allowed bool // this end may send on it
 	shut    bool // the peer has not opened the channel yet

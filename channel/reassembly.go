@@ -107,7 +107,7 @@ func (m *Mux) deliver(r *receiver, b []byte, owned bool) {
 
 // receiver is the receiving half of a channel.
 type receiver struct {
-	cfg     Channel
+	cfg     *Channel // that of the sender
 	id      ID
 	allowed bool // the peer may send on it
 	stopped bool // no channel has the number, or StopReceiving was called
