@@ -286,7 +286,7 @@ func (s *Session) processEvents(ev *sessioncore.Event) {
 		s.wakeReconnect()
 		s.startReconnect()
 	case sessioncore.EventToken:
-		s.token = ev.Token
+		s.token = sessioncore.Token(ev.Data)
 	case sessioncore.EventInterrupted:
 		s.startReconnect()
 	case sessioncore.EventClosed:

@@ -44,8 +44,8 @@ type lives struct {
 	ending   int                                   // channels that are channelEnding or channelShutReceived
 	gone     uint64                                // numbers for which ChannelDelivered was called, a bit for each
 	last     channel.ID                            // the last number that this end has opened
-	fixed    int                                   // channels of the first table
 	closes   bool                                  // the peer knows SHUT
+	fixed    int                                   // channels of the first table
 	most     int                                   // channels that the client may have open at a time
 	maxQueue int                                   // the largest QueueLimit of those
 	state    [channel.MaxChannels + 1]channelState // by number

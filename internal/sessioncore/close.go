@@ -13,10 +13,10 @@ const maxCode session.CloseCode = 1<<16 - 1
 // closing is the state of a session that is closing or closed.
 type closing struct {
 	begun  bool // Close was called, or the session is closed: calls return ErrClosed
+	over   bool // there is nothing more to send: the link may be closed
 	reason session.CloseReason
 	since  time.Time // when Close was called
 	by     time.Time // when draining ends at the latest
-	over   bool      // there is nothing more to send: the link may be closed
 }
 
 // Close ends the session. The session first delivers its reliable messages, for at most

@@ -21,7 +21,7 @@ const (
 	EventInterrupted                    //
 	EventResumed                        //
 	EventNarrow                         // packets are made smaller, for the first time, because large ones do not arrive
-	EventToken                          // at a client, its newest resume token: Token; at a server, the older of two tokens is not valid any more
+	EventToken                          // at a client, its newest resume token: Data, a Token; at a server, the older of two tokens is not valid any more
 	EventClosed                         // the session is over; the last event: Reason
 )
 
@@ -36,7 +36,6 @@ type Event struct {
 	Message channel.MessageID
 	Name    string
 	Data    []byte
-	Token   Token
 	Reason  session.CloseReason
 
 	raw channel.Event // the event of the Mux whose memory Data is

@@ -185,7 +185,7 @@ func (w *world) collect(s *side) {
 			s.on(ev)
 		}
 		if s == w.client && ev.Type == EventToken {
-			w.token = ev.Token
+			w.token = Token(ev.Data)
 		}
 		s.events = append(s.events, describe(ev))
 		if ev.Type == EventChannelClosed {
@@ -225,10 +225,10 @@ func describe(ev Event) string {
 	case EventResumed:
 		return "resumed"
 	case EventToken:
-		if ev.Token == (Token{}) {
+		if len(ev.Data) == 0 {
 			return "token confirmed"
 		}
-		return string(ev.Token[:7])
+		return string(ev.Data[:7])
 	}
 	s := fmt.Sprintf("closed %d %q remote=%v", ev.Reason.Code, ev.Reason.Text, ev.Reason.Remote)
 	if ev.Reason.LostOut+ev.Reason.LostIn > 0 {

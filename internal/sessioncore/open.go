@@ -1,6 +1,7 @@
 package sessioncore
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -104,7 +105,7 @@ func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
 
 // control processes a control message.
 func (s *Session) control(now time.Time, b []byte) {
-	f := &s.frame
+	f := new(frame) // on the stack
 	if !f.parse(b) {
 		s.fail(now, session.CloseProtocolError, "a control message is malformed")
 		return
@@ -187,7 +188,7 @@ func (s *Session) receiveWelcome(f *frame) {
 	if s.config.Grace == 0 {
 		s.config.Grace = -1
 	}
-	s.emit(Event{Type: EventToken, Token: f.token})
+	s.emit(Event{Type: EventToken, Data: bytes.Clone(f.token[:])})
 }
 
 // keptScratch is the largest capacity of scratch that is kept.

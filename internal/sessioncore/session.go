@@ -120,6 +120,7 @@ type Session struct {
 	linked      bool // the session has a link
 	interrupted bool
 	wasOpen     bool   // the session is open, or was
+	refused     bool   // a request or a reply was refused with ErrBudget, and EventRoom is not emitted yet
 	takes       byte   // what the client supports, according to its HELLO; only at a server
 	packets     uint64 // packets that the Mux had received at the last call of heard
 	in          []channel.Event
@@ -150,14 +151,11 @@ type Session struct {
 	byReport map[channel.MessageID]uint32
 	serving  map[uint32]struct{}
 
-	// A request or a reply was refused with ErrBudget, and EventRoom is not emitted yet.
-	refused bool
-	wanted  int // its length
+	wanted int // length of what was refused
 
 	counts counts
 	made   time.Time
 
-	frame   frame
 	scratch []byte
 }
 
