@@ -107,6 +107,7 @@ func (g *godwit) speak(ctx context.Context, c GodwitConfig) error {
 	g.session = client.SessionConfig{
 		Channels: terms.channels,
 		Version:  terms.version,
+		Links:    []string{session.LinkWebRTC}, // a server under load must not get another kind of load
 		Handler: client.SessionHandler{
 			Message: func(s *client.Session, id channel.ID, b []byte) {
 				s.User.(*Client).Receive(slices.Index(g.ids, id), b)
