@@ -19,7 +19,7 @@ import (
 type directory struct {
 	mu      sync.Mutex
 	entries map[*Conn]*entry
-	byToken map[hash]*Conn
+	byToken map[mark]*Conn
 	byID    map[session.ID]*Conn // open sessions
 	byName  map[string][]*Conn   // open sessions
 	ended   ended
@@ -27,7 +27,7 @@ type directory struct {
 	away    int                // number of interrupted sessions
 	most    int                // Config.MaxConns
 	used    auth.Used
-	tickets map[hash]ticket // at most one for each session
+	tickets map[mark]*entry // at most one ticket of each session
 	totals  *Totals
 }
 
@@ -39,19 +39,19 @@ const minGrace = 5 * time.Second
 type entry struct {
 	site   netip.Addr // where the session began; invalid if the session does not count
 	away   time.Time  // when the session was interrupted; zero if it is not
-	tokens [2]hash
-	ticket hash // the newest ticket of the session; zero if there was none
+	tokens [2]mark
 	groups []*Group
+	ticket ticket // the newest ticket of the session
 }
 
 func (d *directory) init(most, maxUsed int) {
 	d.most = most
 	d.bySite = make(map[netip.Addr]int)
 	d.entries = make(map[*Conn]*entry)
-	d.byToken = make(map[hash]*Conn)
+	d.byToken = make(map[mark]*Conn)
 	d.byID = make(map[session.ID]*Conn)
 	d.byName = make(map[string][]*Conn)
-	d.tickets = make(map[hash]ticket)
+	d.tickets = make(map[mark]*entry)
 	d.used.Max = maxUsed
 }
 
@@ -122,7 +122,7 @@ func (d *directory) setTokens(c *Conn) {
 	for _, t := range e.tokens {
 		delete(d.byToken, t)
 	}
-	e.tokens = [2]hash{valid, next}
+	e.tokens = [2]mark{markOf(valid), markOf(next)}
 	for _, t := range e.tokens {
 		d.byToken[t] = c
 	}
@@ -130,7 +130,7 @@ func (d *directory) setTokens(c *Conn) {
 
 // find returns the session with a resume token, or nil. ended is true if the token is one
 // of a session that is over.
-func (d *directory) find(token hash) (c *Conn, ended bool) {
+func (d *directory) find(token mark) (c *Conn, ended bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.byToken[token], d.ended.has(token)
@@ -174,7 +174,7 @@ func (d *directory) remove(c *Conn) []*Group {
 	}
 	delete(d.entries, c)
 	delete(d.byID, c.id)
-	delete(d.tickets, e.ticket)
+	delete(d.tickets, e.ticket.mark)
 	if !e.away.IsZero() {
 		d.away--
 	}

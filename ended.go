@@ -9,13 +9,15 @@ type hash = [sha256.Size]byte
 // tell a client that its session is over. A token that ended does not know may be of a
 // session of another server, or of an earlier process.
 //
-// It holds 16 bytes of the hash of each of the newest maxEnded tokens: 0.6 MB at most.
+// It holds the marks of the newest maxEnded tokens: 0.6 MB at most.
 type ended struct {
 	known  map[mark]struct{}
 	order  []mark // a ring once it is full
 	oldest int
 }
 
+// A mark is the first half of a hash. The directory's tables have marks for keys: nobody can
+// make a token or a ticket for a mark, for a mark has as many bits as those.
 type mark [16]byte
 
 // maxEnded is twice the default of Config.MaxConns: a session has up to two tokens.
@@ -23,8 +25,7 @@ const maxEnded = 8192
 
 func markOf(token hash) mark { return mark(token[:len(mark{})]) }
 
-func (e *ended) add(token hash) {
-	m := markOf(token)
+func (e *ended) add(m mark) {
 	if _, ok := e.known[m]; ok {
 		return
 	}
@@ -41,7 +42,7 @@ func (e *ended) add(token hash) {
 	e.known[m] = struct{}{}
 }
 
-func (e *ended) has(token hash) bool {
-	_, ok := e.known[markOf(token)]
+func (e *ended) has(m mark) bool {
+	_, ok := e.known[m]
 	return ok
 }

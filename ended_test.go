@@ -18,8 +18,9 @@ func TestResumeOfWhatIsOver(t *testing.T) {
 	token := sessioncore.Token{1, 2, 3}
 	c := &Conn{server: s, atServer: true}
 	s.directory.add(c, 1, netip.Addr{}, 0)
-	s.directory.entries[c].tokens = [2]hash{sha256.Sum256(token[:]), sha256.Sum256(token[:])}
-	s.directory.byToken[sha256.Sum256(token[:])] = c
+	m := markOf(sha256.Sum256(token[:]))
+	s.directory.entries[c].tokens = [2]mark{m, m}
+	s.directory.byToken[m] = c
 	text := "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(token[:])
 	s.directory.remove(c)
 	wantPost(t, s, "v=1", text, 410, "resume", "ended")
@@ -33,7 +34,7 @@ func TestResumeOfWhatIsOver(t *testing.T) {
 // The number of stored tokens of ended sessions is bounded; the oldest are removed.
 func TestEndedTokensAreBounded(t *testing.T) {
 	var e ended
-	token := func(i int) (h hash) { binary.BigEndian.PutUint64(h[:], uint64(i+1)); return h }
+	token := func(i int) (m mark) { binary.BigEndian.PutUint64(m[:], uint64(i+1)); return m }
 	for i := range 3 * maxEnded {
 		e.add(token(i))
 		e.add(token(i)) // both tokens of a session may be the same
@@ -54,9 +55,9 @@ func TestMemoryOfEndedTokens(t *testing.T) {
 	e := new(ended)
 	var most int
 	for i := range 4 * maxEnded {
-		var h hash
-		binary.BigEndian.PutUint64(h[:], uint64(i+1)*0x9e3779b97f4a7c15)
-		e.add(h)
+		var m mark
+		binary.BigEndian.PutUint64(m[:], uint64(i+1)*0x9e3779b97f4a7c15)
+		e.add(m)
 		if i%1024 == 0 {
 			most = max(most, testkit.HeapNow()-before)
 		}

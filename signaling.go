@@ -206,7 +206,7 @@ func (s *Server) admitResume(a *admission, text string) error {
 		return refusal(http.StatusGone, "resume", "the resume token is malformed: begin a new session", "reason", "malformed")
 	}
 	a.token = sha256.Sum256(token)
-	c, ended := s.directory.find(a.token)
+	c, ended := s.directory.find(markOf(a.token))
 	switch {
 	case c == nil && ended:
 		return errEnded()

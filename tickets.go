@@ -16,14 +16,15 @@ import (
 )
 
 // A ticket lets a client that the server has admitted open one more link of each kind for its
-// session, once. The client has 128 random bits, and the server has only their hash. A session
-// has at most one ticket: a newer one replaces it.
+// session, once. The client has 128 random bits, and the server has only a hash of them and of the
+// header Origin of the request that the ticket answers. A session has at most one ticket: a newer
+// one replaces it.
 type ticket struct {
-	conn   *Conn
-	end    *linkEnd // the end that waits for the client; nil if the session has another link
-	origin string   // header Origin of the request that the ticket answers
-	until  time.Time
-	good   [tickets]bool // the links that it is still good for
+	mark  mark
+	conn  *Conn
+	end   *linkEnd // the end that waits for the client; nil if the session has another link
+	until time.Time
+	good  [tickets]bool // the links that it is still good for
 }
 
 // A ticketFor is a kind of link for which a ticket is good.
@@ -37,36 +38,40 @@ const (
 
 const ticketLen = 16
 
+// ticketMark returns the mark of a ticket for pages of an origin.
+func ticketMark(random []byte, origin string) mark {
+	return markOf(sha256.Sum256(append(random[:ticketLen:ticketLen], origin...)))
+}
+
 // addTicket enters a ticket in place of the session's older one. If the session is over it
 // does nothing.
-func (d *directory) addTicket(h hash, t ticket) {
+func (d *directory) addTicket(t ticket) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.entries[t.conn]
 	if e == nil {
 		return
 	}
-	delete(d.tickets, e.ticket)
-	e.ticket = h
-	d.tickets[h] = t
+	delete(d.tickets, e.ticket.mark)
+	e.ticket = t
+	d.tickets[t.mark] = e
 }
 
-// takeTicket uses a ticket up for a kind of link, and returns it if it is still good for that
-// and for a page of the origin. A page of another origin does not use it up. The first link
+// takeTicket uses a ticket up for a kind of link, and returns it if it is still good for that.
+// A page of another origin has another mark, so it does not use the ticket up. The first link
 // gets the end that waits.
-func (d *directory) takeTicket(h hash, origin string, kind ticketFor, now time.Time) (ticket, bool) {
+func (d *directory) takeTicket(m mark, kind ticketFor, now time.Time) (ticket, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t, ok := d.tickets[h]
-	if !ok || t.origin != origin || !t.good[kind] {
+	e := d.tickets[m]
+	if e == nil || !e.ticket.good[kind] {
 		return ticket{}, false
 	}
-	rest := t
-	rest.end, rest.good[kind] = nil, false
-	if rest.good == [tickets]bool{} {
-		delete(d.tickets, h)
-	} else {
-		d.tickets[h] = rest
+	t := e.ticket
+	e.ticket.end, e.ticket.good[kind] = nil, false
+	if e.ticket.good == [tickets]bool{} {
+		e.ticket = ticket{}
+		delete(d.tickets, m)
 	}
 	return t, now.Before(t.until)
 }
@@ -88,7 +93,7 @@ func (s *Server) offerLinks(r *http.Request, site netip.Addr, offered bool) ([]r
 		return nil, refusal(http.StatusBadRequest, "request", "the request has no offer")
 	}
 	now := time.Now()
-	t := ticket{conn: cmp.Or(a.resume, a.began), origin: r.Header.Get("Origin"), until: now.Add(s.config.pendingTimeout())}
+	t := ticket{conn: cmp.Or(a.resume, a.began), until: now.Add(s.config.pendingTimeout())}
 	links := s.describeLinks(r, &t)
 	if len(links) == 0 {
 		if offered {
@@ -104,7 +109,8 @@ func (s *Server) offerLinks(r *http.Request, site netip.Addr, offered bool) ([]r
 	}
 	var random [ticketLen]byte
 	rand.Read(random[:])
-	s.directory.addTicket(sha256.Sum256(random[:]), t)
+	t.mark = ticketMark(random[:], r.Header.Get("Origin"))
+	s.directory.addTicket(t)
 	s.links.count(func(n *LinkStats) { n.Tickets++ })
 	for i := range links {
 		links[i].Ticket = base64.RawURLEncoding.EncodeToString(random[:])
@@ -184,7 +190,7 @@ func (s *Server) takeTicket(text, origin string, kind ticketFor) (ticket, bool) 
 	if err != nil || len(random) != ticketLen {
 		return ticket{}, false
 	}
-	return s.directory.takeTicket(sha256.Sum256(random), origin, kind, time.Now())
+	return s.directory.takeTicket(ticketMark(random, origin), kind, time.Now())
 }
 
 // refuseTicket counts and returns the refusal of a ticket.
