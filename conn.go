@@ -80,10 +80,10 @@ type Conn struct {
 	// called for the first begun of news and the first answered of answers; the last of
 	// these calls may have panicked.
 	delivering      atomic.Bool
+	closeDelivered  bool // the Close handler was called
 	news            []sessioncore.Event
 	answers         []*call // the calls of the results in news, in order
 	begun, answered int
-	closeDelivered  bool // the Close handler was called
 
 	// The lock of home's link guards the fields below.
 	session     *sessioncore.Session
