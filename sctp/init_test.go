@@ -50,6 +50,7 @@ func TestHeartbeatOvertakesCookieAck(t *testing.T) {
 	heartbeat := rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, []byte("x")))
 	a.write(heartbeat)
 	a.wantIdle("before the INIT ACK")
+	a.wantDrops("before the INIT ACK", dropState, 1)
 	a.write(initAck("cookie"))
 	a.wantPacket("the cookie goes back", "COOKIE-ECHO")
 	a.write(heartbeat, rawChunk(chunkCookieAck, 0, nil))
@@ -63,6 +64,9 @@ func TestHeartbeatOvertakesCookieAck(t *testing.T) {
 	a.write(heartbeat)
 	a.wantPacket("answered before the COOKIE ACK", "HEARTBEAT-ACK")
 	a.wantNoEvent("which is still missing")
+	a.write(rawChunk(chunkHeartbeatAck, 0, rawParam(paramHeartbeatInfo, []byte("x"))))
+	a.wantIdle("nothing else is processed before the COOKIE ACK")
+	a.wantDrops("nothing else is processed before the COOKIE ACK", dropState, 1)
 }
 
 // A peer aborts if an INIT offers an extension that this end does not do.

@@ -244,7 +244,6 @@ func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Even
 		a.drop(dropTooLarge)
 		return events
 	}
-	a.current(d.stream) // otherwise the fragment would be removed with the old channel
 	p, ok := a.makeRoom(d)
 	if !ok {
 		a.drop(dropEvicted)
