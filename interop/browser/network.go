@@ -99,9 +99,17 @@ func (n *network) add() error {
 		return err
 	}
 	inside := n.host.Next()
-	err := ip(
-		"netns add "+n.name,
-		"link add "+n.name+" type veth peer name eth0 netns "+n.name,
+	err := ip("netns add "+n.name, "link add "+n.name+" type veth peer name eth0 netns "+n.name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
+		// Otherwise eth0 gets an IPv6 address after 2 s, a change of network at which Chromium breaks off what it loads.
+		if err := ip("-n " + n.name + " link set eth0 addrgenmode none"); err != nil {
+			return err
+		}
+	}
+	err = ip(
 		"addr add "+n.host.String()+"/24 dev "+n.name,
 		"link set "+n.name+" up",
 		"-n "+n.name+" addr add "+inside.String()+"/24 dev eth0",
