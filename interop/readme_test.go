@@ -104,6 +104,12 @@ func start(t *testing.T, dir, address string) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
+	waitListening(t, address)
+}
+
+// waitListening returns when something listens on a TCP address.
+func waitListening(t testing.TB, address string) {
+	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for give := time.Now().Add(10 * time.Second); ; <-again.C {
@@ -113,7 +119,7 @@ func start(t *testing.T, dir, address string) {
 			return
 		}
 		if time.Now().After(give) {
-			t.Fatalf("the program does not listen: %v", err)
+			t.Fatalf("nothing listens on %s: %v", address, err)
 		}
 	}
 }

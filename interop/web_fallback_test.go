@@ -51,14 +51,14 @@ func fallsBack(t *testing.T, kind browser.Kind) {
 			t.Errorf("the %s session is on %q and %q, want a WebSocket", which, ours, theirs)
 		}
 		t.Logf("the %s session was open after %.0f ms", which, took.Total)
-		p.wantSessionEcho()
+		p.wantSessionEcho(1)
 		if which == "first" {
 			p.do(`await conn.close();`, nil, nil)
 		}
 	}
 	w.passUDP()
 	p.doWithin(2*time.Minute, `if (!(await until(90000, () => conn.link === "webrtc"))) throw new Error("still on the WebSocket");`, nil, nil)
-	p.wantSessionEcho()
+	p.wantSessionEcho(1)
 	var log []struct{ Type string }
 	p.do(`return conn.log;`, nil, &log)
 	if len(log) != 1 || log[0].Type != "webrtc" {
@@ -66,14 +66,14 @@ func fallsBack(t *testing.T, kind browser.Kind) {
 	}
 }
 
-// wantSessionEcho checks that the page's session works.
-func (p *tab) wantSessionEcho() {
+// wantSessionEcho checks that the page's session carries a message of some size.
+func (p *tab) wantSessionEcho(size int) {
 	p.t.Helper()
 	p.do(`const heard = [];
-		const off = conn.on("chat", (b) => heard.push(b));
-		conn.send("chat", new Uint8Array([7]));
-		if (!(await until(5000, () => heard.length))) throw new Error("no echo");
-		off();`, nil, nil)
+		const off = conn.on("chat", (b) => heard.push(b.length));
+		conn.send("chat", new Uint8Array(arg));
+		if (!(await until(15000, () => heard.length)) || heard[0] !== arg) throw new Error("no echo");
+		off();`, size, nil)
 }
 
 // Reliable messages in each direction through the end of UDP and its return: 40 s of them, because the client tries WebRTC

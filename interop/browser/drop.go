@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// dropRules drop UDP to and from the ports of a set without a word to either end, as a firewall on the way does: a
-// socket gets no error for what is dropped on the way out, unlike in the hook "output".
+// dropRules drop UDP to and from the ports of a set silently, as a firewall on the way does. In these hooks a socket gets
+// no error for a datagram that is dropped on the way out; in the hook "output" it would.
 const dropRules = `table netdev godwit {
 	set dropped { type inet_service; }
 	chain in { type filter hook ingress device eth0 priority 0; udp sport @dropped drop; }
