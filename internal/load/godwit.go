@@ -31,6 +31,10 @@ type GodwitConfig struct {
 	// server with the same JSON and a lite ICE agent.
 	Channels []string
 
+	// Links are the links that the sessions may use; see client.SessionConfig. Nil means
+	// WebRTC alone: a server under load must not get another kind of load.
+	Links []string
+
 	// Token is the token of the clients for a new session.
 	Token string
 
@@ -91,6 +95,9 @@ func (g *godwit) speak(ctx context.Context, c GodwitConfig) error {
 	if err != nil {
 		return err
 	}
+	if c.Links == nil {
+		c.Links = []string{session.LinkWebRTC}
+	}
 	g.lanes = nil
 	for _, name := range c.Channels {
 		id, ok := terms.channels.ID(name)
@@ -107,7 +114,7 @@ func (g *godwit) speak(ctx context.Context, c GodwitConfig) error {
 	g.session = client.SessionConfig{
 		Channels: terms.channels,
 		Version:  terms.version,
-		Links:    []string{session.LinkWebRTC}, // a server under load must not get another kind of load
+		Links:    c.Links,
 		Handler: client.SessionHandler{
 			Message: func(s *client.Session, id channel.ID, b []byte) {
 				s.User.(*Client).Receive(slices.Index(g.ids, id), b)

@@ -20,15 +20,17 @@ func TestTable(t *testing.T) {
 		tab.add(rowEcho, "udp", v)
 	}
 	tab.add(rowEcho, "godwit", 13.2)
+	tab.add(rowEcho, "websocket", 20)
+	tab.add(rowEcho, "channels-websocket", 23)
 	tab.add(rowRSS, "godwit", 11.46)
 	tab.add(rowRSS, "godwit", 1146)
 	tab.add(rowRSS, "pion", 280)
 	var b bytes.Buffer
 	tab.print(&b)
 	for _, want := range []string{
-		"| figure | plain UDP | godwit | pion/webrtc |\n",
-		"| " + rowEcho + " | 11.0 [10.0–12.0] | 13.2 (1.20×) |  |",
-		"| " + rowRSS + " |  | 579 [11.5–1146] | 280 |\n",
+		"| figure | plain UDP | godwit | pion/webrtc | coder/websocket | godwit, channels over WebSocket |\n",
+		"| " + rowEcho + " | 11.0 [10.0–12.0] | 13.2 (1.20×) |  | 20.0 (1.82×) | 23.0 (1.15×) |",
+		"| " + rowRSS + " |  | 579 [11.5–1146] | 280 |  |  |\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report does not have %q:\n%s", want, &b)
@@ -71,7 +73,7 @@ func TestGame(t *testing.T) {
 		}
 		web := httptest.NewServer(g.server)
 		defer web.Close()
-		r := runLoad(t, web.URL, []string{"input"}, load.Config{Mode: load.Play, Clients: 5, Rate: 100, Duration: 200 * time.Millisecond})
+		r := runLoad(t, web.URL, load.GodwitConfig{Channels: []string{"input"}}, load.Config{Mode: load.Play, Clients: 5, Rate: 100, Duration: 200 * time.Millisecond})
 		if r.Connected != 5 || r.Received == 0 || g.taken.Load() == 0 || g.meter.late.Count() == 0 {
 			t.Errorf("handlers %v: %+v, want 5 connections and messages in both directions", handlers, r)
 		}
@@ -100,7 +102,7 @@ func TestServersEcho(t *testing.T) {
 		"udp":       {udp, load.Echo},
 		"sendmmsg":  {fan, load.Fanout},
 	} {
-		r := runLoad(t, c.url, nil, load.Config{Mode: c.mode, Clients: 10, Rate: 200, Duration: 300 * time.Millisecond})
+		r := runLoad(t, c.url, load.GodwitConfig{}, load.Config{Mode: c.mode, Clients: 10, Rate: 200, Duration: 300 * time.Millisecond})
 		if r.Received == 0 || r.Loss > 0.5 {
 			t.Errorf("%s: %+v, want messages and a loss of at most a half", name, r)
 		}
@@ -108,10 +110,10 @@ func TestServersEcho(t *testing.T) {
 }
 
 // runLoad runs a load for a short time, and again if this process got too little processor time.
-func runLoad(t *testing.T, url string, channels []string, c load.Config) *load.Report {
+func runLoad(t *testing.T, url string, g load.GodwitConfig, c load.Config) *load.Report {
 	t.Helper()
 	for {
-		transport, err := transport(t.Context(), url, channels)
+		transport, err := transport(t.Context(), url, g)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,9 +32,9 @@ type bench struct {
 }
 
 var figures = []figure{
-	{name: "echo", servers: []string{"udp", "godwit", "channels", "pion", "websocket"}, measure: (*bench).echo},
-	{name: "flood", servers: []string{"udp", "godwit", "pion", "websocket"}, measure: (*bench).flood},
-	{name: "idle", servers: []string{"udp", "godwit", "channels", "pion", "websocket"}, once: true, measure: (*bench).idle},
+	{name: "echo", servers: []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket"}, measure: (*bench).echo},
+	{name: "flood", servers: []string{"udp", "godwit", "pion", "websocket", "channels-websocket"}, measure: (*bench).flood},
+	{name: "idle", servers: []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket"}, once: true, measure: (*bench).idle},
 	{name: "fanout", servers: []string{"sendmmsg", "godwit", "channels"}, measure: (*bench).fanout},
 	{name: "storm", servers: []string{"godwit", "pion"}, measure: (*bench).storm},
 	{name: "game", servers: []string{"game", "game-handlers"}, once: true, apart: true, measure: (*bench).play},
@@ -251,12 +251,16 @@ func (b *bench) storm() error {
 	})
 }
 
-// profile writes CPU profiles of godwit under load.
+// profile writes CPU profiles under load: of godwit, or of the only one of the servers.
 func profile(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 		return err
 	}
-	b := &bench{ctx: ctx, options: o, server: "godwit"}
+	server := "godwit"
+	if l := list(o.servers); len(l) == 1 {
+		server = l[0]
+	}
+	b := &bench{ctx: ctx, options: o, server: server}
 	for _, mode := range []load.Mode{load.Echo, load.Flood, load.Idle, load.Fanout} {
 		clients, flags := 100, []string{}
 		switch mode {

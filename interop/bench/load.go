@@ -21,6 +21,7 @@ func makeLoad(ctx context.Context, args []string) error {
 	mode := f.String("mode", "echo", "")
 	url := f.String("url", "", "")
 	channels := f.String("channel", "", "")
+	links := f.String("links", "", "")
 	f.IntVar(&c.Clients, "clients", 100, "")
 	f.Float64Var(&c.Rate, "rate", 60, "")
 	f.IntVar(&c.Size, "size", 200, "")
@@ -33,7 +34,7 @@ func makeLoad(ctx context.Context, args []string) error {
 		return err
 	}
 	c.Mode = load.Mode(*mode)
-	t, err := transport(ctx, *url, list(*channels))
+	t, err := transport(ctx, *url, load.GodwitConfig{Channels: list(*channels), Links: list(*links)})
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,8 @@ func makeLoad(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func transport(ctx context.Context, url string, channels []string) (load.Transport, error) {
+// transport returns the transport for a URL. c is for a server of godwit.
+func transport(ctx context.Context, url string, c load.GodwitConfig) (load.Transport, error) {
 	if addr, ok := strings.CutPrefix(url, "udp://"); ok {
 		return load.UDP(addr)
 	}
@@ -52,7 +54,10 @@ func transport(ctx context.Context, url string, channels []string) (load.Transpo
 		ctx, stop := context.WithCancel(ctx)
 		return &webSocket{url: url, ctx: ctx, stop: stop}, nil
 	}
-	return load.Godwit(ctx, load.GodwitConfig{URL: url, Channels: channels})
+	if c.URL = url; len(c.Links) == 0 {
+		c.Links = nil // the default
+	}
+	return load.Godwit(ctx, c)
 }
 
 // webSocket makes clients that speak WebSocket, each with a goroutine.

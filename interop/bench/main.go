@@ -69,7 +69,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	f.IntVar(&o.fanout, "fanout", 2000, "`number` of clients that one message goes to")
 	f.IntVar(&o.storm, "storm", 1000, "`number` of clients that connect at once")
 	f.IntVar(&o.players, "players", 1000, "`number` of players of the game")
-	f.StringVar(&o.profiles, "profiles", "", "`directory` for CPU profiles of godwit under each load")
+	f.StringVar(&o.profiles, "profiles", "", "`directory` for CPU profiles of godwit, or of the only one of the servers, under each load")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A process is a running server.
@@ -119,8 +120,11 @@ func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Dura
 		"load", "-mode", string(mode), "-url", p.Load, "-clients", strconv.Itoa(clients),
 		"-duration", duration.String(), "-warmup", "1s", "-pid", strconv.Itoa(p.cmd.Process.Pid),
 	}
-	if b.server == "channels" {
+	if b.server == "channels" || b.server == "channels-websocket" {
 		args = append(args, "-channel", channelName)
+	}
+	if b.server == "channels-websocket" {
+		args = append(args, "-links", session.LinkWebSocket)
 	}
 	nice := 0
 	if mode == load.Storm {

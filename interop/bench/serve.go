@@ -22,7 +22,7 @@ import (
 )
 
 // serverNames are the servers to compare, the floor first.
-var serverNames = []string{"udp", "godwit", "channels", "pion", "websocket", "sendmmsg", "game", "game-handlers"}
+var serverNames = []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket", "sendmmsg", "game", "game-handlers"}
 
 // An announcement is the line that a server prints when it is ready.
 type announcement struct {
@@ -46,7 +46,7 @@ func serve(ctx context.Context, args []string) error {
 	switch name := f.Arg(0); name {
 	case "godwit":
 		err = serveGodwit(*relay)
-	case "channels":
+	case "channels", "channels-websocket": // the load chooses the link
 		err = serveChannels(*relay)
 	case "game":
 		err = serveGame(false)

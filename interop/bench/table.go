@@ -43,12 +43,12 @@ func (t *table) median(row, server string) (float64, bool) {
 }
 
 // floors are the servers with which the others are compared. The other rows are printed
-// without a ratio.
+// without a ratio. Sessions over a WebSocket are compared with bare WebSockets.
 var floors = map[string]string{rowEcho: "udp", rowFlood: "udp", rowFloodCPU: "udp", rowIdleCPU: "udp", rowFanout: "sendmmsg"}
 
 var titles = map[string]string{
 	"udp": "plain UDP", "godwit": "godwit", "pion": "pion/webrtc", "websocket": "coder/websocket", "sendmmsg": "bare sendmmsg",
-	"channels": "godwit, channels", "game": "a loop that polls", "game-handlers": "handlers and a ticker",
+	"channels": "godwit, channels", "channels-websocket": "godwit, channels over WebSocket", "game": "a loop that polls", "game-handlers": "handlers and a ticker",
 }
 
 // printHead writes a description of the machine and of the measurement.
@@ -91,7 +91,11 @@ func (t *table) cell(row, server string) string {
 		return ""
 	}
 	s := number(v)
-	if floor, ok := t.median(row, floors[row]); ok && server != floors[row] {
+	name := floors[row]
+	if server == "channels-websocket" {
+		name = "websocket"
+	}
+	if floor, ok := t.median(row, name); ok && floor > 0 && server != name {
 		s += fmt.Sprintf(" (%.2f×)", v/floor)
 	}
 	if all := t.values[row][server]; len(all) > 1 {
