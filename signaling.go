@@ -35,8 +35,7 @@ const maxQuery = 16 << 10
 // WebSocket; docs/SESSION.md, sections 1 and 10, describes them. The program may mount the
 // server at any path; a proxy before it must pass on both requests. A server that New has
 // made refuses clients with the status 503. A GET or HEAD request for a file below that
-// path gets a file of the browser client: godwit.js, godwit.min.js, godwit.keep.min.js,
-// their types and the source maps of the last two; see web.Files.
+// path gets a file of the browser client, such as godwit.min.js; see web.Files.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if wantsFile(r) {
 		web.Handler().ServeHTTP(w, r)

@@ -2,19 +2,28 @@ module github.com/godwit-rtc/godwit/interop
 
 go 1.26.0
 
-replace github.com/godwit-rtc/godwit => ../
+replace (
+	github.com/godwit-rtc/godwit => ../
+	github.com/godwit-rtc/godwit/webtransport => ../webtransport
+)
 
 require (
 	github.com/coder/websocket v1.8.15
+	github.com/godwit-rtc/godwit/webtransport v0.0.0-00010101000000-000000000000
 	github.com/pion/datachannel v1.6.3
 	github.com/pion/logging v0.2.4
 	github.com/pion/webrtc/v4 v4.2.26
 )
 
 require (
+	github.com/dunglas/httpsfv v1.1.1 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/pion/stun/v4 v4.0.1 // indirect
 	github.com/pion/transport/v5 v5.1.4 // indirect
+	github.com/quic-go/qpack v0.6.0 // indirect
+	github.com/quic-go/quic-go v0.64.1 // indirect
+	github.com/quic-go/webtransport-go v0.13.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
 )
 
 require (

@@ -24,8 +24,9 @@ import (
 var dist embed.FS
 
 // Files returns the files of the built client: godwit.js; godwit.min.js; godwit.keep.min.js,
-// for sessions that continue when the page is loaded again; the source maps of the last two;
-// and the type declarations godwit.d.ts.
+// for sessions that continue when the page is loaded again; godwit.webtransport.min.js, which
+// adds WebTransport to each of them; the source maps of the minified files; and the type
+// declarations, of which godwit.d.ts is for all but godwit.webtransport.min.js.
 func Files() fs.FS {
 	files, err := fs.Sub(dist, "dist")
 	if err != nil {

@@ -340,17 +340,47 @@ export interface ConnectOptions<C extends readonly Channel[]> {
     ceiling?: number;
     /**
      * The links that may be used, in order of preference: ["webrtc", "websocket"] unless set. A WebSocket is opened only
-     * where WebRTC does not open, and if the server offers it.
+     * where WebRTC does not open, and if the server offers it. For WebTransport, put webtransport of
+     * godwit.webtransport.min.js between the two.
      */
-    links?: readonly LinkName[];
+    links?: Links;
 }
 
 export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
     direction: "to-server";
 }>["name"] | OpenedName;
 
-/** The kinds of links to a server: WebRTC, which is UDP, and WebSocket, which is TCP. */
-export type LinkName = "webrtc" | "websocket";
+/** The kinds of links to a server: WebRTC and WebTransport, which are UDP, and WebSocket, which is TCP. */
+export type LinkName = "webrtc" | "webtransport" | "websocket";
+
+/** What the server says of a link in its answer. */
+export interface LinkOffer {
+    type: string;
+    /** Where the link is opened. */
+    address: string;
+    ticket: string;
+    /** SHA-256 hashes of certificates, in base64. */
+    hashes?: string[];
+}
+
+/** LinkPipe has the part of RTCDataChannel that carries datagrams. Its events are functions that the client sets. */
+export type LinkPipe = Pick<RTCDataChannel, "bufferedAmount" | "bufferedAmountLowThreshold" | "send" | "onopen" | "onmessage" | "onbufferedamountlow" | "onclose"> & {
+    /** "open" while it is open. */
+    readyState: string;
+    close(code?: number): void;
+};
+
+/** The entries of the option links. */
+export type Links = readonly ("webrtc" | "websocket" | LinkType)[];
+
+/** LinkType is a kind of link that a page brings, such as webtransport of godwit.webtransport.min.js. */
+export interface LinkType {
+    name: LinkName;
+    /** Whether it delivers every datagram, once and in order. */
+    lossless: boolean;
+    /** Opens a link that the server has offered. */
+    dial(offer: LinkOffer): LinkPipe;
+}
 
 /** Names of the channels on which a page may send, and of those on which it may receive. */
 export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
@@ -590,11 +620,8 @@ type Answer = Bytes | void | undefined;
 interface Answer {
     /** Undefined if the server has no WebRTC. */
     sdp: RTCSessionDescriptionInit | undefined;
-    /** The WebSocket that the server offers. */
-    socket: Socket | undefined;
+    /** The other links that the server offers. */
+    links: LinkOffer[];
 }
-
-/** The arguments of a WebSocket. */
-type Socket = [url: string, protocols: string[]];
 
 export {};

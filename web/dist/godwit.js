@@ -343,17 +343,18 @@ var nobody = { datagram() {
 } };
 var Link = class {
   // datagrams that arrived before attach
-  constructor(pc, pipe, times, ended) {
+  constructor(pc, pipe, times, ended, name = "webrtc", reliable = false) {
     this.pc = pc;
     this.pipe = pipe;
     this.times = times;
+    this.name = name;
+    this.reliable = reliable;
     this.waiting = 0;
     // bytes in the queue of the browser
     this.lastReady = 0;
     // when that queue last had room
     this.carefulUntil = 0;
     this.backlog = [];
-    this.reliable = !pc;
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {
     }, ended };
     pipe.binaryType = "arraybuffer";
@@ -414,8 +415,7 @@ var Link = class {
   /** Ends the link. The owner gets no event. */
   close() {
     this.owner = nobody;
-    if (this.pc) this.pc.close();
-    else this.pipe.close(1e3);
+    (this.pc ?? this.pipe).close(1e3);
   }
 };
 function foreign(cause) {
@@ -472,14 +472,19 @@ async function openLink({ label, init, exchange: exchange2, timeout = defaultTim
     });
   }
 }
-function openSocket(args, times, signal) {
+var webSocket = {
+  name: "websocket",
+  lossless: true,
+  dial: ({ address, ticket }) => new WebSocket(address.replace("http", "ws"), ["godwit.1", `ticket.${ticket}`])
+};
+function openOffered({ name, lossless, dial }, offer, times, signal) {
   const { promise, resolve, reject } = deferred();
   const began = now();
-  const fail = (cause) => reject(new ConnectError("link", "no WebSocket opens: a proxy may not pass it on", { cause, retryAfter: 0 }));
+  const fail = (cause) => reject(new ConnectError("link", `no ${name} opens: a proxy may not pass it on`, { cause, retryAfter: 0 }));
   try {
-    const socket = new WebSocket(...args);
-    const link = new Link(void 0, socket, times, fail);
-    socket.onopen = () => {
+    const pipe = dial(offer);
+    const link = new Link(void 0, pipe, times, fail, name, lossless);
+    pipe.onopen = () => {
       signal.onabort = null;
       times.transport = now() - began;
       resolve(link);
@@ -661,6 +666,7 @@ function expand(truncated, n, expected) {
 
 // src/options.ts
 var allLinks = ["webrtc", "websocket"];
+var rank = (links, name) => links.findIndex((l) => (typeof l === "string" ? l : l.name) === name);
 async function fetched(token) {
   try {
     return await token();
@@ -688,7 +694,7 @@ function fallen(host, at) {
   }
 }
 async function race(config) {
-  const { links, host, resumes, exchange: exchange2, timeout = defaultTimeout, signal, rival, better } = config;
+  const { links, host, resumes, exchange: exchange2, timeout = defaultTimeout, signal, rival, second } = config;
   const times = noTimes();
   const answered = deferred();
   const done = new AbortController();
@@ -706,7 +712,9 @@ async function race(config) {
   };
   const within = () => AbortSignal.any([signal, done.signal, AbortSignal.timeout(Math.min(timeout, 1e9))]);
   signal.throwIfAborted();
-  const rtc = links.includes("webrtc") ? openLink({ label: "godwit", init: { negotiated: true, id: 0 }, exchange: ask, timeout, signal: rival }, times) : Promise.reject(new ConnectError("link", "no link of the option links can be opened"));
+  const rtc = links.includes("webrtc") ? openLink({ label: "godwit", init: { negotiated: true, id: 0 }, exchange: ask, timeout, signal: rival }, times) : (async () => {
+    throw new ConnectError("link", "no link of the option links can be opened");
+  })();
   const tried = rtc.then(
     (opened) => {
       link = opened;
@@ -716,8 +724,8 @@ async function race(config) {
   );
   await Promise.race([tried, answered.promise]);
   signal.throwIfAborted();
-  const mayFall = links.includes("websocket");
-  if (failure?.code === "link" && !asked && mayFall) {
+  const others = links.flatMap((l) => l === "webrtc" ? [] : l === "websocket" ? webSocket : l);
+  if (failure?.code === "link" && !asked && others[0]) {
     const late = within();
     try {
       await ask("", late);
@@ -728,38 +736,34 @@ async function race(config) {
       throw new ConnectError("timeout", `no answer in ${timeout} ms`, { cause, retryAfter: 0 });
     }
   }
-  const offered = mayFall && answer?.socket;
-  if (!offered) return rtc;
+  const offered = others.flatMap((type) => {
+    const offer = answer?.links.find((l) => l.type === type.name);
+    return offer ? () => openOffered(type, offer, { ...times, ice: 0 }, within()) : [];
+  });
+  if (!offered[0]) return rtc;
   const head = resumes || failure || fallen(host) ? 0 : Math.max(headStart, headTrips * times.http);
   if (head) await Promise.race([tried, sleep(head, done.signal)]);
   if (link) return link;
   signal.throwIfAborted();
-  const socket = openSocket(offered, { ...times, ice: 0 }, within());
+  const all = [rtc, ...offered.map((f) => f())];
   let first;
   try {
-    first = await Promise.any([rtc, socket]);
+    first = await Promise.any(all);
   } catch {
     signal.throwIfAborted();
-    return failure?.retryAfter === void 0 ? socket : rtc;
+    return failure?.retryAfter === void 0 ? all[1] : rtc;
   }
-  if (first.reliable) {
-    if (answer?.sdp) fallen(host, Date.now());
-    rtc.then(
-      (opened) => {
-        fallen(host, 0);
-        better(opened);
+  if (link || answer?.sdp) fallen(host, link ? 0 : Date.now());
+  for (const one of all)
+    one.then(
+      (late) => {
+        if (late === first) return;
+        if (late === link) fallen(host, 0);
+        second(late);
       },
       () => {
       }
     );
-  } else {
-    fallen(host, 0);
-    socket.then(
-      (late) => late.close(),
-      () => {
-      }
-    );
-  }
   return first;
 }
 
@@ -1538,10 +1542,10 @@ var Outbox = class {
         this.backlog = true;
         continue;
       }
-      const rank = s.cfg.priority - (s.share(t) ? maxPriority + 1 : 0);
-      if (best && (rank > bestRank || rank === bestRank && s.pass >= best.m.s.pass)) continue;
+      const rank2 = s.cfg.priority - (s.share(t) ? maxPriority + 1 : 0);
+      if (best && (rank2 > bestRank || rank2 === bestRank && s.pass >= best.m.s.pass)) continue;
       best = q;
-      bestRank = rank;
+      bestRank = rank2;
     }
     return best;
   }
@@ -2812,15 +2816,12 @@ function signalingURL(url, table, app) {
   return u;
 }
 var absolute = (url) => new URL(url, globalThis.location?.href);
-function socketOf(links, base) {
-  const l = links.map(Object).find((l2) => l2["type"] === "websocket" && said(l2["ticket"]));
-  if (!l) return;
+var offers = (links, base) => links.map(Object).filter((l) => said(l.ticket)).map((l) => {
   const own2 = said(l["url"]);
-  const u = new URL(own2 ? `${l["url"]}` : base, base);
+  const u = new URL(own2 ? l["url"] : base, base);
   if (!own2) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
-  u.protocol = u.protocol.replace("http", "ws");
-  return [`${u}`, ["godwit.1", `ticket.${l["ticket"]}`]];
-}
+  return { ...l, address: `${u}` };
+});
 async function exchange(url, offer, authorization, init, table, signal) {
   const headers = new Headers(init?.headers);
   if (!offer) headers.set("Content-Type", "application/json");
@@ -2856,11 +2857,9 @@ async function exchange(url, offer, authorization, init, table, signal) {
       });
     }
     const answer = body["answer"];
-    const links = body["links"];
+    const links = Array.isArray(body["links"]) && offers(body["links"], response.url || url.href);
     const sdp = answer?.sdp ? answer : void 0;
-    if (response.ok && (sdp || Array.isArray(links))) {
-      return { sdp, socket: Array.isArray(links) ? socketOf(links, response.url || `${url}`) : void 0 };
-    }
+    if (response.ok && (sdp || links)) return { sdp, links: links || [] };
     const { status } = response;
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
@@ -2901,8 +2900,9 @@ function seekerOf(conn) {
   let seeking;
   let trying = null;
   let lostAt = 0;
-  const names = () => conn.settings.links ?? allLinks;
-  async function connect2(authorization, signal, resumes = false, links = names()) {
+  const wanted = () => conn.settings.links ?? allLinks;
+  const worse = (than) => rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
+  async function connect2(authorization, signal, resumes = false, links = wanted()) {
     const { url, table } = conn;
     const { request, timeout } = conn.settings;
     rival.abort();
@@ -2918,7 +2918,7 @@ function seekerOf(conn) {
         timeout,
         signal,
         rival: other.signal,
-        better: take
+        second: take
       });
     } finally {
       signal.removeEventListener("abort", quit);
@@ -2940,13 +2940,10 @@ function seekerOf(conn) {
       return await attempt();
     }
   }
-  const fallback = () => {
-    const links = names();
-    return !!conn.carrier?.reliable && links.slice(0, links.indexOf("websocket")).includes("webrtc");
-  };
+  const fallback = () => wanted().includes("webrtc") && worse("webrtc");
   const take = (link) => {
     const { interrupted, closing } = conn.session;
-    if (conn.frozen || closing || !(interrupted || fallback())) link.close();
+    if (conn.frozen || closing || !(interrupted || worse(link.name))) link.close();
     else conn.move(link);
   };
   const seek = (wait = firstSeek) => {
@@ -3403,7 +3400,7 @@ var Conn = class extends EventTarget {
     const before = this.link;
     this.carrier?.close();
     this.carrier = link;
-    this.link = link.reliable ? "websocket" : "webrtc";
+    this.link = link.name;
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3), link.reliable);
     link.attach({
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),

@@ -460,7 +460,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const before = this.link;
     this.carrier?.close();
     this.carrier = link;
-    this.link = link.reliable ? "websocket" : "webrtc";
+    this.link = link.name;
     // The time from the answer to the open data channel is about three round trips.
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3), link.reliable);
     link.attach({

@@ -8,7 +8,7 @@ export { ConnectError, GodwitError, RequestError, SendError } from "./error";
 export type { CloseReason, ConnEventMap, OpenedChannel, OpenedName } from "./event";
 export { ChannelEvent, ConnCloseEvent } from "./event";
 export type { ConnectTimes } from "./link";
-export type { ConnectOptions, Hearable, LinkName, Sendable, SendOptions } from "./options";
+export type { ConnectOptions, Hearable, LinkName, LinkOffer, LinkPipe, Links, LinkType, Sendable, SendOptions } from "./options";
 export type { Fate } from "./queue";
 export type { RawEventMap, RawOptions } from "./raw";
 export { connectRaw, RawConn } from "./raw";

@@ -1,6 +1,6 @@
 import { deferred, now } from "./deferred";
 import { ConnectError, option, words } from "./error";
-import { type Socket } from "./signaling";
+import { type LinkName, type LinkOffer, type LinkPipe, type LinkType } from "./options";
 
 /** First round trip in ms, and first, lowest and highest rate in bytes per second of a link. */
 export const defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
@@ -49,10 +49,8 @@ export interface LinkOwner {
 
 const nobody: LinkOwner = { datagram() {}, drained() {}, ended() {} };
 
-/** Link is one data channel and its peer connection, or a WebSocket. */
+/** Link is one data channel and its peer connection, or a pipe of a LinkType. */
 export class Link {
-  /** Whether the link neither loses nor reorders, because it is a WebSocket. There is no event drained then. */
-  readonly reliable: boolean;
   private waiting = 0; // bytes in the queue of the browser
   private lastReady = 0; // when that queue last had room
   private carefulUntil = 0;
@@ -60,13 +58,15 @@ export class Link {
 
   constructor(
     private readonly pc: RTCPeerConnection | undefined,
-    private readonly pipe: RTCDataChannel, // or a WebSocket if there is no pc
+    private readonly pipe: RTCDataChannel | LinkPipe,
     readonly times: ConnectTimes,
     ended: () => void,
+    readonly name: LinkName = "webrtc",
+    /** Whether the link neither loses nor reorders. There is no event drained then. */
+    readonly reliable = false,
   ) {
-    this.reliable = !pc;
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {}, ended };
-    pipe.binaryType = "arraybuffer";
+    (pipe as RTCDataChannel).binaryType = "arraybuffer";
     this.careful(0, maxBuffered / 2);
     let strange: boolean | undefined; // the events have another clock, as in some polyfills
     pipe.onmessage = ({ data, timeStamp: at }: MessageEvent<ArrayBuffer | string>) => {
@@ -134,8 +134,7 @@ export class Link {
   /** Ends the link. The owner gets no event. */
   close(): void {
     this.owner = nobody;
-    if (this.pc) this.pc.close();
-    else (this.pipe as unknown as WebSocket).close(1000);
+    ((this.pc ?? this.pipe) as LinkPipe).close(1000); // which a peer connection ignores
   }
 }
 
@@ -211,19 +210,31 @@ export async function openLink(
   }
 }
 
+export const webSocket: LinkType = {
+  name: "websocket",
+  lossless: true,
+  dial: ({ address, ticket }) =>
+    new WebSocket(address.replace("http", "ws"), ["godwit.1", `ticket.${ticket}`]) as unknown as LinkPipe,
+};
+
 /**
- * Opens a WebSocket, and sets the duration in times. Throws a ConnectError, also if the signal aborts, which nobody else
- * may listen to.
+ * Opens a link that the server has offered, and sets the duration in times. Throws a ConnectError, also if the signal
+ * aborts, which nobody else may listen to.
  */
-export function openSocket(args: Socket, times: ConnectTimes, signal: AbortSignal): Promise<Link> {
+export function openOffered(
+  { name, lossless, dial }: LinkType,
+  offer: LinkOffer,
+  times: ConnectTimes,
+  signal: AbortSignal,
+): Promise<Link> {
   const { promise, resolve, reject } = deferred<Link>();
   const began = now();
   const fail = (cause?: unknown): void =>
-    reject(new ConnectError("link", "no WebSocket opens: a proxy may not pass it on", { cause, retryAfter: 0 }));
+    reject(new ConnectError("link", `no ${name} opens: a proxy may not pass it on`, { cause, retryAfter: 0 }));
   try {
-    const socket = new WebSocket(...args);
-    const link = new Link(undefined, socket as unknown as RTCDataChannel, times, fail);
-    socket.onopen = () => {
+    const pipe = dial(offer);
+    const link = new Link(undefined, pipe, times, fail, name, lossless);
+    pipe.onopen = () => {
       signal.onabort = null;
       times.transport = now() - began;
       resolve(link);
@@ -233,7 +244,7 @@ export function openSocket(args: Socket, times: ConnectTimes, signal: AbortSigna
       fail(signal.reason);
     };
   } catch (e) {
-    fail(e); // the policy of the page forbids it
+    fail(e); // the policy of the page forbids it, or the browser has none
   }
   return promise;
 }

@@ -3,10 +3,46 @@ import { ConnectError, words } from "./error";
 import { type OpenedName } from "./event";
 import { type Channel } from "./table";
 
-/** The kinds of links to a server: WebRTC, which is UDP, and WebSocket, which is TCP. */
-export type LinkName = "webrtc" | "websocket";
+/** The kinds of links to a server: WebRTC and WebTransport, which are UDP, and WebSocket, which is TCP. */
+export type LinkName = "webrtc" | "webtransport" | "websocket";
 
-export const allLinks: readonly LinkName[] = ["webrtc", "websocket"];
+/** What the server says of a link in its answer. */
+export interface LinkOffer {
+  type: string;
+  /** Where the link is opened. */
+  address: string;
+  ticket: string;
+  /** SHA-256 hashes of certificates, in base64. */
+  hashes?: string[];
+}
+
+/** LinkPipe has the part of RTCDataChannel that carries datagrams. Its events are functions that the client sets. */
+export type LinkPipe = Pick<
+  RTCDataChannel,
+  "bufferedAmount" | "bufferedAmountLowThreshold" | "send" | "onopen" | "onmessage" | "onbufferedamountlow" | "onclose"
+> & {
+  /** "open" while it is open. */
+  readyState: string;
+  close(code?: number): void;
+};
+
+/** LinkType is a kind of link that a page brings, such as webtransport of godwit.webtransport.min.js. */
+export interface LinkType {
+  name: LinkName;
+  /** Whether it delivers every datagram, once and in order. */
+  lossless: boolean;
+  /** Opens a link that the server has offered. */
+  dial(offer: LinkOffer): LinkPipe;
+}
+
+/** The entries of the option links. */
+export type Links = readonly ("webrtc" | "websocket" | LinkType)[];
+
+export const allLinks: Links = ["webrtc", "websocket"];
+
+/** Returns the place of a link in the order of preference, or -1 if it is not wanted. */
+export const rank = (links: Links, name: LinkName): number =>
+  links.findIndex((l) => (typeof l === "string" ? l : l.name) === name);
 
 /** The options of connect. Only channels is required. */
 export interface ConnectOptions<C extends readonly Channel[]> {
@@ -32,9 +68,10 @@ export interface ConnectOptions<C extends readonly Channel[]> {
   ceiling?: number;
   /**
    * The links that may be used, in order of preference: ["webrtc", "websocket"] unless set. A WebSocket is opened only
-   * where WebRTC does not open, and if the server offers it.
+   * where WebRTC does not open, and if the server offers it. For WebTransport, put webtransport of
+   * godwit.webtransport.min.js between the two.
    */
-  links?: readonly LinkName[];
+  links?: Links;
 }
 
 /** SendOptions are the options of one message. */

@@ -1,7 +1,7 @@
 import { deferred, now, sleep } from "./deferred";
 import { ConnectError } from "./error";
-import { defaultTimeout, type Link, noTimes, openLink, openSocket } from "./link";
-import { type LinkName } from "./options";
+import { defaultTimeout, type Link, noTimes, openLink, openOffered, webSocket } from "./link";
+import { type Links } from "./options";
 import { type Answer } from "./signaling";
 
 export const headStart = 500; // ms of WebRTC, or headTrips times the time of the request if that is more
@@ -13,7 +13,7 @@ export const longestSeek = 600_000;
 /** The configuration of a race. */
 export interface RaceConfig {
   /** The links that may be opened. */
-  links: readonly LinkName[];
+  links: Links;
   /** The server, for fallen. */
   host: string;
   /** Whether the session has lost its link: then WebRTC has no head start. */
@@ -23,14 +23,14 @@ export interface RaceConfig {
   timeout: number | undefined;
   /** Ends the race. */
   signal: AbortSignal;
-  /** Ends the attempt to open WebRTC, which goes on when the WebSocket has won. It aborts when signal does. */
+  /** Ends the attempt to open WebRTC, which goes on when another link has won. It aborts when signal does. */
   rival: AbortSignal;
-  /** WebRTC has opened after the WebSocket. */
-  better: (link: Link) => void;
+  /** Another link has opened after the first. */
+  second: (link: Link) => void;
 }
 
 /**
- * Returns whether a WebSocket to the server has won against WebRTC in the last hour, in any page of this origin. With
+ * Returns whether another link to the server has won against WebRTC in the last hour, in any page of this origin. With
  * at, it has won at this time; 0 means that this is forgotten.
  */
 export function fallen(host: string, at?: number): boolean {
@@ -46,11 +46,11 @@ export function fallen(host: string, at?: number): boolean {
 }
 
 /**
- * Opens a link: WebRTC, or a WebSocket if WebRTC has failed, is not there, or is not open after its head start. The
+ * Opens a link: WebRTC, or another one if WebRTC has failed, is not there, or is not open after its head start. The
  * first that opens wins. Throws a ConnectError, or the reason of a signal.
  */
 export async function race(config: RaceConfig): Promise<Link> {
-  const { links, host, resumes, exchange, timeout = defaultTimeout, signal, rival, better } = config;
+  const { links, host, resumes, exchange, timeout = defaultTimeout, signal, rival, second } = config;
   const times = noTimes();
   const answered = deferred<void>();
   const done = new AbortController(); // WebRTC is open
@@ -70,7 +70,9 @@ export async function race(config: RaceConfig): Promise<Link> {
   signal.throwIfAborted();
   const rtc = links.includes("webrtc")
     ? openLink({ label: "godwit", init: { negotiated: true, id: 0 }, exchange: ask, timeout, signal: rival }, times)
-    : Promise.reject<Link>(new ConnectError("link", "no link of the option links can be opened"));
+    : (async (): Promise<Link> => {
+        throw new ConnectError("link", "no link of the option links can be opened");
+      })();
   const tried = rtc.then(
     (opened) => {
       link = opened;
@@ -80,8 +82,8 @@ export async function race(config: RaceConfig): Promise<Link> {
   );
   await Promise.race([tried, answered.promise]);
   signal.throwIfAborted();
-  const mayFall = links.includes("websocket");
-  if (failure?.code === "link" && !asked && mayFall) {
+  const others = links.flatMap((l) => (l === "webrtc" ? [] : l === "websocket" ? webSocket : l));
+  if (failure?.code === "link" && !asked && others[0]) {
     const late = within();
     try {
       await ask("", late);
@@ -92,35 +94,32 @@ export async function race(config: RaceConfig): Promise<Link> {
       throw new ConnectError("timeout", `no answer in ${timeout} ms`, { cause, retryAfter: 0 });
     }
   }
-  const offered = mayFall && answer?.socket;
-  if (!offered) return rtc;
+  const offered = others.flatMap((type) => {
+    const offer = answer?.links.find((l) => l.type === type.name);
+    return offer ? () => openOffered(type, offer, { ...times, ice: 0 }, within()) : [];
+  });
+  if (!offered[0]) return rtc;
   const head = resumes || failure || fallen(host) ? 0 : Math.max(headStart, headTrips * times.http);
   if (head) await Promise.race([tried, sleep(head, done.signal)]);
   if (link) return link;
   signal.throwIfAborted();
-  const socket = openSocket(offered, { ...times, ice: 0 }, within());
+  const all = [rtc, ...offered.map((f) => f())] as const;
   let first: Link;
   try {
-    first = await Promise.any([rtc, socket]);
+    first = await Promise.any(all);
   } catch {
     signal.throwIfAborted();
-    return failure?.retryAfter === undefined ? socket : rtc; // for its error: the one after which to try again
+    return failure?.retryAfter === undefined ? all[1]! : rtc; // for its error: the one after which to try again
   }
-  if (first.reliable) {
-    if (answer?.sdp) fallen(host, Date.now());
-    rtc.then(
-      (opened) => {
-        fallen(host, 0); // it needed longer, but this network has UDP
-        better(opened);
+  if (link || answer?.sdp) fallen(host, link ? 0 : Date.now());
+  for (const one of all)
+    one.then(
+      (late) => {
+        if (late === first) return;
+        if (late === link) fallen(host, 0); // it needed longer, but this network has UDP
+        second(late);
       },
       () => {},
     );
-  } else {
-    fallen(host, 0);
-    socket.then(
-      (late) => late.close(),
-      () => {},
-    );
-  }
   return first;
 }

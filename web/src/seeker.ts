@@ -2,7 +2,7 @@ import { type Conn } from "./conn";
 import { backoff, longestBackoff, now, sleep } from "./deferred";
 import { ConnectError } from "./error";
 import { type Link } from "./link";
-import { allLinks, fetched } from "./options";
+import { allLinks, fetched, type LinkName, type Links, rank } from "./options";
 import { fallen, firstSeek, longestSeek, race } from "./race";
 import { open } from "./session";
 import { exchange } from "./signaling";
@@ -37,14 +37,17 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
   let trying: AbortController | null = null; // aborts the attempt to open a new link
   let lostAt = 0; // when the session was interrupted
 
-  const names = () => conn.settings.links ?? allLinks;
+  const wanted = (): Links => conn.settings.links ?? allLinks;
+
+  /** Returns whether the session is on a link that is worse than another one. */
+  const worse = (than: LinkName): boolean => rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
 
   /** Opens a link of the session; a better one may open later. */
   async function connect(
     authorization: string | undefined,
     signal: AbortSignal,
     resumes = false,
-    links = names(),
+    links = wanted(),
   ): Promise<Link> {
     const { url, table } = conn;
     const { request, timeout } = conn.settings;
@@ -61,7 +64,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
         timeout,
         signal,
         rival: other.signal,
-        better: take,
+        second: take,
       });
     } finally {
       signal.removeEventListener("abort", quit);
@@ -93,15 +96,12 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
   }
 
   /** Returns whether the session is on a link that is worse than WebRTC. */
-  const fallback = (): boolean => {
-    const links = names();
-    return !!conn.carrier?.reliable && links.slice(0, links.indexOf("websocket")).includes("webrtc");
-  };
+  const fallback = (): boolean => wanted().includes("webrtc") && worse("webrtc");
 
   /** Moves to a link that has opened later, if it is better. */
   const take = (link: Link): void => {
     const { interrupted, closing } = conn.session;
-    if (conn.frozen || closing || !(interrupted || fallback())) link.close();
+    if (conn.frozen || closing || !(interrupted || worse(link.name))) link.close();
     else conn.move(link);
   };
 

@@ -1,5 +1,6 @@
 import { longestBackoff } from "./deferred";
 import { ConnectError } from "./error";
+import { type LinkOffer } from "./options";
 import { type FullChannel, firstDifference, hash, tableText } from "./table";
 
 export const protocolVersion = 1; // version of docs/SESSION.md
@@ -8,12 +9,9 @@ export const protocolVersion = 1; // version of docs/SESSION.md
 export interface Answer {
   /** Undefined if the server has no WebRTC. */
   sdp: RTCSessionDescriptionInit | undefined;
-  /** The WebSocket that the server offers. */
-  socket: Socket | undefined;
+  /** The other links that the server offers. */
+  links: LinkOffer[];
 }
-
-/** The arguments of a WebSocket. */
-export type Socket = [url: string, protocols: string[]];
 
 /** Returns the URL of the signaling. It has everything for which the server can refuse a client, except secrets. */
 export function signalingURL(url: string | URL, table: readonly FullChannel[], app: string): URL {
@@ -30,20 +28,21 @@ export function signalingURL(url: string | URL, table: readonly FullChannel[], a
 
 export const absolute = (url: string | URL): URL => new URL(url, globalThis.location?.href);
 
-/** Returns the WebSocket that an answer from base offers, docs/SESSION.md section 10. */
-function socketOf(links: unknown[], base: string): Socket | undefined {
-  const l = links.map(Object).find((l) => l["type"] === "websocket" && said(l["ticket"])) as Record<string, unknown> | undefined;
-  if (!l) return;
-  const own = said(l["url"]);
-  const u = new URL(own ? `${l["url"]}` : base, base);
-  if (!own) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
-  u.protocol = u.protocol.replace("http", "ws");
-  return [`${u}`, ["godwit.1", `ticket.${l["ticket"]}`]];
-}
+/** Returns the links that an answer from base offers, docs/SESSION.md section 10. */
+const offers = (links: LinkOffer[], base: string): LinkOffer[] =>
+  links
+    .map(Object)
+    .filter((l) => said(l.ticket))
+    .map((l) => {
+      const own = said(l["url"]);
+      const u = new URL(own ? l["url"] : base, base);
+      if (!own) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
+      return { ...l, address: `${u}` };
+    });
 
 /**
- * Sends an offer and returns the answer. With "" as the offer it asks for links that need none. authorization are the credentials. They go into the header Authorization, or
- * into Godwit-Authorization if the first is in use: by a header of the program, or by a gate before the server, which
+ * Sends an offer and returns the answer. With "" as the offer it asks for links that need none. authorization are
+ * the credentials. They go into the header Authorization, or into Godwit-Authorization if the first is in use: by a header of the program, or by a gate before the server, which
  * answers 401 to credentials that it does not know. Browsers would send the second header to another host after a
  * redirect, so no redirect is followed with it. Throws a ConnectError, or the reason of the signal.
  */
@@ -90,11 +89,9 @@ export async function exchange(
     }
     // These names are in quotes, so that the bundle keeps them: the server has chosen them.
     const answer = body["answer"] as RTCSessionDescriptionInit | undefined;
-    const links = body["links"];
+    const links = Array.isArray(body["links"]) && offers(body["links"], response.url || url.href);
     const sdp = answer?.sdp ? answer : undefined;
-    if (response.ok && (sdp || Array.isArray(links))) {
-      return { sdp, socket: Array.isArray(links) ? socketOf(links, response.url || `${url}`) : undefined };
-    }
+    if (response.ok && (sdp || links)) return { sdp, links: links || [] };
     const { status } = response; // 0 for a redirect that was not followed
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;

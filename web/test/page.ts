@@ -12,6 +12,7 @@ import {
   typeShut,
 } from "../src/control";
 import { Mux, type MuxEvents } from "../src/mux";
+import { type LinkPipe, type LinkType } from "../src/options";
 import { maxPacket } from "../src/packet";
 import { type Channel, type FullChannel } from "../src/table";
 import { type Engine, muxConfig, random } from "./sim";
@@ -171,6 +172,7 @@ export class Server {
   readonly opened: [url: string, protocols: string[]][] = []; // WebSockets
   readonly closes: (number | undefined)[] = []; // status codes with which the page has closed WebSockets
   readonly tickets = new Map<string, ServerSession>(); // those that are good
+  others: Record<string, unknown>[] = []; // more links that the answers offer, with the same ticket
   private readonly links = new Map<string, ServerSession>();
   private offers = 0;
 
@@ -224,7 +226,15 @@ export class Server {
     for (const [old, of] of this.tickets) if (of === s) this.tickets.delete(old);
     this.tickets.set(ticket, s);
     return new Response(
-      JSON.stringify({ answer, links: [null, { type: "strange" }, { type: "websocket", ticket, ...this.element }] }),
+      JSON.stringify({
+        answer,
+        links: [
+          null,
+          { type: "strange" },
+          { type: "websocket", ticket, ...this.element },
+          ...this.others.map((o) => ({ ticket, ...o })),
+        ],
+      }),
     );
   }
 
@@ -287,20 +297,20 @@ class FakeSocket extends FakeChannel {
   protected override readonly isClosed = 3;
   protected override readonly udp = false;
 
-  constructor(url: string, protocols: string[]) {
+  constructor(url: string, protocols: string[], takes = socketTime, opens = (): boolean => FakeSocket.server.tcp) {
     const { server } = FakeSocket;
     super(server);
     server.opened.push([url, protocols]);
     const ticket = protocols[1]!.replace("ticket.", "");
     const session = server.tickets.get(ticket);
-    server.tickets.delete(ticket);
+    if (!server.others.length) server.tickets.delete(ticket); // with other links it is good for each of them
     setTimeout(() => {
-      if (!server.tcp || this.readyState !== 0) return;
+      if (!opens() || this.readyState !== 0) return;
       if (!session) return this.end();
       this.session = session;
       this.readyState = 1;
       this.onopen?.();
-    }, socketTime);
+    }, takes);
   }
 
   close(code?: number): void {
@@ -309,6 +319,13 @@ class FakeSocket extends FakeChannel {
     this.end();
   }
 }
+
+/** A link of a page's own, which takes some time to open, if it opens. It carries what TCP carries. */
+export const fakeLink = (takes: number, opens = true): LinkType => ({
+  name: "webtransport",
+  lossless: false,
+  dial: ({ address, ticket }) => new FakeSocket(address, ["", `ticket.${ticket}`], takes, () => opens) as unknown as LinkPipe,
+});
 
 class FakePeerConnection {
   static server: Server;

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { Conn } from "../src/conn";
 import { connect } from "../src/connect";
 import { ConnectError } from "../src/error";
-import { type LinkName } from "../src/options";
+import { type Links } from "../src/options";
 import { fallen } from "../src/race";
 import { exchange } from "../src/signaling";
 import { fullTable } from "../src/table";
@@ -33,7 +33,7 @@ beforeEach(() => {
 });
 
 /** A Conn, and the events of links and interruptions that it has had. */
-function begin(options: { links?: LinkName[] } = {}): [conn: Joined, events: string[]] {
+function begin(options: { links?: Links } = {}): [conn: Joined, events: string[]] {
   const conn = new Conn(url, { channels, ...options });
   const events = told(conn);
   conn.addEventListener("link", () => events.push(conn.link));
@@ -315,20 +315,20 @@ test("what is stored does not matter where it is nonsense, or where there is no 
   expect([fallen(host), fallen(host, Date.now()), fallen(host, 0)]).toEqual([false, false, false]);
 });
 
-test("the address of a WebSocket is its own, or that of the answer without what was for the request", async () => {
-  const socket = async (element: object, answer: object = {}): Promise<unknown> => {
+test("the address of a link is its own, or that of the answer without what was for the request", async () => {
+  const offer = async (element: object, answer: object = {}): Promise<unknown> => {
     vi.stubGlobal("fetch", async () => {
       const links = [{ type: "websocket", ticket: "abc", ...element }];
       return Object.assign(new Response(JSON.stringify({ links })), answer);
     });
     const from = new URL("http://game.example:8080/a/b?room=1&v=1&app=x&channels=0&kind=browser");
-    return (await exchange(from, "", undefined, undefined, fullTable(channels), new AbortController().signal)).socket?.[0];
+    return (await exchange(from, "", undefined, undefined, fullTable(channels), new AbortController().signal)).links[0]?.address;
   };
-  expect(await socket({})).toBe("ws://game.example:8080/a/b?room=1");
-  expect(await socket({ url: "c?d=1" })).toBe("ws://game.example:8080/a/c?d=1");
-  expect(await socket({ url: "https://other.example/x" })).toBe("wss://other.example/x");
-  expect(await socket({ url: 7 })).toBe("ws://game.example:8080/a/b?room=1");
-  expect([await socket({ ticket: "" }), await socket({ type: "x" })]).toEqual([undefined, undefined]);
+  expect(await offer({})).toBe("http://game.example:8080/a/b?room=1");
+  expect(await offer({ url: "c?d=1" })).toBe("http://game.example:8080/a/c?d=1");
+  expect(await offer({ url: "https://other.example/x" })).toBe("https://other.example/x");
+  expect(await offer({ url: 7 })).toBe("http://game.example:8080/a/b?room=1");
+  expect(await offer({ ticket: "" })).toBe(undefined);
 });
 
 test("a policy that forbids WebSockets is an error of the link", async () => {
@@ -338,5 +338,5 @@ test("a policy that forbids WebSockets is an error of the link", async () => {
   });
   const e = await connect(url, { channels, token: "once" }).catch((e: unknown) => e);
   expect(e).toBeInstanceOf(ConnectError);
-  expect(e).toMatchObject({ code: "link", retryAfter: 0, message: "godwit: no WebSocket opens: a proxy may not pass it on" });
+  expect(e).toMatchObject({ code: "link", retryAfter: 0, message: "godwit: no websocket opens: a proxy may not pass it on" });
 });

@@ -123,7 +123,7 @@ test("a WebSocket gets no more while its browser holds 4096 bytes", () => {
   };
   const codes: number[] = [];
   const ended: string[] = [];
-  const link = new Link(undefined, socket as unknown as RTCDataChannel, noTimes(), () => {});
+  const link = new Link(undefined, socket as unknown as RTCDataChannel, noTimes(), () => {}, "websocket", true);
   link.attach({ datagram() {}, drained() {}, ended: () => ended.push("ended") });
   expect([link.reliable, link.slow(), link.ready(0), link.ready(0, maxSocket - 1)]).toEqual([true, false, true, true]);
   expect(link.ready(0, 1), "what was sent counts").toBe(false);

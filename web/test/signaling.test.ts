@@ -51,7 +51,7 @@ test("what a refusal says", async () => {
 
 test("what is no answer of ours", async () => {
   const answer = { type: "answer", sdp: "v=0" };
-  expect(await answered(200, { answer })).toEqual({ sdp: answer, socket: undefined });
+  expect(await answered(200, { answer })).toEqual({ sdp: answer, links: [] });
   for (const [status, body] of [
     [404, { answer }],
     [200, { answer: { type: "answer" } }],

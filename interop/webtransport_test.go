@@ -1,0 +1,113 @@
+package interop
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/interop/browser"
+	"github.com/godwit-rtc/godwit/web"
+	"github.com/godwit-rtc/godwit/webtransport"
+)
+
+const webTransportPage = `<!doctype html>
+<meta charset="utf-8">
+<title>godwit over WebTransport</title>
+<link rel="icon" href="data:,">
+<script src="web_page.js"></script>
+<script type="module">
+import * as godwit from "./godwit.min.js";
+import { webtransport } from "./godwit.webtransport.min.js";
+Object.assign(window, { godwit, webtransport });
+</script>
+`
+
+// TestBrowsersOverWebTransport plays over WebTransport in each browser, with certificates that the
+// server has signed itself.
+func TestBrowsersOverWebTransport(t *testing.T) {
+	for _, kind := range browser.Kinds {
+		t.Run(string(kind), func(t *testing.T) { playsOverWebTransport(t, browser.Start(t, kind)) })
+	}
+}
+
+// newWebTransportWorld is a page of https, because browsers have WebTransport only there, and a
+// server whose UDP port has WebRTC and WebTransport.
+func newWebTransportWorld(t *testing.T, b *browser.Browser) *webWorld {
+	w := &webWorld{t: t, browser: b, http: http.NewServeMux(), conns: make(chan *godwit.Conn, 16)}
+	var err error
+	w.server, err = godwit.Listen(netip.AddrPortFrom(browser.Host(t), 0).String(), godwit.Config{
+		Channels: webTable,
+		Handler: godwit.Handler{
+			Open:    func(c *godwit.Conn) { note(w.conns, c) },
+			Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.server.Close() })
+	if _, err := webtransport.Serve(w.server, webtransport.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	w.http.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		rw.Write([]byte(webTransportPage))
+	})
+	w.http.HandleFunc("GET /web_page.js", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/javascript")
+		rw.Write(webScript)
+	})
+	w.http.Handle("GET /godwit.min.js", web.Handler())
+	w.http.Handle("GET /godwit.webtransport.min.js", web.Handler())
+	w.http.Handle("/godwit/", w.server)
+	l, err := net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := httptest.NewUnstartedServer(w.http)
+	page.Listener = l
+	page.TLS = &tls.Config{}
+	page.StartTLS()
+	t.Cleanup(page.Close)
+	w.url = page.URL + "/"
+	return w
+}
+
+func playsOverWebTransport(t *testing.T, b *browser.Browser) {
+	w := newWebTransportWorld(t, b)
+	p := w.tab()
+	var has bool
+	p.do(`return "WebTransport" in window;`, nil, &has)
+	if !has {
+		t.Skip("this version has no WebTransport")
+	}
+	var took struct{ Total float64 }
+	p.do(`return await join({ links: [webtransport] });`, nil, &took)
+	c := receive(t, w.conns, "the connection")
+	if ours, theirs := p.link(), c.Link(); ours != "webtransport" || theirs != "webtransport" {
+		t.Errorf("the session is on %q and %q", ours, theirs)
+	}
+	t.Logf("%s: open after %.0f ms", b.Version, took.Total)
+	p.wantSessionEcho()
+	// Every reliable message comes back, and some of the others: newer ones replace them.
+	var result struct{ Loot, Positions int }
+	p.doWithin(time.Minute, `const n = 500, seen = { loot: 0, positions: 0 };
+		for (const name of ["loot", "positions"]) conn.on(name, () => seen[name]++);
+		for (let i = 0; i < n; i++) {
+			conn.send("loot", new Uint8Array(1000));
+			if (i % 5) continue;
+			conn.send("positions", new Uint8Array(100));
+			await pause(10);
+		}
+		await until(20000, () => seen.loot === n);
+		return seen;`, nil, &result)
+	t.Logf("%+v of 500 and 100 have come back", result)
+	if result.Loot != 500 || result.Positions == 0 {
+		t.Error("these are too few")
+	}
+}
