@@ -93,7 +93,7 @@ func playsOverWebTransport(t *testing.T, b *browser.Browser) {
 		t.Errorf("the session is on %q and %q", ours, theirs)
 	}
 	t.Logf("%s: open after %.0f ms", b.Version, took.Total)
-	p.wantSessionEcho()
+	p.wantSessionEcho(5000)
 	// Every reliable message comes back, and some of the others: newer ones replace them.
 	var result struct{ Loot, Positions int }
 	p.doWithin(time.Minute, `const n = 500, seen = { loot: 0, positions: 0 };
