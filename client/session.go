@@ -222,6 +222,11 @@ func (s *Session) due() bool {
 func (s *Session) abandon(now time.Time) {
 	s.close(session.CloseReason{Text: "the endpoint was closed"}, true)
 	s.settle(now)
+	if s.link != nil { // the server may say nothing more, and a WebSocket would wait for its answer
+		s.closeLink()
+		s.session.Unlink(now)
+		s.endpoint.loop.Touch(s)
+	}
 }
 
 // close ends the session, and none follows. atOnce means that it does not wait until its

@@ -31,6 +31,7 @@ const (
 
 	outboxLen = 16               // datagrams that wait for the writing goroutine
 	patience  = 10 * time.Second // for one write, after which the connection ends
+	departure = 2 * time.Second  // for the datagrams that are in the outbox at Close
 	farewell  = time.Second      // for the closing handshake
 
 	// A client may send maxPings pings at once, and one more every pingEvery: browsers send
@@ -42,7 +43,8 @@ const (
 // A Handler is the set of funcs that a Conn calls, all without a lock. All must be set.
 type Handler struct {
 	// Receive gets a datagram, on the reading goroutine. The bytes are valid until it
-	// returns. If it returns false the connection ends.
+	// returns. If it returns false the caller has called Close, or is about to: the Conn
+	// discards what arrives until then.
 	Receive func(b []byte) bool
 	// Room is called when there is room again after a Send that returned false.
 	Room func()
@@ -57,6 +59,7 @@ type Conn struct {
 	remote  netip.AddrPort
 	out     chan []byte
 	full    atomic.Bool
+	leaveBy atomic.Pointer[time.Time] // when the outbox must be empty; nil before Close
 	buffers Buffers
 
 	// The caller of Send and Close guards the fields below.
@@ -121,19 +124,28 @@ func (c *Conn) Send(b []byte) bool {
 	case c.out <- buf:
 		return true
 	default:
+	}
+	c.full.Store(true)
+	select {
+	case c.out <- buf: // the writing goroutine has emptied the outbox before it could see full
+		return true
+	default:
 		c.buffers.put(buf)
-		c.full.Store(true) // the outbox has more datagrams, so the writing goroutine will see it
-		return false
+		return false // the outbox has more datagrams, so the writing goroutine will see full
 	}
 }
 
-// Close ends the connection when the datagrams in the outbox have left, and does not wait.
-// A second Close does nothing.
+// Close ends the connection when the datagrams in the outbox have left, or have not left for
+// the time of departure, and does not wait. A second Close does nothing.
 func (c *Conn) Close(text string) {
-	if !c.closed {
-		c.closed, c.text = true, text[:min(len(text), 100)]
-		close(c.out)
+	if c.closed {
+		return
 	}
+	c.closed, c.text = true, text[:min(len(text), 100)]
+	by := time.Now().Add(departure)
+	c.leaveBy.Store(&by)
+	c.limit(by) // also for the write in progress
+	close(c.out)
 }
 
 // Abort ends a Conn that was not started.
@@ -150,7 +162,7 @@ func Broken(err error) bool {
 func (c *Conn) write(room func()) {
 	ctx := context.Background()
 	for b := range c.out {
-		c.limit(time.Now().Add(patience))
+		c.limitWrite()
 		err := c.ws.Write(ctx, websocket.MessageBinary, b)
 		c.limit(time.Time{}) // the library writes pongs, and has its own limit for them
 		c.buffers.put(b)
@@ -166,6 +178,14 @@ func (c *Conn) write(room func()) {
 		c.buffers.put(b)
 	}
 	c.shut(websocket.StatusNormalClosure, c.text)
+}
+
+// limitWrite limits the time of the next write of a datagram.
+func (c *Conn) limitWrite() {
+	c.limit(time.Now().Add(patience))
+	if by := c.leaveBy.Load(); by != nil { // after the line above: Close may have set its own limit before it
+		c.limit(*by)
+	}
 }
 
 // limit limits the time of the next writes. It works only where the socket is known.
@@ -192,23 +212,28 @@ var (
 // read reads datagrams until the connection is over, and returns why it is.
 func (c *Conn) read(receive func([]byte) bool) error {
 	ctx := context.Background()
+	refused := false // receive has returned false
 	for {
 		kind, r, err := c.ws.Reader(ctx)
 		if err == nil && kind != websocket.MessageBinary {
 			c.shut(websocket.StatusUnsupportedData, "only binary messages")
 			return errText
 		}
-		ok := false
-		if err == nil {
-			ok, err = c.readMessage(r, receive)
+		if err == nil && refused {
+			_, err = io.Copy(io.Discard, r)
+		} else if err == nil {
+			refused, err = c.readMessage(r, receive)
+			if refused && c.nc != nil {
+				c.nc.SetReadDeadline(time.Now().Add(departure + farewell)) // the writing goroutine ends the connection before
+			}
 		}
 		if c.flooded {
 			c.shut(websocket.StatusPolicyViolation, "too many pings")
 			return errPings
 		}
-		if err != nil || !ok {
+		if err != nil {
 			c.ws.CloseNow()
-			if err == nil {
+			if refused {
 				err = errRefused
 			}
 			return err
@@ -216,15 +241,15 @@ func (c *Conn) read(receive func([]byte) bool) error {
 	}
 }
 
-// readMessage reads one message and gives it to receive.
-func (c *Conn) readMessage(r io.Reader, receive func([]byte) bool) (bool, error) {
+// readMessage reads one message and gives it to receive. It returns true if receive refuses it.
+func (c *Conn) readMessage(r io.Reader, receive func([]byte) bool) (refused bool, err error) {
 	b := c.buffers.get()
 	defer func() { c.buffers.put(b) }()
 	for {
 		n, err := r.Read(b[len(b):cap(b)]) // the library's limit is less than the capacity
 		b = b[:len(b)+n]
 		if err == io.EOF {
-			return receive(b), nil
+			return !receive(b), nil
 		}
 		if err != nil {
 			return false, err
