@@ -1,12 +1,6 @@
 package interop
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -15,7 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/interop/browser"
@@ -35,6 +28,7 @@ http {
 	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
 	server {
 		listen LISTEN ssl http2;
+		ssl_protocols TLSv1.2 TLSv1.3; # as in Debian's nginx.conf
 		ssl_certificate cert.pem;
 		ssl_certificate_key key.pem;
 		LOCATION
@@ -107,7 +101,7 @@ func startNginx(t testing.TB, listen netip.AddrPort, upstream string) string {
 	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	writeCertificate(t, dir, listen.Addr())
+	browser.WriteCertificate(t, dir, listen.Addr())
 	cmd := exec.Command("nginx", "-p", dir+"/", "-c", "nginx.conf", "-e", "stderr")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -137,35 +131,4 @@ func readmeLocation(t testing.TB, upstream string) string {
 		t.Fatalf("the README's nginx passes nothing on to %s", shown)
 	}
 	return strings.ReplaceAll(string(m[1]), shown, upstream)
-}
-
-// writeCertificate makes a certificate that nobody has signed.
-func writeCertificate(t testing.TB, dir string, host netip.Addr) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IPAddresses: []net.IP{host.AsSlice()}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: cert},
-		"key.pem":  {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

@@ -99,7 +99,7 @@ func launch(n *network, o order) (*Browser, error) {
 		return nil, err
 	}
 	b := &Browser{Kind: kind, driver: d}
-	o.Do, o.Path = "launch", program
+	o.Do, o.Path, o.Pin = "launch", program, n.certificate.pin
 	if err := d.within(startTimeout, o, &b.Version); err != nil {
 		d.stop()
 		return nil, err

@@ -22,6 +22,7 @@ type order struct {
 	Browser string `json:"browser,omitempty"`
 	Own     bool   `json:"own,omitempty"`
 	Path    string `json:"path,omitempty"`
+	Pin     string `json:"pin,omitempty"`
 	URL     string `json:"url,omitempty"`
 	Page    int    `json:"page,omitempty"`
 	JS      string `json:"js,omitempty"`

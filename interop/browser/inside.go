@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -32,7 +31,7 @@ func (n *network) inside(f func() error) error {
 		return err
 	}
 	defer here.Close()
-	there, err := os.Open(filepath.Join("/run/netns", n.name))
+	there, err := os.Open(n.file())
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type network struct {
 	temp    string // directory of the browsers' profiles
 	host    netip.Addr
 	filters bool // nftables has dropRules
+
+	certificate *certificate
 }
 
 // maxNetworks bounds N. One machine runs a handful of test binaries at a time.
@@ -63,7 +65,11 @@ func newNetwork() (*network, error) {
 	if mine == nil {
 		return nil, fmt.Errorf("all %d are in use", maxNetworks)
 	}
-	if err := mine.add(); err != nil {
+	err := mine.add()
+	if err == nil {
+		mine.certificate, err = newCertificate()
+	}
+	if err != nil {
 		return nil, errors.Join(err, mine.remove())
 	}
 	return mine, nil
@@ -115,7 +121,7 @@ func (n *network) add() error {
 		"-n "+n.name+" addr add "+inside.String()+"/24 dev eth0",
 		"-n "+n.name+" link set lo up",
 		"-n "+n.name+" link set eth0 up",
-		"-n "+n.name+" route add default via "+n.host.String(),
+		"-n "+n.name+" route add default via "+n.host.String()+" metric 100", // below that of a Tun
 	)
 	if err != nil {
 		return err
@@ -140,7 +146,7 @@ func (n *network) clean() error {
 }
 
 func (n *network) deleteNamespace() error {
-	if _, err := os.Stat(filepath.Join("/run/netns", n.name)); err != nil {
+	if _, err := os.Stat(n.file()); err != nil {
 		return nil
 	}
 	if err := n.killAll(); err != nil {
@@ -189,3 +195,11 @@ func ip(commands ...string) error {
 	}
 	return nil
 }
+
+// Namespace returns the file of the browsers' namespace.
+func Namespace(t testing.TB) string {
+	t.Helper()
+	return needNetwork(t).file()
+}
+
+func (n *network) file() string { return filepath.Join("/run/netns", n.name) }

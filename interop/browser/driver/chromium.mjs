@@ -2,7 +2,7 @@ import { chromium } from "playwright-core";
 import puppeteer from "puppeteer-core";
 
 // Nothing but the tests' own traffic may leave the browser.
-const args = [
+const args = (pin) => [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -11,11 +11,13 @@ const args = [
   "--disable-component-update",
   "--disable-sync",
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 10.99.*",
+  `--ignore-certificate-errors-spki-list=${pin}`,
 ];
 
-export async function launchChromium(executablePath) {
-  const browser = await chromium.launch({ executablePath, args });
-  const context = await browser.newContext({ ignoreHTTPSErrors: true }); // a test's certificate is its own
+// launchChromium accepts the certificate with the pin.
+export async function launchChromium(executablePath, pin) {
+  const browser = await chromium.launch({ executablePath, args: args(pin) });
+  const context = await browser.newContext();
   return {
     version: () => `Chromium ${browser.version()}`,
     newPage: () => context.newPage(),
@@ -30,8 +32,8 @@ const ignoreDefaultArgs = [
   "--disable-renderer-backgrounding",
 ];
 
-export async function launchOwnChromium(executablePath) {
-  const browser = await puppeteer.launch({ executablePath, args, ignoreDefaultArgs });
+export async function launchOwnChromium(executablePath, pin) {
+  const browser = await puppeteer.launch({ executablePath, args: args(pin), ignoreDefaultArgs });
   const version = await browser.version();
   return {
     version: () => version,
