@@ -74,7 +74,8 @@ type SessionConfig struct {
 
 	// DrainTimeout is how long the session stays after Close to deliver its reliable
 	// messages. Zero means 10 s; negative means that the session ends at once. The session
-	// also ends when nothing arrives from the server for 3 s, and at once without a link.
+	// also ends when nothing arrives from the server for 3 s, or for 2 s and three round trips
+	// if that is longer, and at once without a link.
 	DrainTimeout time.Duration
 
 	// Rate, Floor and Ceiling are rates at which the client sends, in bytes per second: the
@@ -104,7 +105,7 @@ type SessionHandler struct {
 	Channel       func(*Session, channel.ID)                      // the server has opened a channel; see Session.Channels
 	ChannelClosed func(*Session, channel.ID)                      // a channel that was opened at run time is closed at both ends; the last call for its number
 	Room          func(*Session, channel.ID)                      // there is room for a message that was refused with session.ErrBudget, as godwit.Handler.Room says
-	Interrupted   func(*Session)                                  // nothing arrives from the server, or the link has closed; unless NoReconnect is set, the session connects again
+	Interrupted   func(*Session)                                  // nothing arrives from the server for 3 s, or for 2 s and three round trips if that is longer, or the link has closed; unless NoReconnect is set, the session connects again
 	Resumed       func(*Session)                                  // packets of the server arrive again
 	Renewing      func(*Session, session.CloseReason)             // the session is over, and a new one will begin
 	Close         func(*Session, session.CloseReason)             // the session is over; the last call

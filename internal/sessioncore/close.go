@@ -131,7 +131,7 @@ func (s *Session) drainDeadline() time.Time {
 	if heard.Before(s.closing.since) {
 		heard = s.closing.since
 	}
-	return sooner(s.closing.by, heard.Add(s.config.Silence))
+	return sooner(s.closing.by, heard.Add(s.silence()))
 }
 
 // Reason returns why the session ended, once it is closed. If the link closed before

@@ -37,7 +37,7 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		"takesOpen": takesOpen, "takesSending": takesSending, "takesShut": takesShut, "takesOwn": takesOwn,
 		"maxHello": session.MaxHello, "maxName": session.MaxName, "maxText": session.MaxText, "maxPayload": session.MaxRequest,
 		"maxOwn": maxOwn, "maxEarly": maxEarly, "maxWaiting": float64(c.MaxWaiting), "maxCode": float64(maxCode),
-		"silence": ms(c.Silence), "keepAlive": ms(c.Channel.KeepAlive), "grace": ms(c.Grace),
+		"silence": ms(c.Silence), "keepAlive": ms(c.Channel.KeepAlive), "silenceTrips": silenceTrips, "grace": ms(c.Grace),
 		"openTimeout": ms(c.OpenTimeout), "drainTime": ms(c.DrainTimeout),
 	}
 	if !maps.Equal(constants, want.Session) {

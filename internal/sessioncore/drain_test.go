@@ -277,3 +277,22 @@ func TestEventsAreOwnedOnce(t *testing.T) {
 	w.collect(w.client)
 	w.want(w.client, "chat: one", "chat: two", "chat: three")
 }
+
+// A client that drains waits for an acknowledgement as long as for an answer to a ping: on a
+// path with round trips of 4 s it gets what it has sent acknowledged, and ends then.
+func TestDrainWaitsForALongRoundTrip(t *testing.T) {
+	w := newWorld(t)
+	w.delay = 2 * time.Second
+	w.link()
+	w.run(20 * time.Second)
+	w.want(w.client, "open", "token 0")
+	w.want(w.server, "open I am red")
+	w.send(w.client, chat, "bye")
+	w.client.Close(w.now, 300, "bye", false)
+	w.collect(w.client)
+	w.run(3900 * time.Millisecond)
+	w.want(w.client)
+	w.run(time.Second)
+	w.want(w.client, `closed 300 "bye" remote=false`)
+	w.want(w.server, "chat: bye")
+}

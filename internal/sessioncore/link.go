@@ -190,5 +190,19 @@ func (s *Session) silenceDeadline() time.Time {
 		return s.since.Add(max(s.config.Grace, 0))
 	}
 	at, _ := s.mux.Heard()
-	return at.Add(s.config.Silence)
+	return at.Add(s.silence())
+}
+
+// silenceTrips is the number of round trips in which a client expects an answer to its ping:
+// one for the answer, and two more because the ping or the answer may be lost once.
+const silenceTrips = 3
+
+// silence returns the time without a packet of the peer after which the session is
+// interrupted. At a client it is never so short that an answer to a ping cannot arrive in
+// time. A server has no ping to wait for: the client's arrive by themselves.
+func (s *Session) silence() time.Duration {
+	if s.server {
+		return s.config.Silence
+	}
+	return max(s.config.Silence, s.mux.AnswerTime(silenceTrips))
 }

@@ -15,7 +15,8 @@ type Config struct {
 	Grace time.Duration
 
 	// Silence is the time without a packet of the peer after which the session is
-	// interrupted. Zero means 10 s at a server and 3 s at a client.
+	// interrupted. Zero means 10 s at a server and 3 s at a client. A client waits longer on a
+	// link with long round trips: Channel.KeepAlive and three round trips.
 	Silence time.Duration
 
 	// Expires, if not zero, is when the session ends with CloseAuth, unless SetExpires changes it

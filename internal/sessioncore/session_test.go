@@ -378,6 +378,43 @@ func TestIdleLinkIsNotInterrupted(t *testing.T) {
 	w.want(w.server)
 }
 
+// The round trip takes longer than the time between a client's ping and the limit of silence
+// on a short path. The idle session is not interrupted.
+// When nothing arrives at all it is interrupted after the time in which a ping is answered.
+func TestIdleLinkWithLongRoundTripsIsNotInterrupted(t *testing.T) {
+	for _, c := range []struct{ rtt, limit time.Duration }{
+		{40 * time.Millisecond, 3 * time.Second},
+		{330 * time.Millisecond, 3 * time.Second},
+		{time.Second, 5 * time.Second},
+		{1500 * time.Millisecond, 6500 * time.Millisecond},
+		{2500 * time.Millisecond, 9500 * time.Millisecond},
+	} {
+		w := newWorld(t)
+		w.delay = c.rtt / 2
+		w.link()
+		w.run(30 * time.Second)
+		w.want(w.server, "open I am red")
+		w.want(w.client, "open", "token 0")
+		w.run(3 * time.Minute)
+		w.want(w.client)
+		w.want(w.server)
+		w.loss = 1
+		w.client.in = nil
+		heard, _ := w.client.mux.Heard()
+		limit := heard.Add(w.client.silence())
+		if d := w.client.silence(); d < c.limit || d > c.limit*21/20 {
+			t.Errorf("round trips of %v: the limit of silence is %v, want %v or a little more", c.rtt, d, c.limit)
+		}
+		w.run(limit.Add(-time.Millisecond).Sub(w.now))
+		w.want(w.client)
+		w.run(time.Millisecond)
+		w.want(w.client, "interrupted")
+		if w.server.silence() != 10*time.Second {
+			t.Errorf("round trips of %v: the server's limit is %v, want 10 s", c.rtt, w.server.silence())
+		}
+	}
+}
+
 func TestGraceEnds(t *testing.T) {
 	w := open(t, func(_, s *Config) { s.Grace = 20 * time.Second })
 	w.cut()

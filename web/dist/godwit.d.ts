@@ -271,7 +271,7 @@ export interface ConnEventMap {
      * event after such refusals, not one for each.
      */
     room: ChannelEvent;
-    /** Nothing has arrived for 3 s, or the link has ended. A new link is being tried. */
+    /** Nothing has arrived for 3 s (longer if round trips take more than 0.3 s), or the link has ended. A new link is being tried. */
     interrupted: Event;
     /** The session has moved to another kind of link: conn.link says to which. It is not interrupted by that. */
     link: Event;

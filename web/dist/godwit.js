@@ -2395,6 +2395,7 @@ function cut(s, n) {
 // src/session.ts
 var silence = 3e3;
 var keepAlive = 2e3;
+var silenceTrips = 3;
 var defaultGrace = 3e4;
 var openTimeout = 5e3;
 var maxEarly = 256 << 10;
@@ -2494,12 +2495,16 @@ var Session = class {
   deadline() {
     return Math.min(this.mux.deadline(), this.patience());
   }
+  /** Returns the ms of silence after which the session is interrupted: not before an answer to a ping can arrive. */
+  silence() {
+    return Math.max(silence, keepAlive + silenceTrips * this.mux.loss.smoothed);
+  }
   /** Returns when silence has lasted too long. */
   patience() {
     if (this.phase === linked) return this.since + openTimeout;
     if (this.phase !== open) return Infinity;
-    if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + silence);
-    return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
+    if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + this.silence());
+    return this.interrupted ? this.since + this.grace : this.mux.heard + this.silence();
   }
   advance(t) {
     this.mux.advance(t);

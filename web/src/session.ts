@@ -29,6 +29,7 @@ import { must } from "./varint";
 
 export const silence = 3000; // ms of silence after which the session is interrupted
 export const keepAlive = 2000; // ms of silence after which a ping is sent
+export const silenceTrips = 3; // round trips in which a ping is answered: the ping or the answer may be lost once
 export const defaultGrace = 30_000;
 export const openTimeout = 5000; // ms to wait for WELCOME
 export const maxEarly = 256 << 10; // bytes of messages that are kept before WELCOME
@@ -163,12 +164,17 @@ export class Session {
     return Math.min(this.mux.deadline(), this.patience());
   }
 
+  /** Returns the ms of silence after which the session is interrupted: not before an answer to a ping can arrive. */
+  private silence(): number {
+    return Math.max(silence, keepAlive + silenceTrips * this.mux.loss.smoothed);
+  }
+
   /** Returns when silence has lasted too long. */
   private patience(): number {
     if (this.phase === linked) return this.since + openTimeout;
     if (this.phase !== open) return Infinity;
-    if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + silence);
-    return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
+    if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + this.silence());
+    return this.interrupted ? this.since + this.grace : this.mux.heard + this.silence();
   }
 
   advance(t: number): void {

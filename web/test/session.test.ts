@@ -239,6 +239,25 @@ describe("links", () => {
     expect(p.came.at(-1)).toEqual([1, "z"]);
   });
 
+  test.each([
+    [40, 3000],
+    [330, 3000],
+    [1000, 5000],
+    [1500, 6500],
+    [2500, 9500],
+  ])("are silent on a path with round trips of %i ms after %i ms, and not before", (rtt, limit) => {
+    const p = new Pair({ delay: rtt / 2 }, { delay: rtt / 2 }).welcome().pass(30_000);
+    p.w.run(180_000);
+    expect(p.names()).toEqual(["opened"]);
+    for (const e of p.w.ends) e.out = { loss: 1 };
+    p.pass(rtt); // what was under way arrives
+    const { heard } = p.s.mux;
+    p.w.run(heard + limit - 10 - p.w.now);
+    expect(p.names()).toEqual(["opened"]);
+    p.w.run(20 + limit / 20);
+    expect(p.names()).toEqual(["opened", "interrupted"]);
+  });
+
   test("are missed for the grace time, and then it is over", () => {
     const p = opened();
     p.w.ends.length = 0;
@@ -443,6 +462,17 @@ describe("the end", () => {
     expect(p.s.closing).toBe(true);
     p.w.run(20);
     expect(p.told.at(-1)).toEqual(["closed", 300, "", false, 1, 0]);
+  });
+
+  test("waits for an acknowledgement that takes four seconds", () => {
+    const p = new Pair({ delay: 2000 }, { delay: 2000 }).welcome().pass(20_000);
+    const t = p.w.now;
+    p.s.send(t, 2, utf8("x"));
+    p.s.close(t, 300, "", 10_000);
+    p.w.run(3990);
+    expect(p.s.closing).toBe(true);
+    p.w.run(1000);
+    expect([p.told.at(-1), p.came]).toEqual([["closed", 300, "", false, 0, 0], [[2, "x"]]]);
   });
 
   test("comes at once where there is nothing to wait for", () => {
