@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
@@ -26,11 +28,11 @@ const (
 	betterOpens  = 20 * time.Second // how long a better link may take to open
 )
 
-// A fallen notes the server for which a WebSocket has won, so that the next race to the same
-// server begins without a head start.
+// A fallen notes the server for which a WebSocket has opened before WebRTC, so that the next
+// race to the same server begins without a head start. It is forgotten when WebRTC opens.
 type fallen struct {
-	host string
-	at   time.Time
+	url string
+	at  time.Time
 }
 
 // An offered is a link that the server's answer offers.
@@ -84,7 +86,29 @@ func (a *reply) linkURL(l *offered) (string, error) {
 	case "https":
 		u.Scheme = "wss"
 	}
+	if a.url.Scheme == "https" && u.Scheme != "wss" {
+		return "", errors.New("client: the server's link is not encrypted, but its answer was")
+	}
 	return u.String(), nil
+}
+
+// secretHeaders are the headers that net/http does not send to another host after a redirect,
+// and our own.
+var secretHeaders = []string{"Authorization", "Cookie", "Cookie2", "Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate", separate}
+
+// linkHeader returns the program's headers for a request to a link. Those with credentials go
+// only to the host of the session's URL: the answer, or a redirect, chooses the host of the link.
+func (s *Session) linkHeader(link string) http.Header {
+	header := make(http.Header)
+	maps.Copy(header, s.endpoint.signal.header)
+	ours, err := url.Parse(s.url)
+	theirs, bad := url.Parse(link)
+	if err != nil || bad != nil || !strings.EqualFold(ours.Host, theirs.Host) || ours.Scheme == "https" && theirs.Scheme != "wss" {
+		maps.DeleteFunc(header, func(name string, _ []string) bool {
+			return slices.Contains(secretHeaders, http.CanonicalHeaderKey(name))
+		})
+	}
+	return header
 }
 
 // race waits until c, which may be nil, or a WebSocket is open, or both have failed. The
@@ -142,7 +166,7 @@ func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offer
 	}
 	err := s.openWebSocket(ctx, a, ws, of, local)
 	if err == nil {
-		s.noteFall(a.url.Host, c)
+		s.noteFall(c)
 		return
 	}
 	if c != nil {
@@ -179,8 +203,7 @@ func (s *Session) openWebSocket(ctx context.Context, a *reply, l *offered, of *s
 		return err
 	}
 	e := s.endpoint
-	header := make(http.Header)
-	maps.Copy(header, e.signal.header)
+	header := s.linkHeader(to)
 	ctx = context.WithValue(ctx, sourceKey{}, local)
 	conn, err := websock.Dial(ctx, to, l.Ticket, e.signal.discreet(), header, e.buffers)
 	if err != nil {
@@ -199,14 +222,25 @@ func (s *Session) openWebSocket(ctx context.Context, a *reply, l *offered, of *s
 	return nil
 }
 
-// noteFall notes that a WebSocket has opened before c, if WebRTC was tried.
-func (s *Session) noteFall(host string, c *Conn) {
+// noteFall notes that a WebSocket has opened before c, if WebRTC was tried and c is not open yet.
+func (s *Session) noteFall(c *Conn) {
 	if c == nil {
 		return
 	}
-	s.endpoint.loop.Lock()
-	s.endpoint.fell = fallen{host, time.Now()}
-	s.endpoint.loop.Unlock()
+	e := s.endpoint
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if c.state < connOpen || c.failed != nil {
+		e.fell = fallen{s.url, time.Now()}
+	}
+}
+
+// forgetFall forgets noteFall: WebRTC has opened, so the network has UDP. It may have needed more
+// than the head start. The endpoint's lock is held.
+func (s *Session) forgetFall() {
+	if e := s.endpoint; e.fell.url == s.url {
+		e.fell = fallen{}
+	}
 }
 
 // headStart returns how long a WebSocket waits for WebRTC. A session that has lost its link
@@ -215,7 +249,7 @@ func (s *Session) headStart(a *reply, resume bool) time.Duration {
 	e := s.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if resume || e.fell.host == a.url.Host && time.Since(e.fell.at) < fallenFor {
+	if resume || e.fell.url == s.url && time.Since(e.fell.at) < fallenFor {
 		return 0
 	}
 	return max(headStart, raceTrips*a.took)

@@ -128,6 +128,9 @@ func (s *Session) deadline() time.Time {
 // does not need a link any more, or has a better one, and returns false.
 func (s *Session) linkUp(l link) bool {
 	now := time.Now()
+	if l.name() == session.LinkWebRTC {
+		s.forgetFall()
+	}
 	over := s.state.over() && !s.state.renewing() || l.madeFor() != s.session || s.session.State() >= sessioncore.Closing
 	if over || s.link != nil && !s.session.Interrupted() && s.rank(l.name()) >= s.rank(s.link.name()) {
 		l.leave(now, false)

@@ -228,3 +228,33 @@ func TestAnUnusedWebSocketEndsNoSession(t *testing.T) {
 		}
 	})
 }
+
+// WebRTC needs longer than its head start once, but opens: the next session begins with WebRTC and
+// opens no WebSocket.
+func TestALateWebRTCIsNoReasonToBeginWithAWebSocket(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		for range 2 { // the second time the WebSocket has no head start to wait for
+			g.dark(3 * time.Second)
+			s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+			g.want("open")
+			g.wantLink(s, session.LinkWebSocket)
+			time.Sleep(10 * time.Second)
+			g.wantLink(s, session.LinkWebRTC)
+			s.Close(0, "")
+			g.want("closed here: normal")
+			<-s.Done()
+			time.Sleep(time.Second)
+			s = testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+			g.want("open")
+			g.wantLink(s, session.LinkWebRTC)
+			time.Sleep(time.Minute)
+			s.Close(0, "")
+			g.want("closed here: normal")
+			<-s.Done()
+			time.Sleep(time.Second)
+		}
+		if n := g.server.Stats().Links.Opened; n != 2 {
+			t.Errorf("%d WebSockets were opened, want 2", n)
+		}
+	})
+}
