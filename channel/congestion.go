@@ -102,12 +102,8 @@ const (
 	queueTime   = 100 * time.Millisecond
 )
 
-// reliableWindow is window on a reliable link. While the shortest round trip is measured
-// again, the window is small, so that the queue becomes empty.
+// reliableWindow is window on a reliable link.
 func (c *congestion) reliableWindow() int {
-	if c.probing != 0 {
-		return leastWindow / 2
-	}
 	return int(min(max(leastWindow, c.usual()*seconds(c.minRTT+queueTime)), math.MaxInt32))
 }
 
@@ -133,12 +129,18 @@ func (c *congestion) slack(loss float64) float64 {
 	return 3 + 80*max(0, min(loss, 0.5)-0.3)
 }
 
-// pace returns the rate at which packets leave now.
+// pace returns the rate at which packets leave now. While the shortest round trip is measured
+// again, this is half of what arrives, so that the queue becomes empty. A small window would
+// empty it sooner, but then nothing would leave meanwhile, and new states would become old.
 func (c *congestion) pace() float64 {
-	if c.probing != 0 && !c.reliable {
-		return max(c.rate/2, c.floor/2)
+	rate := c.rate
+	if c.probing == 0 {
+		return rate
 	}
-	return c.rate
+	if c.reliable {
+		rate = min(rate, c.usual())
+	}
+	return max(rate/2, c.floor/2)
 }
 
 // allowance returns how long packets may wait: shortWait, and the largest of the time that
@@ -337,7 +339,8 @@ func (c *congestion) set(rate float64) { c.rate = min(max(rate, c.floor), c.ceil
 
 // refresh replaces minRTT when it is older than minRTTAge, because the path may have
 // changed. If the sender uses its whole rate, refresh halves it for two round trips first:
-// a queue of this sender must not count as part of the path.
+// a queue of this sender must not count as part of the path. On a reliable link the queue may
+// be as long as queueTime, and takes twice that time more.
 func (c *congestion) refresh(t moment) {
 	switch {
 	case c.probing != 0 && t >= c.probing:
@@ -346,6 +349,9 @@ func (c *congestion) refresh(t moment) {
 	case c.probing == 0 && c.minRTT > 0 && t-c.minAt > minRTTAge:
 		if c.round.limited {
 			c.probing = t + max(2*c.minRTT, 200*time.Millisecond)
+			if c.reliable {
+				c.probing = t + 2*(c.minRTT+queueTime)
+			}
 		} else if c.round.steady > 0 {
 			c.minRTT, c.minAt = c.round.shortest, t
 		}

@@ -1,14 +1,15 @@
 package channel
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 )
 
-// reliablePair returns two ends of a reliable link, with a channel for bulk.
+// reliablePair returns two ends of a reliable link, with a channel for bulk and one for states.
 func reliablePair(t *testing.T, now time.Time) (a, b *Mux) {
 	t.Helper()
-	table := Channels{{Name: "bulk", Mode: ReliableOrdered, QueueLimit: 8 << 20}}
+	table := Channels{{Name: "bulk", Mode: ReliableOrdered, QueueLimit: 8 << 20}, {Name: "states", Mode: Sequenced}}
 	config := Config{Channels: table, ReliableLink: true, Ceiling: -1, Rate: 64 << 20}
 	a, err := New(now, config)
 	if err != nil {
@@ -76,54 +77,120 @@ func TestWindowOfAReliableLink(t *testing.T) {
 	}
 }
 
+// A narrow path in two directions, reliable, of 1 Mbit/s in one of them. One step is a millisecond.
+type narrow struct {
+	now         time.Time
+	a, b        *Mux
+	oneWay      time.Duration
+	there, back []flying
+	free        time.Time     // when the narrow direction has sent everything
+	worst       time.Duration // longest wait for the rate
+	delivered   int
+	arrived     func(Event) // gets the messages at b
+}
+
+type flying struct {
+	at time.Time
+	p  []byte
+}
+
+const narrowRate = 125_000.0 // bytes per second
+
+func (n *narrow) step() {
+	n.now = n.now.Add(time.Millisecond)
+	now := n.now
+	for len(n.there) > 0 && !n.there[0].at.After(now) {
+		n.delivered += len(n.there[0].p)
+		n.b.Receive(now, n.there[0].p)
+		events := n.b.Events(nil)
+		for _, e := range events {
+			if n.arrived != nil {
+				n.arrived(e)
+			}
+		}
+		n.b.Release(events)
+		n.there = n.there[1:]
+	}
+	for len(n.back) > 0 && !n.back[0].at.After(now) {
+		n.a.Receive(now, n.back[0].p)
+		n.a.Release(n.a.Events(nil))
+		n.back = n.back[1:]
+	}
+	n.a.Advance(now)
+	n.b.Advance(now)
+	for p := n.a.Append(now, nil, MaxPacket); len(p) > 0; p = n.a.Append(now, nil, MaxPacket) {
+		if n.free.Before(now) {
+			n.free = now
+		}
+		n.free = n.free.Add(time.Duration(float64(len(p)) / narrowRate * float64(time.Second)))
+		n.worst = max(n.worst, n.free.Sub(now))
+		n.there = append(n.there, flying{n.free.Add(n.oneWay), p})
+	}
+	for p := n.b.Append(now, nil, MaxPacket); len(p) > 0; p = n.b.Append(now, nil, MaxPacket) {
+		n.back = append(n.back, flying{now.Add(n.oneWay), p})
+	}
+}
+
 // Over a path that takes 1 Mbit/s and 50 ms each way, packets never wait longer in the path than
 // the time of queueTime and a little: the rest waits in the queues of the channels.
 func TestQueueOfAReliableLink(t *testing.T) {
-	const rate = 125_000.0 // bytes per second
 	start := time.Unix(1000, 0)
-	now := start
-	a, b := reliablePair(t, now)
-	type flying struct {
-		at time.Time
-		p  []byte
-	}
-	var there, back []flying
-	free := now // when the narrow link has sent everything
-	var worst time.Duration
-	delivered := 0
-	for ; now.Sub(start) < 30*time.Second; now = now.Add(time.Millisecond) {
+	a, b := reliablePair(t, start)
+	n := &narrow{now: start, a: a, b: b, oneWay: 50 * ms}
+	for n.now.Sub(start) < 30*time.Second {
 		for a.Free(1) >= 1000 {
-			a.Send(now, 1, make([]byte, 1000), Options{})
+			a.Send(n.now, 1, make([]byte, 1000), Options{})
 		}
-		for len(there) > 0 && !there[0].at.After(now) {
-			delivered += len(there[0].p)
-			b.Receive(now, there[0].p)
-			b.Release(b.Events(nil))
-			there = there[1:]
-		}
-		for len(back) > 0 && !back[0].at.After(now) {
-			a.Receive(now, back[0].p)
-			a.Release(a.Events(nil))
-			back = back[1:]
-		}
-		a.Advance(now)
-		b.Advance(now)
-		for p := a.Append(now, nil, MaxPacket); len(p) > 0; p = a.Append(now, nil, MaxPacket) {
-			if free.Before(now) {
-				free = now
+		n.step()
+	}
+	if n.worst > 150*ms {
+		t.Errorf("a packet waits %v in the path", n.worst)
+	}
+	if got := float64(n.delivered) / 30; got < 0.95*narrowRate {
+		t.Errorf("%.0f bytes a second arrive, want most of %.0f", got, narrowRate)
+	}
+}
+
+// States of a game, 60 a second, beside a bulk transfer over the same reliable link: the newest state
+// at the receiver is never much older than a one-way trip and queueTime, also while the shortest
+// round trip is measured again.
+func TestStatesBesideBulkOnAReliableLink(t *testing.T) {
+	for _, oneWay := range []time.Duration{5 * ms, 25 * ms, 50 * ms, 150 * ms} {
+		start := time.Unix(1000, 0)
+		a, b := reliablePair(t, start)
+		n := &narrow{now: start, a: a, b: b, oneWay: oneWay}
+		newest := start
+		n.arrived = func(e Event) {
+			if e.Type == EventMessage && e.Channel == 2 {
+				newest = start.Add(time.Duration(binary.BigEndian.Uint64(e.Payload)))
 			}
-			free = free.Add(time.Duration(float64(len(p)) / rate * float64(time.Second)))
-			worst = max(worst, free.Sub(now))
-			there = append(there, flying{free.Add(50 * time.Millisecond), p})
 		}
-		for p := b.Append(now, nil, MaxPacket); len(p) > 0; p = b.Append(now, nil, MaxPacket) {
-			back = append(back, flying{now.Add(50 * time.Millisecond), p})
+		var oldest time.Duration
+		states, before := 0, 0
+		for n.now.Sub(start) < 30*time.Second {
+			for a.Free(1) >= 16<<10 {
+				a.Send(n.now, 1, make([]byte, 16<<10), Options{})
+			}
+			if at := n.now.Sub(start); int(at/ms)*60/1000 > states {
+				states++
+				state := binary.BigEndian.AppendUint64(make([]byte, 0, 200), uint64(at))[:200]
+				if _, err := a.Send(n.now, 2, state, Options{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n.step()
+			if n.now.Sub(start) > 3*time.Second {
+				oldest = max(oldest, n.now.Sub(newest))
+			}
+			if n.now.Sub(start) == 10*time.Second { // the rate is found
+				before = n.delivered
+			}
 		}
-	}
-	if worst > 150*time.Millisecond {
-		t.Errorf("a packet waits %v in the path", worst)
-	}
-	if got := float64(delivered) / 30; got < 0.95*rate {
-		t.Errorf("%.0f bytes a second arrive, want most of %.0f", got, rate)
+		if limit := oneWay + queueTime + 70*ms; oldest > limit {
+			t.Errorf("%v each way: the newest state was %v old, want at most %v", oneWay, oldest, limit)
+		}
+		if got := float64(n.delivered-before) / 20; got < 0.95*narrowRate {
+			t.Errorf("%v each way: %.0f bytes a second arrive, want most of %.0f", oneWay, got, narrowRate)
+		}
 	}
 }

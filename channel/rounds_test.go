@@ -48,6 +48,14 @@ func TestFiguresOfTheWindow(t *testing.T) {
 	if c.pace() != 5_000 {
 		t.Errorf("pace() = %.0f, want half of the floor", c.pace())
 	}
+	c.reliable, c.rate, c.recent = true, 100_000, [bandwidthRounds]float64{90_000, 60_000}
+	if c.pace() != 30_000 {
+		t.Errorf("on a reliable link pace() = %.0f, want half of what usually arrives", c.pace())
+	}
+	if c.rate = 40_000; c.pace() != 20_000 {
+		t.Errorf("on a reliable link pace() = %.0f, want half of the rate, which is lower", c.pace())
+	}
+	c.reliable, c.rate = false, 8_000
 	if c.probing = 0; c.pace() != 8_000 {
 		t.Errorf("pace() = %.0f, want the rate", c.pace())
 	}
@@ -426,6 +434,11 @@ func TestFiguresOfALookAtThePath(t *testing.T) {
 	c.minRTT, c.minAt = 300*ms, time.Second
 	if c.refresh(old + 1); c.probing != old+1+600*ms {
 		t.Errorf("the probe lasts until %v, want 600 ms", c.probing)
+	}
+	reliable := newCongestion(100_000)
+	reliable.reliable = true
+	if reliable.refresh(old + 1); reliable.probing != old+1+300*ms {
+		t.Errorf("on a reliable link the probe lasts until %v, want twice 50 ms and queueTime", reliable.probing)
 	}
 	c.round.shortest = math.MaxInt64 // nothing was heard
 	if c.refresh(time.Hour); c.minRTT != 10*time.Second {

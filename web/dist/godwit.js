@@ -977,7 +977,7 @@ function congestion(start, rate, floor, ceiling, reliable = false) {
   let refilled = start;
   const set = (r) => rate = min(max(r, floor), ceiling);
   set(rate);
-  const pace = () => probing && !reliable ? rate / 2 : rate;
+  const pace = () => probing ? max(reliable ? min(rate, usual) : rate, floor) / 2 : rate;
   function excess() {
     const packet = maxPacket / rate * 1e3;
     const byChance = min(max(4 * jitter, min(chance, 10 * jitter)), maxChance);
@@ -1074,7 +1074,7 @@ function congestion(start, rate, floor, ceiling, reliable = false) {
       probing = 0;
       fresh2 = min(shortest, 1e4);
     } else if (minRTT && t - minAt > minRTTAge) {
-      if (limited) probing = t + max(2 * minRTT, 200);
+      if (limited) probing = t + (reliable ? 2 * (minRTT + queueTime) : max(2 * minRTT, 200));
       else if (steady) fresh2 = shortest;
     }
     if (!fresh2) return;
@@ -1086,7 +1086,7 @@ function congestion(start, rate, floor, ceiling, reliable = false) {
     // Twice what the path holds, and slack: three packets, and more if many packets are lost. If acknowledgements are
     // lost, too, a sender whose window is full of packets that have arrived would otherwise wait for one timeout after
     // the other.
-    window: (rtt, loss) => reliable ? probing ? leastWindow / 2 : max(leastWindow, usual * (minRTT + queueTime) / 1e3) : rate * (2 * (minRTT || rtt) + 30) / 1e3 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
+    window: (rtt, loss) => reliable ? max(leastWindow, usual * (minRTT + queueTime) / 1e3) : rate * (2 * (minRTT || rtt) + 30) / 1e3 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
     sample(t, d) {
       shortest = min(shortest, d);
       steady = max(steady, min(d, last, lastButOne));

@@ -110,8 +110,11 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   const set = (r: number): number => (rate = min(max(r, floor), ceiling));
   set(rate);
 
-  /** Returns the rate at which packets leave now. */
-  const pace = (): number => (probing && !reliable ? rate / 2 : rate);
+  /**
+   * Returns the rate at which packets leave now. On a reliable link half of what arrives empties the queue. A small
+   * window would empty it sooner, but then nothing would leave meanwhile, and new states would become old.
+   */
+  const pace = (): number => (probing ? max(reliable ? min(rate, usual) : rate, floor) / 2 : rate);
 
   /**
    * Returns how much longer than allowed packets wait in this round. The allowance is shortWait, and the largest of the
@@ -243,7 +246,8 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
 
   /**
    * Replaces minRTT when it is older than minRTTAge, because the path may have changed. If the sender uses its whole
-   * rate, refresh halves it for two round trips first: a queue of this sender must not count as part of the path.
+   * rate, refresh halves it for two round trips first: a queue of this sender must not count as part of the path. On a
+   * reliable link the queue may be as long as queueTime, and takes twice that time more.
    */
   function refresh(t: number): void {
     let fresh = 0;
@@ -252,7 +256,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
       probing = 0;
       fresh = min(shortest, 10_000);
     } else if (minRTT && t - minAt > minRTTAge) {
-      if (limited) probing = t + max(2 * minRTT, 200);
+      if (limited) probing = t + (reliable ? 2 * (minRTT + queueTime) : max(2 * minRTT, 200));
       else if (steady) fresh = shortest;
     }
     if (!fresh) return;
@@ -268,9 +272,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     // the other.
     window: (rtt, loss) =>
       reliable
-        ? probing
-          ? leastWindow / 2
-          : max(leastWindow, (usual * (minRTT + queueTime)) / 1000)
+        ? max(leastWindow, (usual * (minRTT + queueTime)) / 1000)
         : (rate * (2 * (minRTT || rtt) + 30)) / 1000 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
 
     sample(t, d) {
