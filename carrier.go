@@ -122,9 +122,29 @@ func siteOf(a netip.Addr) netip.Addr {
 // one goroutine at a time, and from no handler; with Config.Manual not on the goroutine
 // that calls Poll if the link is reliable.
 func (l *Link) Receive(b []byte) bool {
+	defer l.links.loop.Unlock()
+	if !l.accept(b) {
+		return false
+	}
+	l.links.loop.Wake()
+	return true
+}
+
+// receive is Receive for a goroutine of the server that holds no lock: it delivers the
+// datagram itself unless a turn runs.
+func (l *Link) receive(b []byte) bool {
+	if !l.accept(b) {
+		l.links.loop.Unlock()
+		return false
+	}
+	l.links.loop.Enter()
+	return true
+}
+
+// accept locks the loop and puts a datagram into the inbox.
+func (l *Link) accept(b []byte) bool {
 	e := l.end
 	l.links.loop.Lock()
-	defer l.links.loop.Unlock()
 	for !e.closed && e.waiting >= maxWaiting {
 		if !e.anchor.reliable {
 			l.links.counts.DroppedIn++
@@ -141,7 +161,6 @@ func (l *Link) Receive(b []byte) bool {
 	e.waiting++
 	d := l.links.inbox.Add()
 	d.to, d.b = e, append(d.b[:0], b[:min(len(b), maxDatagramIn)]...)
-	l.links.loop.Wake()
 	return true
 }
 

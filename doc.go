@@ -57,7 +57,8 @@
 // Handlers of one Conn run one at a time and in order, on the goroutine that serves its
 // link. Each shard has such a goroutine; one shard is the default. All links that are not
 // WebRTC have one more together: WebSockets, the links of [Server.AddLink], and both ends of
-// [Server.Local]. So handlers of different Conns may run at the same time, and data that
+// [Server.Local]. Its handlers run one at a time, too, but the goroutine that reads from a
+// WebSocket may run them in its place. So handlers of different Conns may run at the same time, and data that
 // several Conns use needs a lock. It needs none with Config.Manual, where all handlers run
 // inside Poll, and none with one shard if [Config.Links] is only session.LinkWebRTC and the
 // program uses neither Local nor AddLink. A handler must not block: while it does, its

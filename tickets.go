@@ -222,7 +222,7 @@ func (l *links) claim(t ticket, kind ticketFor) *Link {
 // openWebSocket opens the link of a ticket over a WebSocket.
 func (l *links) openWebSocket(t ticket, ws *websock.Conn) {
 	link := l.claim(t, ticketForWebSocket)
-	handler := websock.Handler{Receive: link.Receive, Room: link.Room, Ended: func(err error) {
+	handler := websock.Handler{Receive: link.receive, Room: link.Room, Ended: func(err error) {
 		if websock.Broken(err) {
 			l.count(func(n *LinkStats) { n.Broken++ })
 		}

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -13,14 +14,23 @@ import (
 type Bell struct {
 	origin   time.Time    // deadlines are counted from here, with the monotonic clock
 	deadline atomic.Int64 // in nanoseconds after origin; 0 means none
+	until    atomic.Int64 // ReadBatch looks at the deadline again at this time; 0 means never, awake that it does not sleep
 	rung     chan struct{}
 	timer    *time.Timer // only ReadBatch uses it
 }
 
-// NewBell returns a Bell without a deadline.
-func NewBell() *Bell { return &Bell{origin: time.Now(), rung: make(chan struct{}, 1)} }
+// awake is a time before all deadlines.
+const awake = math.MinInt64
 
-// SetReadDeadline sets the time at which ReadBatch returns. Any goroutine may call it.
+// NewBell returns a Bell without a deadline.
+func NewBell() *Bell {
+	b := &Bell{origin: time.Now(), rung: make(chan struct{}, 1)}
+	b.until.Store(awake)
+	return b
+}
+
+// SetReadDeadline sets the time at which ReadBatch returns. Any goroutine may call it. It
+// wakes the goroutine of ReadBatch only if that would sleep for too long.
 func (b *Bell) SetReadDeadline(t time.Time) error {
 	var d int64
 	if !t.IsZero() {
@@ -28,7 +38,8 @@ func (b *Bell) SetReadDeadline(t time.Time) error {
 			d = -1 // all times that are over are one; ReadBatch could not subtract from the earliest
 		}
 	}
-	if old := b.deadline.Swap(d); d != 0 && (old == 0 || d < old) {
+	b.deadline.Store(d)
+	if until := b.until.Load(); d != 0 && (until == 0 || d < until) {
 		select {
 		case b.rung <- struct{}{}:
 		default:
@@ -39,8 +50,12 @@ func (b *Bell) SetReadDeadline(t time.Time) error {
 
 // ReadBatch waits for the deadline. It returns 0 and os.ErrDeadlineExceeded.
 func (b *Bell) ReadBatch([]udpio.Datagram) (int, error) {
+	defer b.until.Store(awake)
 	for {
 		d := b.deadline.Load()
+		if b.until.Store(d); b.deadline.Load() != d {
+			continue // SetReadDeadline has not seen the new value of until
+		}
 		if d == 0 {
 			<-b.rung
 			continue

@@ -4,8 +4,8 @@
 // A [Loop] has a socket, one goroutine that calls Turn, one lock, and members: connections
 // or ends of links. A [Host] says what members are and do; it adds what only its package
 // knows, such as a registry or a dialler. Links whose datagrams come from other goroutines
-// put them into an [Inbox] under the lock and call Wake; a Loop that has no socket of its
-// own waits at a [Bell].
+// put them into an [Inbox] under the lock and call Wake, or Enter; a Loop that has no socket
+// of its own waits at a [Bell].
 //
 // # One turn
 //
@@ -139,6 +139,8 @@ type Loop[M any] struct {
 	out      []udpio.Datagram
 	until    time.Time // the caller of Turn waits no longer
 	deadline time.Time // the socket's read deadline; zero means none
+	waits    bool      // Turn waits for the end of a turn of Enter
+	ended    sync.Cond // of that turn
 
 	// Only the turn uses the fields below.
 	in        []udpio.Datagram
@@ -149,11 +151,13 @@ type Loop[M any] struct {
 
 // New returns a loop whose members are those of host. It starts no goroutine.
 func New[M any](host Host[M], socket Socket, c Config) *Loop[M] {
-	return &Loop[M]{
+	l := &Loop[M]{
 		host: host, socket: socket, config: c,
 		in:  newBatch(c.Batch, c.InSize),
 		out: newBatch(c.Batch, c.OutSize)[:0],
 	}
+	l.ended.L = l
+	return l
 }
 
 func newBatch(n, size int) []udpio.Datagram {
@@ -236,15 +240,39 @@ func (l *Loop[M]) Turn(until time.Time) (int, error) {
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return 0, err
 	}
-	now := time.Now()
 	l.Lock()
-	l.busy, l.due, l.until = true, false, time.Time{}
-	l.Stats.Turns++
-	l.Stats.DatagramsIn += uint64(n)
-	for i := range n {
-		l.Stats.BytesIn += uint64(len(l.in[i].B))
+	for l.busy {
+		l.waits = true
+		l.ended.Wait()
 	}
-	l.host.Receive(now, l.in[:n])
+	l.until = time.Time{}
+	return n, l.take(l.in[:n])
+}
+
+// Enter takes a turn on the goroutine of the caller, who has put something into an Inbox and
+// holds the lock: this costs less than to wake the goroutine of Turn. Enter unlocks. If a turn
+// runs, or with Config.Manual, or after Close, Enter only calls Wake. The caller must not hold
+// anything that a handler could wait for. It is for a Host whose Unlocked does nothing: a turn
+// on another goroutine may begin before Unlocked runs at the end of this one.
+func (l *Loop[M]) Enter() {
+	if l.busy || l.closed || l.config.Manual {
+		l.Wake()
+		l.Unlock()
+		return
+	}
+	l.take(nil)
+}
+
+// take takes a turn with the datagrams of a batch. The lock is held, and released.
+func (l *Loop[M]) take(batch []udpio.Datagram) error {
+	now := time.Now()
+	l.busy, l.due = true, false
+	l.Stats.Turns++
+	l.Stats.DatagramsIn += uint64(len(batch))
+	for i := range batch {
+		l.Stats.BytesIn += uint64(len(batch[i].B))
+	}
+	l.host.Receive(now, batch)
 	for m, ok := l.timers.Due(now); ok; m, ok = l.timers.Due(now) {
 		l.host.Advance(now, m)
 		l.Touch(m)
@@ -252,9 +280,9 @@ func (l *Loop[M]) Turn(until time.Time) (int, error) {
 	l.handOver()
 	l.Unlock()
 	l.deliver()
-	err = l.finish(now)
+	err := l.finish(now)
 	l.host.Unlocked()
-	return n, err
+	return err
 }
 
 // handOver makes the touched members those of the turn. What they have to tell now,
@@ -323,6 +351,10 @@ func (l *Loop[M]) finish(now time.Time) error {
 	clear(l.turn) // or it would keep members that are over
 	l.sendLater(now)
 	l.busy = false
+	if l.waits {
+		l.waits = false
+		l.ended.Signal()
+	}
 	l.flush()
 	l.arm() // also if the loop has ended: a further turn must not wait
 	if l.closed && len(l.touched) == 0 {

@@ -48,7 +48,7 @@ func Accept(w http.ResponseWriter, r *http.Request, remote netip.AddrPort, buffe
 	if err != nil {
 		return nil, err
 	}
-	c.nc = note.conn
+	c.nc, c.wire = note.conn, note.wire
 	c.init(ws, buffers)
 	setOptions(c.nc)
 	return c, nil
@@ -58,6 +58,7 @@ func Accept(w http.ResponseWriter, r *http.Request, remote netip.AddrPort, buffe
 type noter struct {
 	http.ResponseWriter
 	conn net.Conn
+	wire *wire // of conn; nil if there is none
 }
 
 // Hijack makes the buffers smaller: a connection has them as long as it lives. The client may
@@ -69,6 +70,9 @@ func (n *noter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	n.conn = conn
+	if n.wire = newWire(conn); n.wire != nil {
+		conn = n.wire
+	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(bufferSize, len(early)))
 	r.Peek(len(early)) // the library keeps what is in the buffer, and then reads from conn itself

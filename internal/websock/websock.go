@@ -3,7 +3,9 @@
 //
 // A [Conn] has two goroutines. One reads: it gives each datagram to Handler.Receive, which
 // may wait. One writes: it takes the datagrams from a short outbox. Nobody waits for it:
-// what does not fit the outbox stays with the caller of Send.
+// what does not fit the outbox stays with the caller of Send. Where the system has a write
+// that does not wait, at the server's end without TLS, the caller of Send writes the datagram
+// itself, and the outbox is for what the socket has no room for.
 package websock
 
 import (
@@ -59,6 +61,8 @@ type Conn struct {
 	remote  netip.AddrPort
 	out     chan []byte
 	full    atomic.Bool
+	queued  atomic.Int32              // datagrams in the outbox, and the one that is being written
+	wire    *wire                     // nil if Send cannot write
 	leaveBy atomic.Pointer[time.Time] // when the outbox must be empty; nil before Close
 	buffers Buffers
 
@@ -83,7 +87,7 @@ func (p Buffers) get() []byte {
 	case b := <-p:
 		return b
 	default:
-		return make([]byte, 0, MaxDatagram+2) // one more than the largest that the library reads
+		return make([]byte, 0, maxFrame) // more than the library reads
 	}
 }
 
@@ -113,25 +117,45 @@ func (c *Conn) Start(group *sync.WaitGroup, h Handler) {
 // RemoteAddr returns the address of the other end.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 
-// Send copies a datagram to the outbox, and does not wait. It returns false if the outbox is
-// full, or the Conn is closed. Calls of Send and Close must not overlap.
+// Send writes a datagram, or copies it to the outbox, and does not wait. It returns false if
+// the outbox is full, or the Conn is closed. Calls of Send and Close must not overlap.
 func (c *Conn) Send(b []byte) bool {
 	if c.closed {
 		return false
 	}
-	buf := append(c.buffers.get(), b...)
-	select {
-	case c.out <- buf:
+	buf := c.buffers.get()
+	if c.wire != nil && c.queued.Load() == 0 {
+		buf = appendFrame(buf, b)
+		taken, whole := c.wire.try(buf)
+		if taken && !whole {
+			c.push(nil) // the writing goroutine writes the rest of the frame; the outbox is empty
+		}
+		if taken {
+			c.buffers.put(buf)
+			return true
+		}
+	}
+	buf = append(buf[:0], b...)
+	if c.push(buf) {
 		return true
-	default:
 	}
 	c.full.Store(true)
+	if c.push(buf) { // the writing goroutine has emptied the outbox before it could see full
+		return true
+	}
+	c.buffers.put(buf)
+	return false // the outbox has more datagrams, so the writing goroutine will see full
+}
+
+// push puts a datagram into the outbox, if it is not full.
+func (c *Conn) push(b []byte) bool {
+	c.queued.Add(1)
 	select {
-	case c.out <- buf: // the writing goroutine has emptied the outbox before it could see full
+	case c.out <- b:
 		return true
 	default:
-		c.buffers.put(buf)
-		return false // the outbox has more datagrams, so the writing goroutine will see full
+		c.queued.Add(-1)
+		return false
 	}
 }
 
@@ -163,9 +187,15 @@ func (c *Conn) write(room func()) {
 	ctx := context.Background()
 	for b := range c.out {
 		c.limitWrite()
-		err := c.ws.Write(ctx, websocket.MessageBinary, b)
+		var err error
+		if b == nil {
+			_, err = c.wire.Write(nil)
+		} else {
+			err = c.ws.Write(ctx, websocket.MessageBinary, b)
+			c.buffers.put(b)
+		}
 		c.limit(time.Time{}) // the library writes pongs, and has its own limit for them
-		c.buffers.put(b)
+		c.queued.Add(-1)
 		if err != nil {
 			c.ws.CloseNow()
 			break
@@ -175,7 +205,9 @@ func (c *Conn) write(room func()) {
 		}
 	}
 	for b := range c.out { // after an error: the reading goroutine tells the owner
-		c.buffers.put(b)
+		if b != nil {
+			c.buffers.put(b)
+		}
 	}
 	c.shut(websocket.StatusNormalClosure, c.text)
 }
