@@ -138,7 +138,7 @@ func (c *congestion) pace() float64 {
 		return rate
 	}
 	if c.reliable {
-		rate = min(rate, c.usual())
+		rate = c.usual()
 	}
 	return max(rate/2, c.floor/2)
 }

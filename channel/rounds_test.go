@@ -52,9 +52,6 @@ func TestFiguresOfTheWindow(t *testing.T) {
 	if c.pace() != 30_000 {
 		t.Errorf("on a reliable link pace() = %.0f, want half of what usually arrives", c.pace())
 	}
-	if c.rate = 40_000; c.pace() != 20_000 {
-		t.Errorf("on a reliable link pace() = %.0f, want half of the rate, which is lower", c.pace())
-	}
 	c.reliable, c.rate = false, 8_000
 	if c.probing = 0; c.pace() != 8_000 {
 		t.Errorf("pace() = %.0f, want the rate", c.pace())

@@ -977,7 +977,7 @@ function congestion(start, rate, floor, ceiling, reliable = false) {
   let refilled = start;
   const set = (r) => rate = min(max(r, floor), ceiling);
   set(rate);
-  const pace = () => probing ? max(reliable ? min(rate, usual) : rate, floor) / 2 : rate;
+  const pace = () => probing ? max(reliable ? usual : rate, floor) / 2 : rate;
   function excess() {
     const packet = maxPacket / rate * 1e3;
     const byChance = min(max(4 * jitter, min(chance, 10 * jitter)), maxChance);

@@ -114,7 +114,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
    * Returns the rate at which packets leave now. On a reliable link half of what arrives empties the queue. A small
    * window would empty it sooner, but then nothing would leave meanwhile, and new states would become old.
    */
-  const pace = (): number => (probing ? max(reliable ? min(rate, usual) : rate, floor) / 2 : rate);
+  const pace = (): number => (probing ? max(reliable ? usual : rate, floor) / 2 : rate);
 
   /**
    * Returns how much longer than allowed packets wait in this round. The allowance is shortWait, and the largest of the
