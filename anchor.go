@@ -51,7 +51,8 @@ type anchor struct {
 	// order says in which order the client has come to the links of the session: a number
 	// from Conn.arrivals, or 0 if this is the first link or the client has not come. It is
 	// set under the link's lock, before the session moves here, and does not change then.
-	order uint32
+	order   uint32
+	arrival sessioncore.Arrival // of the datagram with which the client came; set with order
 
 	// due is what Deliver has to do; zero means that Deliver need not run. Only the loop's
 	// goroutine uses it, from Ready to Deliver.
@@ -155,6 +156,10 @@ func (c *Conn) move(a *anchor) bool {
 		c.release(old)
 		a.link.Close("the session is over")
 		return false
+	case c.session.Left(a.arrival) || a.isLateFirst(old):
+		c.release(old)
+		a.link.Close("the client has left this link")
+		return false
 	}
 	old.setState(anchorLeft)
 	c.home.Store(a)
@@ -163,6 +168,15 @@ func (c *Conn) move(a *anchor) bool {
 	c.release(c.acquire())
 	c.server.log(c, "moved to another connection", "remote", a.link.RemoteAddr())
 	return true
+}
+
+// isLateFirst reports whether a carries the first words of a client that has left a since: the
+// session has opened on home, its first link, which is better than a. A client does not move to a
+// worse link before the session is open, and later it sends HELLO no more. The lock of home's link
+// is held.
+func (a *anchor) isLateFirst(home *anchor) bool {
+	return a.arrival.Hello && a.arrival.Here == 0 && a.reliable && !home.reliable && home.order == 0 &&
+		a.conn.session.State() == sessioncore.Open
 }
 
 // isHome reports whether the session is at a. The lock of a's link is held.
@@ -199,7 +213,7 @@ func (a *anchor) datagram(now time.Time, b []byte) {
 		c.session.Receive(now, b)
 	case a.state == anchorWaiting && (a.reliable || len(a.early) < maxEarly):
 		if a.order == 0 {
-			a.order = c.arrivals.Add(1)
+			a.order, a.arrival = c.arrivals.Add(1), sessioncore.ArrivalOf(b)
 		}
 		a.early = append(a.early, append([]byte{}, b...))
 	}

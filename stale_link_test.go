@@ -77,3 +77,54 @@ func TestSessionMovesToTheNewestOfTwoLinks(t *testing.T) {
 		}
 	})
 }
+
+// The client comes to a WebSocket, and before what it has sent there arrives it moves on to WebRTC.
+// When the late datagram arrives, the session stays where the client is.
+func TestALateDatagramOfAnOlderLinkBringsNothingBack(t *testing.T) {
+	for _, reliable := range [][2]bool{{true, false}, {false, false}, {true, true}} {
+		bubble(t, func(t *testing.T) {
+			h := movedByHand(t)
+			h.a.reliable = true
+			here := func(n byte, reliable bool) []byte {
+				h.mux.Relink(time.Now(), reliable, 0)
+				return h.packet(0, string([]byte{7, 0, 0, 0, n}))
+			}
+			old := &anchor{conn: h.c, link: &manualLink{}, reliable: reliable[0]}
+			late := here(1, reliable[0])
+			h.b.reliable = reliable[1]
+			h.arrive(h.b, here(2, reliable[1]))
+			h.turn(h.b)
+			h.arrive(old, late)
+			h.turn(old)
+			if h.c.home.Load() != h.b || h.lb.closed != "" || old.link.(*manualLink).closed == "" {
+				t.Errorf("reliable %v: the session stays: %v; its link is closed with %q, the older one with %q",
+					reliable, h.c.home.Load() == h.b, h.lb.closed, old.link.(*manualLink).closed)
+			}
+			newer := &anchor{conn: h.c, link: &manualLink{}, reliable: reliable[0]}
+			h.arrive(newer, here(3, reliable[0]))
+			h.turn(newer)
+			if h.c.home.Load() != newer {
+				t.Errorf("reliable %v: the session does not move to a newer link", reliable)
+			}
+		})
+	}
+}
+
+// The same before the session is open at the client: its first words come over the link that it has
+// left after they have opened the session on another one.
+func TestLateFirstWordsBringNothingBack(t *testing.T) {
+	for _, tt := range []struct{ reliable, home, stays bool }{
+		{true, false, true}, {true, true, false}, {false, false, false}, {false, true, false},
+	} {
+		bubble(t, func(t *testing.T) {
+			h := movedByHand(t)
+			h.a.reliable, h.b.reliable = tt.home, tt.reliable
+			h.mux.Relink(time.Now(), tt.reliable, 0)
+			h.arrive(h.b, h.packet(0, hello)) // again: the Mux of the test has no WELCOME
+			h.turn(h.b)
+			if stays := h.c.home.Load() == h.a; stays != tt.stays || (h.lb.closed != "") != tt.stays {
+				t.Errorf("%+v: the session stays: %v, the other link is closed with %q", tt, stays, h.lb.closed)
+			}
+		})
+	}
+}

@@ -1,6 +1,9 @@
 package channel
 
-import "unicode/utf8"
+import (
+	"iter"
+	"unicode/utf8"
+)
 
 // A frame begins with a byte: its kind in the upper two bits, and a channel, or
 // the control kind, in the lower six.
@@ -143,6 +146,27 @@ func wellFormed(b []byte) (ok, eliciting bool) {
 		b = b[n:]
 	}
 	return true, eliciting
+}
+
+// ControlMessages yields the messages of the Control channel that are whole in a packet. It
+// changes nothing, and yields nothing for a malformed packet. The messages are views of b.
+func ControlMessages(b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		var p packet
+		if !p.parse(b) {
+			return
+		}
+		if ok, _ := wellFormed(p.frames); !ok {
+			return
+		}
+		var f frame
+		for b := p.frames; len(b) > 0; {
+			b = b[f.parse(b):]
+			if f.kind == frameMessage && ID(f.channel) == Control && !yield(f.payload) {
+				return
+			}
+		}
+	}
 }
 
 // pieceLen returns the length in bytes of piece i of a message in a packet.

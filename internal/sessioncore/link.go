@@ -141,6 +141,31 @@ func (s *Session) Unlink(now time.Time) {
 	}
 }
 
+// An Arrival is what the first packet of a client on a link says about when the client came to
+// the link.
+type Arrival struct {
+	Here  uint32 // largest count of a HERE; 0 if there is none
+	Hello bool   // HELLO is in it
+}
+
+// ArrivalOf reads a packet, which no session has received yet.
+func ArrivalOf(b []byte) (a Arrival) {
+	for m := range channel.ControlMessages(b) {
+		var f frame
+		if f.parse(m) {
+			a.Hello = a.Hello || f.kind == typeHello
+			if f.kind == typeHere {
+				a.Here = max(a.Here, f.id)
+			}
+		}
+	}
+	return a
+}
+
+// Left reports whether the client has left a link, on which it has come as a says, before it
+// came to the session's link. Only a server knows this.
+func (s *Session) Left(a Arrival) bool { return a.Here != 0 && a.Here < s.here }
+
 // Await is Unlink for a session that is not open yet, and whose client may open it over
 // another link: the session ends as if no HELLO had arrived, unless Link is called before.
 func (s *Session) Await() { s.linked = false }

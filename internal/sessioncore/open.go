@@ -130,7 +130,9 @@ func (s *Session) control(now time.Time, b []byte) {
 	case typeHere:
 		if !s.server {
 			s.fail(now, session.CloseProtocolError, "HERE from a server")
+			return
 		}
+		s.here = max(s.here, f.id)
 	case typeOpen:
 		if s.state == Open {
 			s.receiveOpen(now, f)

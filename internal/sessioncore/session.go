@@ -133,6 +133,7 @@ type Session struct {
 	raw             [1]channel.Event
 
 	links  uint32    // links after the first
+	here   uint32    // largest count of a HERE; only at a server
 	openBy time.Time // deadline of the peer's HELLO or WELCOME
 	since  time.Time // when the session was interrupted
 
