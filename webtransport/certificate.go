@@ -20,13 +20,14 @@ import (
 const (
 	certificateEarly = 24 * time.Hour      // valid before it is made, for clients whose clocks are behind
 	certificateLife  = 13 * 24 * time.Hour // in all
-	certificateTerm  = 4 * 24 * time.Hour  // for which a certificate is served
+	certificateTerm  = 84 * time.Hour      // for which a certificate is served
+	certificateRest  = 24 * time.Hour      // valid after its term, for clients whose clocks are ahead
 )
 
 // certificates are the self-signed certificates of a server: the one that it serves, and the one
 // that it will serve next. Clients get the hashes of both, so that a change of certificates
 // between the answer and the handshake does no harm. A certificate is made one term before it is
-// served, and ends four days after its term.
+// served. If nobody has asked for so long that it would end too early, another one is made.
 type certificates struct {
 	mu   sync.Mutex // guards the fields below
 	pair [2]*certificate
@@ -49,7 +50,7 @@ func (c *certificates) at(now time.Time) ([2]*certificate, error) {
 	pair := c.pair
 	pair[0], pair[1] = pair[1], nil
 	for i, x := range pair {
-		if x != nil && now.Before(x.until.Add(-certificateTerm)) {
+		if x != nil && now.Before(x.until.Add(-certificateTerm-certificateRest)) {
 			continue
 		}
 		made, err := newCertificate(now)

@@ -71,6 +71,14 @@ func (c *conn) write() {
 	c.end()
 }
 
+// refuseStreams ends the session of WebTransport if the client opens a stream. quic-go has no
+// credit for one with two directions.
+func (c *conn) refuseStreams() {
+	if _, err := c.session.AcceptUniStream(c.session.Context()); err == nil {
+		c.session.CloseWithError(0, "no streams")
+	}
+}
+
 // end ends the session of WebTransport, and then the connection of QUIC, which the client should
 // end before.
 func (c *conn) end() {

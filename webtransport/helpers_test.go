@@ -11,54 +11,65 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 	wt "github.com/quic-go/webtransport-go"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
-
-const patience = 30 * time.Second // of a test that fails
 
 var table = channel.Channels{
 	{Name: "chat", Mode: channel.ReliableOrdered},
 	{Name: "move", Mode: channel.Sequenced},
 }
 
-// A world is a server that echoes, with WebTransport, on loopback.
-type world struct {
-	t    *testing.T
-	game *godwit.Server
-	wt   *Server
-	http *httptest.Server
+var serverAddr = netip.MustParseAddrPort("192.0.2.1:7777")
+
+// TestMain fails if a goroutine of quic-go or of a server is left behind.
+func TestMain(m *testing.M) {
+	testkit.Main(m, "/quic-go", "/webtransport.", "/godwit.", "/rtcserver.", "/client.")
 }
 
-func newWorld(t *testing.T, gc godwit.Config, c Config) *world {
+// A world is a server that echoes, with WebTransport, on a network in memory and in virtual time.
+type world struct {
+	t       *testing.T
+	network *netsim.Network
+	game    *godwit.Server
+	wt      *Server
+	pipes   *testkit.Pipes
+	http    *http.Client
+}
+
+func inWorld(t *testing.T, gc godwit.Config, c Config, test func(w *world)) {
 	t.Helper()
-	gc.Channels = table
-	if gc.Handler.Message == nil {
-		gc.Handler.Message = func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }
-	}
-	w := &world{t: t}
-	var err error
-	if w.game, err = godwit.Listen("127.0.0.1:0", gc); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.game.Close() })
-	if w.wt, err = Serve(w.game, c); err != nil {
-		t.Fatal(err)
-	}
-	w.http = httptest.NewServer(w.game)
-	t.Cleanup(w.http.Close)
-	return w
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		gc.Channels = table
+		if gc.Handler.Message == nil {
+			gc.Handler.Message = func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }
+		}
+		gc.RTC.TrustUnixSocket = true // the pipes have no address
+		network.SetDefault(netsim.Link{Delay: 10 * time.Millisecond})
+		w := &world{t: t, network: network}
+		w.game = testkit.Must(godwit.Serve(testkit.Listen(t, network, serverAddr), gc))
+		defer w.game.Close()
+		w.wt = testkit.Must(Serve(w.game, c))
+		w.pipes = testkit.ServeHTTP(t, w.game)
+		w.http = w.pipes.Client()
+		test(w)
+	})
 }
 
 // An offered is a link of an answer.
@@ -70,12 +81,13 @@ type offered struct {
 // ask asks for links as a client without WebRTC, and returns those that the server offers.
 func (w *world) ask() []offered {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, fmt.Sprintf("%s/?v=1&channels=%016x", w.http.URL, table.WithDefaults().Hash()), nil)
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, fmt.Sprintf("http://game.example/godwit/?v=1&channels=%016x", table.Hash()), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	resp, err := w.http.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -103,22 +115,76 @@ func (w *world) offer() offered {
 	return offered{}
 }
 
+// noLimits lets one address do anything.
+var noLimits = rtcserver.Settings{MaxPerIP: -1, MaxOffers: -1}
+
+var tls13 = tls.Config{InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}}
+
+type tlsConfig = tls.Config
+
+// A guest is a client of QUIC with an address of its own.
+type guest struct {
+	w         *world
+	addr      netip.AddrPort
+	transport *quic.Transport
+	conn      *quic.Conn // of the last dial
+}
+
+// guest opens a socket for a client.
+func (w *world) guest(ip string) *guest {
+	w.t.Helper()
+	conn := testkit.Listen(w.t, w.network, netip.AddrPortFrom(netip.MustParseAddr(ip), 0))
+	g := &guest{w: w, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort(), transport: &quic.Transport{Conn: quiet{conn}}}
+	w.t.Cleanup(func() {
+		g.transport.Close()
+		conn.Close()
+	})
+	return g
+}
+
+// quiet is a socket whose buffers quic-go believes that it has set: otherwise it complains.
+type quiet struct{ net.PacketConn }
+
+func (quiet) SetReadBuffer(int) error  { return nil }
+func (quiet) SetWriteBuffer(int) error { return nil }
+
 // dial opens a WebTransport as a browser does: it accepts only the certificates of the hashes.
-func dial(ctx context.Context, url string, hashes []string) (*http.Response, *wt.Session, error) {
+func (g *guest) dial(ctx context.Context, url string, header http.Header, hashes []string) (*http.Response, *wt.Session, error) {
 	d := wt.Transport{
-		TLSClientConfig: &tls.Config{
-			InsecureSkipVerify: true,
-			VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
-				sum := sha256.Sum256(raw[0])
-				if !slices.Contains(hashes, base64.StdEncoding.EncodeToString(sum[:])) {
-					return errors.New("the certificate has none of the hashes")
-				}
-				return nil
-			},
+		TLSClientConfig: pinned(hashes),
+		QUICConfig:      &quic.Config{EnableDatagrams: true, EnableStreamResetPartialDelivery: true},
+		DialAddr: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+			tc.ServerName = "game.example"
+			c, err := g.transport.DialEarly(ctx, net.UDPAddrFromAddrPort(serverAddr), tc, qc)
+			g.conn = c
+			return c, err
 		},
-		QUICConfig: &quic.Config{EnableDatagrams: true, EnableStreamResetPartialDelivery: true},
 	}
-	return d.Dial(ctx, url, nil)
+	return d.Dial(ctx, url, header)
+}
+
+// pinned accepts only the certificates of the hashes.
+func pinned(hashes []string) *tls.Config {
+	return &tls.Config{
+		InsecureSkipVerify: true,
+		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+			sum := sha256.Sum256(raw[0])
+			if !slices.Contains(hashes, base64.StdEncoding.EncodeToString(sum[:])) {
+				return errors.New("the certificate has none of the hashes")
+			}
+			return nil
+		},
+	}
+}
+
+// with opens a WebTransport with a ticket.
+func (g *guest) with(o offered, ticket string) (status int, s *wt.Session) {
+	g.w.t.Helper()
+	resp, s, err := g.dial(g.w.t.Context(), o.URL+"?ticket="+ticket, nil, o.Hashes)
+	if resp == nil {
+		g.w.t.Fatal(err)
+	}
+	return resp.StatusCode, s
 }
 
 // A carrier is the client's end of a WebTransport.
@@ -156,18 +222,16 @@ func (c *carrier) run(l *client.Link) {
 }
 
 // join begins a session over WebTransport.
-func (w *world) join(h client.SessionHandler) *client.Session {
+func (g *guest) join(h client.SessionHandler) *client.Session {
+	w := g.w
 	w.t.Helper()
-	e, err := client.Listen("", client.Config{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	e := testkit.Must(client.Serve(testkit.Listen(w.t, w.network, netip.AddrPortFrom(g.addr.Addr(), 0)), client.Config{}))
 	w.t.Cleanup(func() { e.Close() })
-	s, err := e.JoinOver(w.t.Context(), client.LinkConfig{
+	return testkit.Must(e.JoinOver(w.t.Context(), client.LinkConfig{
 		Name: session.LinkWebTransport,
-		Dial: func(ctx context.Context, l *client.Link) (client.Carrier, error) {
+		Dial: func(_ context.Context, l *client.Link) (client.Carrier, error) {
 			o := w.offer()
-			_, sess, err := dial(w.t.Context(), o.URL+"?ticket="+o.Ticket, o.Hashes)
+			_, sess, err := g.dial(w.t.Context(), o.URL+"?ticket="+o.Ticket, nil, o.Hashes)
 			if err != nil {
 				return nil, err
 			}
@@ -175,22 +239,5 @@ func (w *world) join(h client.SessionHandler) *client.Session {
 			go c.run(l)
 			return c, nil
 		},
-	}, client.SessionConfig{Channels: table, Handler: h})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return s
-}
-
-// want waits for a value of a channel, and compares it.
-func want[T comparable](t *testing.T, what string, c <-chan T, value T) {
-	t.Helper()
-	select {
-	case got := <-c:
-		if got != value {
-			t.Fatalf("%s: %v, want %v", what, got, value)
-		}
-	case <-time.After(patience):
-		t.Fatalf("%s: nothing, want %v", what, value)
-	}
+	}, client.SessionConfig{Channels: table, Handler: h}))
 }

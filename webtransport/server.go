@@ -28,7 +28,7 @@ import (
 type Config struct {
 	// GetCertificate returns the certificate of a CA for the host name of URL, as
 	// tls.Config.GetCertificate does. Nil means certificates that the server signs itself,
-	// each for four days, whose hashes clients get with the answer to their requests.
+	// each for half a week, whose hashes clients get with the answer to their requests.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	// URL is where clients open the WebTransport, for example
@@ -104,7 +104,7 @@ func Serve(game *godwit.Server, c Config) (*Server, error) {
 }
 
 // listen starts to serve QUIC. A client may have three streams beside its request, those of
-// HTTP/3, so a WebTransport of it has none; and it may make the server hold few bytes.
+// HTTP/3, and it may make the server hold few bytes.
 func (s *Server) listen() error {
 	s.http = wt.Server{
 		H3: &http3.Server{
@@ -243,6 +243,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.running.Go(c.write)
+	s.running.Go(c.refuseStreams)
 	c.read(link)
 }
 

@@ -3,6 +3,7 @@ package webtransport
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
@@ -12,33 +13,46 @@ import (
 
 // A session over WebTransport opens, echoes, and ends with the reason of the server.
 func TestASessionOverWebTransport(t *testing.T) {
-	conns := make(chan *godwit.Conn, 1)
-	w := newWorld(t, godwit.Config{Handler: godwit.Handler{Open: func(c *godwit.Conn) { conns <- c }}}, Config{})
-	echoes, closed := make(chan string, 1000), make(chan string, 1)
-	s := w.join(client.SessionHandler{
-		Message: func(_ *client.Session, _ channel.ID, b []byte) { echoes <- string(b) },
-		Close:   func(_ *client.Session, r session.CloseReason) { closed <- r.Text },
-	})
-	c := <-conns
-	if c.Link() != session.LinkWebTransport || !c.RemoteAddr().Addr().IsLoopback() {
-		t.Errorf("the link is %q of %v", c.Link(), c.RemoteAddr())
-	}
-	const n = 500
-	for i := range n {
-		if err := s.Send(1, fmt.Appendf(nil, "%d", i)); err != nil {
+	var opened chan *godwit.Conn
+	inWorld(t, godwit.Config{Handler: godwit.Handler{Open: func(c *godwit.Conn) { opened <- c }}}, Config{}, func(w *world) {
+		opened = make(chan *godwit.Conn, 1)
+		echoes, closed := make(chan string, 1000), make(chan string, 1)
+		g := w.guest("192.0.2.77")
+		s := g.join(client.SessionHandler{
+			Message: func(_ *client.Session, _ channel.ID, b []byte) { echoes <- string(b) },
+			Close:   func(_ *client.Session, r session.CloseReason) { closed <- r.Text },
+		})
+		c := <-opened
+		if c.Link() != session.LinkWebTransport || c.RemoteAddr() != g.addr {
+			t.Errorf("the link is %q of %v, want %v", c.Link(), c.RemoteAddr(), g.addr)
+		}
+		const n = 500
+		for i := range n {
+			if err := s.Send(1, fmt.Appendf(nil, "%d", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range n {
+			if got := <-echoes; got != fmt.Sprint(i) {
+				t.Fatalf("echo %d is %q", i, got)
+			}
+		}
+		if err := s.Send(1, make([]byte, 100_000)); err != nil { // many full packets
 			t.Fatal(err)
 		}
-	}
-	for i := range n {
-		want(t, "echo", echoes, fmt.Sprint(i))
-	}
-	if err := s.Send(1, make([]byte, 100_000)); err != nil { // many full packets
-		t.Fatal(err)
-	}
-	want(t, "the large echo", echoes, string(make([]byte, 100_000)))
-	if st := w.game.Stats(); st.Links.Open != 1 || st.Links.Opened != 1 || st.Links.Tickets != 1 || st.RTC.Conns != 0 {
-		t.Errorf("%+v", st.Links)
-	}
-	c.Close(session.CloseCode(100), "enough")
-	want(t, "the reason", closed, "enough")
+		if got := <-echoes; len(got) != 100_000 {
+			t.Errorf("the large echo has %d bytes", len(got))
+		}
+		if st := w.game.Stats(); st.Links.Open != 1 || st.Links.Opened != 1 || st.Links.Tickets != 1 || st.RTC.Conns != 0 {
+			t.Errorf("%+v", st.Links)
+		}
+		c.Close(session.CloseCode(300), "enough")
+		if got := <-closed; got != "enough" {
+			t.Errorf("the reason is %q", got)
+		}
+		time.Sleep(2 * time.Second)
+		if st := w.game.Stats().Links; st.Open != 0 || g.conn.Context().Err() == nil {
+			t.Errorf("after the end: %+v, and the connection has ended with %v", st, g.conn.Context().Err())
+		}
+	})
 }
