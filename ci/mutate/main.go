@@ -22,6 +22,7 @@ var helpers = map[string][]string{
 	"internal/loop":        {"rtcserver", ".", "client"},
 	"internal/peer":        {"rtcserver", "client"},
 	"internal/sessioncore": {".", "client"},
+	"internal/websock":     {"client", "."},
 	"rtcserver":            {"client"},
 	"sctp":                 {"internal/peer", "rtcserver"},
 	"session":              {"internal/sessioncore", ".", "client"},

@@ -75,17 +75,16 @@ func (n *noter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(bufferSize, len(early)))
-	r.Peek(len(early)) // the library keeps what is in the buffer, and then reads from conn itself
-	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, bufferSize)), nil
+	r.Peek(len(early)) // the library keeps what is in the buffer, and then reads from the connection itself
+	return unended{conn}, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, bufferSize)), nil
 }
 
-// setOptions makes the kernel send at once, and hold little that is not sent.
+// setOptions makes the kernel hold little that is not sent.
 func setOptions(conn net.Conn) {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // of TLS
 		conn = t.NetConn()
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetNoDelay(true)
 		if raw, err := tcp.SyscallConn(); err == nil {
 			LimitUnsent(raw)
 		}

@@ -1,8 +1,10 @@
 package websock
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -17,8 +19,10 @@ func Dial(ctx context.Context, url, ticket string, hc *http.Client, header http.
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) { c.nc = i.Conn },
 	})
+	unending := *hc
+	unending.Transport = unendedBodies{cmp.Or(hc.Transport, http.DefaultTransport)}
 	ws, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{
-		HTTPClient: hc, HTTPHeader: header, Subprotocols: []string{Protocol, TicketPrefix + ticket},
+		HTTPClient: &unending, HTTPHeader: header, Subprotocols: []string{Protocol, TicketPrefix + ticket},
 		OnPingReceived: c.ping,
 	})
 	if err != nil {
@@ -37,3 +41,20 @@ func Dial(ctx context.Context, url, ticket string, hc *http.Client, header http.
 	c.init(ws, buffers)
 	return c, nil
 }
+
+// unendedBodies makes the body of an upgrade, which is the connection, an unended one.
+type unendedBodies struct{ http.RoundTripper }
+
+func (t unendedBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(r)
+	if err == nil {
+		if b, ok := resp.Body.(io.ReadWriteCloser); ok {
+			resp.Body = unendedBody{b}
+		}
+	}
+	return resp, err
+}
+
+type unendedBody struct{ io.ReadWriteCloser }
+
+func (u unendedBody) Read(b []byte) (int, error) { return unexpected(u.ReadWriteCloser.Read(b)) }

@@ -72,7 +72,7 @@ type Conn struct {
 
 	// Only the reading goroutine uses the fields below.
 	pings   int
-	pinged  time.Time // when pings was last reduced
+	pinged  time.Time // when pings was last increased
 	flooded bool
 }
 
@@ -178,8 +178,7 @@ func (c *Conn) Abort() { c.ws.CloseNow() }
 // Broken reports whether a Conn has ended because the other end broke the protocol.
 func Broken(err error) bool {
 	_, network := errors.AsType[net.Error](err)
-	return !network && websocket.CloseStatus(err) == -1 && !errors.Is(err, errRefused) && !errors.Is(err, io.EOF) &&
-		!errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed)
+	return !network && websocket.CloseStatus(err) == -1 && !errors.Is(err, errRefused) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // write writes the datagrams of the outbox until Close.
@@ -197,16 +196,10 @@ func (c *Conn) write(room func()) {
 		c.limit(time.Time{}) // the library writes pongs, and has its own limit for them
 		c.queued.Add(-1)
 		if err != nil {
-			c.ws.CloseNow()
-			break
+			c.ws.CloseNow() // the reading goroutine tells the owner, which calls Close
 		}
 		if c.full.Swap(false) {
 			room()
-		}
-	}
-	for b := range c.out { // after an error: the reading goroutine tells the owner
-		if b != nil {
-			c.buffers.put(b)
 		}
 	}
 	c.shut(websocket.StatusNormalClosure, c.text)
@@ -289,12 +282,25 @@ func (c *Conn) readMessage(r io.Reader, receive func([]byte) bool) (refused bool
 	}
 }
 
+// An unended is a connection whose end is io.ErrUnexpectedEOF. The library takes the io.EOF of a
+// connection that ends within a message for the end of the message.
+type unended struct{ net.Conn }
+
+func (u unended) Read(b []byte) (int, error) { return unexpected(u.Conn.Read(b)) }
+
+func unexpected(n int, err error) (int, error) {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
 // ping reports whether to answer a ping.
 func (c *Conn) ping(context.Context, []byte) bool {
 	now := time.Now()
 	if n := int(now.Sub(c.pinged) / pingEvery); n > 0 {
 		c.pings = min(maxPings, c.pings+n)
-		c.pinged = now
+		c.pinged = c.pinged.Add(time.Duration(n) * pingEvery)
 	}
 	if c.pings--; c.pings >= 0 {
 		return true
