@@ -37,6 +37,7 @@ type end struct {
 	path    func(ev Event)
 	leaving func(b []byte) // every packet that is sent
 	passed  func(b []byte) // every packet that the way does not drop
+	via     func(b []byte) // takes every packet in place of out, if not nil
 }
 
 // A way is one direction of a path. Several ends may share one.
@@ -171,6 +172,10 @@ func (w *world) buffer() []byte {
 func (w *world) carry(e *end, b []byte) {
 	if e.leaving != nil {
 		e.leaving(b)
+	}
+	if e.via != nil {
+		e.via(b)
+		return
 	}
 	wait := e.out.queue(w.time())
 	w.deliveries = e.out.Send(w.time(), len(b), w.deliveries[:0])
