@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type Server struct {
 	tableHash  uint64
 	maxMessage []int // by channel
 	rtc        *rtcserver.Server
+	signaling  http.Handler // rtc or, without a UDP port, what answers requests for other links; may be nil
 	links      *links
 	offer      atomic.Pointer[LinkOffer] // of OfferLink; nil if there is none
 	directory  directory
@@ -40,12 +42,19 @@ type Server struct {
 	ended                  endings
 }
 
-// New returns a server without a port, for clients in the same process: see
-// [Server.Local]. It has one goroutine until Close or Shutdown, and none with Config.Manual.
+// New returns a server without a UDP port, for clients over WebSockets, over links that the
+// program brings, and in the same process: see [Server.AddLink] and [Server.Local]. Clients
+// over WebSockets connect by an HTTP request to the Server, as after Listen. It has one
+// goroutine until Close or Shutdown, and none with Config.Manual.
 func New(c Config) (*Server, error) {
 	s, err := newServer(c)
 	if err != nil {
 		return nil, err
+	}
+	if s.config.offers(session.LinkWebSocket) {
+		if s.signaling, err = rtcserver.Signaling(s.rtcConfig()); err != nil {
+			return nil, err
+		}
 	}
 	s.links.start()
 	return s, nil
@@ -74,6 +83,7 @@ func listen(c Config, open func(rtcserver.Config) (*rtcserver.Server, error)) (*
 	if s.rtc, err = open(s.rtcConfig()); err != nil {
 		return nil, err
 	}
+	s.signaling = s.rtc
 	s.links.start()
 	return s, nil
 }

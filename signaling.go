@@ -34,14 +34,15 @@ const maxQuery = 16 << 10
 // ServeHTTP answers the request by which a client connects, and the request that opens a
 // WebSocket; docs/SESSION.md, sections 1 and 10, describes them. The program may mount the
 // server at any path; a proxy before it must pass on both requests. A server that New has
-// made refuses clients with the status 503. A GET or HEAD request for a file below that
+// made has no WebRTC: it answers an offer with the other links, and refuses clients with the
+// status 503 if Config.Links has no WebSocket. A GET or HEAD request for a file below that
 // path gets a file of the browser client, such as godwit.min.js; see web.Files.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if wantsFile(r) {
 		web.Handler().ServeHTTP(w, r)
 		return
 	}
-	if s.rtc == nil {
+	if s.signaling == nil {
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
@@ -49,7 +50,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"error":"this server has no UDP port","code":"shutdown"}`+"\n")
 		return
 	}
-	s.rtc.ServeHTTP(w, r)
+	s.signaling.ServeHTTP(w, r)
 }
 
 // wantsFile reports whether a request asks for a file, which has a dot in its name, and not
@@ -97,6 +98,9 @@ func (s *Server) authorize(r *http.Request) error {
 }
 
 func (s *Server) admit(a *admission, r *http.Request) error {
+	if s.rtc == nil && s.stopping.Load() != nil { // with a port, rtc refuses requests during Shutdown
+		return errShutdown()
+	}
 	if len(r.URL.RawQuery) > maxQuery {
 		return refusal(http.StatusBadRequest, "request", "the query is longer than 16 KiB")
 	}

@@ -307,9 +307,9 @@ func TestScriptIsServedToWhoAsks(t *testing.T) {
 	}
 }
 
-// The refusal of a server without a port is JSON, like every other refusal.
+// The refusal of a server that has only WebRTC, and no port, is JSON, like every other refusal.
 func TestAServerWithoutAPortSaysSo(t *testing.T) {
-	s, err := New(Config{})
+	s, err := New(Config{Links: []string{session.LinkWebRTC}})
 	if err != nil {
 		t.Fatal(err)
 	}

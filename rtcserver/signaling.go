@@ -74,6 +74,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(body)
 }
 
+// Signaling returns a handler for a program that has no UDP port. It answers requests as the
+// ServeHTTP of a Server with Config.LinksOnly does, and uses of c only what is for requests:
+// Authorize, Links, which must not be nil, Upgrade, Logger, and of Settings what says which
+// pages and proxies are trusted, and MaxOffers. The error says which field of c is wrong.
+func Signaling(c Config) (http.Handler, error) {
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	c.LinksOnly = true
+	return &Server{config: c, offers: newLimiter(c.MaxOffers), down: make(chan struct{})}, nil
+}
+
 // countRefusal counts a refusal.
 func (s *Server) countRefusal(r *http.Request, no *StatusError) {
 	s.stats.refuse(no.Status)
