@@ -16,6 +16,10 @@ import (
 // header of its frame fits, so one message is one system call.
 const bufferSize = 1280
 
+// controlSize is the size in bytes of the buffer for writing if the library writes only
+// control frames.
+const controlSize = 128
+
 // Ticket returns the ticket that an upgrade request names, and false if the request does not
 // name Protocol and one ticket.
 func Ticket(r *http.Request) (string, bool) {
@@ -70,13 +74,14 @@ func (n *noter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	n.conn = conn
+	size := bufferSize
 	if n.wire = newWire(conn); n.wire != nil {
-		conn = n.wire
+		conn, size = n.wire, controlSize
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(bufferSize, len(early)))
 	r.Peek(len(early)) // the library keeps what is in the buffer, and then reads from the connection itself
-	return unended{conn}, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, bufferSize)), nil
+	return unended{conn}, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, size)), nil
 }
 
 // setOptions makes the kernel hold little that is not sent.

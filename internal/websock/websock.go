@@ -1,11 +1,12 @@
 // Package websock carries datagrams over a WebSocket, at either end: each binary message is
 // one datagram.
 //
-// A [Conn] has two goroutines. One reads: it gives each datagram to Handler.Receive, which
-// may wait. One writes: it takes the datagrams from a short outbox. Nobody waits for it:
-// what does not fit the outbox stays with the caller of Send. Where the system has a write
-// that does not wait, at the server's end without TLS, the caller of Send writes the datagram
-// itself, and the outbox is for what the socket has no room for.
+// A [Conn] has a goroutine that reads: it gives each datagram to Handler.Receive, which may
+// wait. Nobody waits for a write: what does not fit a short outbox stays with the caller of
+// Send. Where the system has a write that does not wait, at the server's end without TLS, the
+// caller of Send writes the datagram itself. The outbox is for what the socket has no room
+// for, and for all datagrams elsewhere. While datagrams are in it a second goroutine writes;
+// it also does the closing handshake.
 package websock
 
 import (
@@ -14,8 +15,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -31,7 +32,7 @@ const (
 	// connection with the status 1009.
 	MaxDatagram = 1150
 
-	outboxLen = 16               // datagrams that wait for the writing goroutine
+	outboxLen = 16               // datagrams that wait, besides the one that is being written
 	patience  = 10 * time.Second // for one write, after which the connection ends
 	departure = 2 * time.Second  // for the datagrams that are in the outbox at Close
 	farewell  = time.Second      // for the closing handshake
@@ -59,16 +60,20 @@ type Conn struct {
 	ws      *websocket.Conn
 	nc      net.Conn // nil if it is not known
 	remote  netip.AddrPort
-	out     chan []byte
-	full    atomic.Bool
-	queued  atomic.Int32              // datagrams in the outbox, and the one that is being written
-	wire    *wire                     // nil if Send cannot write
-	leaveBy atomic.Pointer[time.Time] // when the outbox must be empty; nil before Close
+	wire    *wire // nil if Send cannot write
 	buffers Buffers
+	group   *sync.WaitGroup
+	handler Handler
 
-	// The caller of Send and Close guards the fields below.
-	closed bool
-	text   string
+	mu      sync.Mutex // guards the fields below
+	out     [][]byte   // the outbox; the first is being written
+	rest    bool       // the wire has the rest of a frame, which must leave before the outbox
+	writing bool       // the writing goroutine runs, and will see what changes here
+	full    bool       // Send has returned false
+	over    bool       // nothing can be written any more
+	closed  bool       // Close was called
+	leaveBy time.Time  // when the outbox must be empty; zero before Close
+	text    string
 
 	// Only the reading goroutine uses the fields below.
 	pings   int
@@ -99,77 +104,83 @@ func (p Buffers) put(b []byte) {
 }
 
 func (c *Conn) init(ws *websocket.Conn, buffers Buffers) {
-	c.ws, c.buffers, c.out = ws, buffers, make(chan []byte, outboxLen)
+	c.ws, c.buffers = ws, buffers
 	c.pings, c.pinged = maxPings, time.Now()
 	ws.SetReadLimit(MaxDatagram)
 }
 
-// Start starts the two goroutines in a group.
+// Start starts the reading goroutine in a group. The writing goroutine will be in the group,
+// too.
 func (c *Conn) Start(group *sync.WaitGroup, h Handler) {
-	for _, f := range []func(){
-		func() { c.write(h.Room) },
-		func() { h.Ended(c.read(h.Receive)) },
-	} {
-		group.Go(f)
-	}
+	c.group, c.handler = group, h
+	group.Go(func() {
+		err := c.read(h.Receive)
+		c.mu.Lock()
+		c.over = true
+		c.mu.Unlock()
+		h.Ended(err)
+	})
 }
 
 // RemoteAddr returns the address of the other end.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 
 // Send writes a datagram, or copies it to the outbox, and does not wait. It returns false if
-// the outbox is full, or the Conn is closed. Calls of Send and Close must not overlap.
+// the outbox is full, or the Conn is closed.
 func (c *Conn) Send(b []byte) bool {
-	if c.closed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return false
+	case c.over:
+		return true // the caller will learn it from Handler.Ended
+	case c.wire != nil && !c.writing && c.try(b):
+		return true
+	case len(c.out) > outboxLen:
+		c.full = true
 		return false
 	}
-	buf := c.buffers.get()
-	if c.wire != nil && c.queued.Load() == 0 {
-		buf = appendFrame(buf, b)
-		taken, whole := c.wire.try(buf)
-		if taken && !whole {
-			c.push(nil) // the writing goroutine writes the rest of the frame; the outbox is empty
-		}
-		if taken {
-			c.buffers.put(buf)
-			return true
-		}
-	}
-	buf = append(buf[:0], b...)
-	if c.push(buf) {
-		return true
-	}
-	c.full.Store(true)
-	if c.push(buf) { // the writing goroutine has emptied the outbox before it could see full
-		return true
-	}
-	c.buffers.put(buf)
-	return false // the outbox has more datagrams, so the writing goroutine will see full
+	c.out = append(c.out, append(c.buffers.get(), b...))
+	c.startWriting()
+	return true
 }
 
-// push puts a datagram into the outbox, if it is not full.
-func (c *Conn) push(b []byte) bool {
-	c.queued.Add(1)
-	select {
-	case c.out <- b:
-		return true
-	default:
-		c.queued.Add(-1)
-		return false
+// try writes a datagram without waiting. It returns false if the socket takes nothing of it.
+func (c *Conn) try(b []byte) bool {
+	frame := appendFrame(c.buffers.get(), b)
+	taken, whole := c.wire.try(frame)
+	c.buffers.put(frame)
+	if taken && !whole {
+		c.rest = true
+		c.startWriting()
+	}
+	return taken
+}
+
+// startWriting starts the writing goroutine, unless it runs.
+func (c *Conn) startWriting() {
+	if !c.writing {
+		c.writing = true
+		c.group.Go(c.write)
 	}
 }
 
 // Close ends the connection when the datagrams in the outbox have left, or have not left for
 // the time of departure, and does not wait. A second Close does nothing.
 func (c *Conn) Close(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed {
 		return
 	}
 	c.closed, c.text = true, text[:min(len(text), 100)]
-	by := time.Now().Add(departure)
-	c.leaveBy.Store(&by)
-	c.limit(by) // also for the write in progress
-	close(c.out)
+	if c.over {
+		return
+	}
+	c.leaveBy = time.Now().Add(departure)
+	c.limit(c.leaveBy) // also for the write in progress
+	c.startWriting()
 }
 
 // Abort ends a Conn that was not started.
@@ -181,35 +192,88 @@ func Broken(err error) bool {
 	return !network && websocket.CloseStatus(err) == -1 && !errors.Is(err, errRefused) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// write writes the datagrams of the outbox until Close.
-func (c *Conn) write(room func()) {
-	ctx := context.Background()
-	for b := range c.out {
-		c.limitWrite()
-		var err error
-		if b == nil {
-			_, err = c.wire.Write(nil)
-		} else {
-			err = c.ws.Write(ctx, websocket.MessageBinary, b)
-			c.buffers.put(b)
+// write writes until the outbox is empty. After Close it then does the closing handshake.
+func (c *Conn) write() {
+	for {
+		b, more := c.next()
+		if !more {
+			return
 		}
+		err := c.writeOne(b)
 		c.limit(time.Time{}) // the library writes pongs, and has its own limit for them
-		c.queued.Add(-1)
-		if err != nil {
-			c.ws.CloseNow() // the reading goroutine tells the owner, which calls Close
-		}
-		if c.full.Swap(false) {
-			room()
+		if c.written(b, err) {
+			c.handler.Room()
 		}
 	}
-	c.shut(websocket.StatusNormalClosure, c.text)
+}
+
+// next returns what the writing goroutine writes next, nil for the rest of a frame, and false
+// if there is nothing more.
+func (c *Conn) next() (b []byte, more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.over:
+	case c.rest:
+		c.limitWrite()
+		return nil, true
+	case len(c.out) > 0:
+		c.limitWrite()
+		return c.out[0], true
+	case c.closed:
+		c.mu.Unlock() // writing stays true: nobody else writes datagrams any more
+		c.shut(websocket.StatusNormalClosure, c.text)
+		c.mu.Lock()
+		return nil, false
+	}
+	for _, b := range c.out {
+		c.buffers.put(b)
+	}
+	c.out, c.writing = nil, false
+	return nil, false
+}
+
+// writeOne writes a datagram, or only the rest of a frame if b is nil.
+func (c *Conn) writeOne(b []byte) error {
+	switch {
+	case c.wire == nil:
+		return c.ws.Write(context.Background(), websocket.MessageBinary, b)
+	case b == nil:
+		_, err := c.wire.Write(nil)
+		return err
+	}
+	frame := appendFrame(c.buffers.get(), b)
+	_, err := c.wire.Write(frame)
+	c.buffers.put(frame)
+	return err
+}
+
+// written notes that b was written, or that err has ended the connection. It reports whether
+// to call Room.
+func (c *Conn) written(b []byte, err error) (room bool) {
+	if err != nil {
+		c.ws.CloseNow() // the reading goroutine tells the owner
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b == nil {
+		c.rest = false
+	} else {
+		c.buffers.put(b)
+		c.out = slices.Delete(c.out, 0, 1)
+	}
+	c.over = c.over || err != nil
+	room = c.full && !c.over
+	c.full = false
+	return room
 }
 
 // limitWrite limits the time of the next write of a datagram.
 func (c *Conn) limitWrite() {
-	c.limit(time.Now().Add(patience))
-	if by := c.leaveBy.Load(); by != nil { // after the line above: Close may have set its own limit before it
-		c.limit(*by)
+	if c.closed {
+		c.limit(c.leaveBy)
+	} else {
+		c.limit(time.Now().Add(patience))
 	}
 }
 

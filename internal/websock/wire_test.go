@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // pair returns the two ends of a connection of TCP.
-func pair(t *testing.T) (ours *net.TCPConn, theirs net.Conn) {
+func pair(t testing.TB) (ours *net.TCPConn, theirs net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -110,9 +111,10 @@ func TestDatagramsOfAllSizes(t *testing.T) {
 			if !a.Send(b) {
 				t.Fatalf("Send of %d bytes has no room", size)
 			}
-			if !tls && a.queued.Load() != 0 {
+			if a.mu.Lock(); !tls && a.writing {
 				t.Errorf("a datagram of %d bytes waits for the writing goroutine", size)
 			}
+			a.mu.Unlock()
 			a.want(t, b)
 		}
 	}
@@ -138,6 +140,12 @@ func TestAClientThatReadsLate(t *testing.T) {
 			<-a.room
 		}
 		a.want(t, numbered(n, 1000))
+		for writing := true; writing; { // the writing goroutine ends
+			runtime.Gosched()
+			a.mu.Lock()
+			writing = a.writing
+			a.mu.Unlock()
+		}
 	}
 }
 
@@ -281,20 +289,17 @@ func TestWhenAWireTakesNothing(t *testing.T) {
 
 // Send makes no allocations.
 func BenchmarkSend(b *testing.B) {
-	c := new(Conn)
-	l, _ := net.Listen("tcp", "127.0.0.1:0")
-	defer l.Close()
-	theirs, _ := net.Dial("tcp", l.Addr().String())
+	ours, theirs := pair(b)
 	go io.Copy(io.Discard, theirs)
-	ours, _ := l.Accept()
-	defer ours.Close()
-	c.wire, c.buffers, c.out = newWire(ours), NewBuffers(4), make(chan []byte, outboxLen)
+	var running sync.WaitGroup
+	room := make(chan bool, 1)
+	c := &Conn{nc: ours, wire: newWire(ours), buffers: NewBuffers(4), group: &running, handler: Handler{Room: func() { room <- true }}}
 	datagram := make([]byte, 250)
 	b.ReportAllocs()
 	for b.Loop() {
 		for !c.Send(datagram) {
-			<-c.out
-			c.queued.Add(-1)
+			<-room
 		}
 	}
+	running.Wait()
 }
