@@ -35,7 +35,6 @@ func (d *delivery) take(from *sessioncore.Session) {
 // end replaces the events by the end of the session.
 func (d *delivery) end(why session.CloseReason) {
 	d.events = append(d.events[:0], sessioncore.Event{Type: sessioncore.EventClosed, Reason: why})
-	d.renews = false
 }
 
 // answer returns what is called for the next result.
@@ -68,7 +67,6 @@ func (s *Session) deliver() {
 		}
 	}
 	if d.last {
-		d.last = false
 		s.endEndpoint()
 	}
 }

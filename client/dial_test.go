@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -74,6 +77,7 @@ func TestAddressesOfAnAnswer(t *testing.T) {
 			"JSON without a candidate":    {quoted(without, ""), nil, "no address to send to"},
 			"JSON with a bad candidate":   {quoted(without, `,"candidate":{"candidate":"candidate:1"}`), nil, "no address to send to"},
 			"JSON without an answer":      {`{"candidate":{}}`, nil, `no "answer"`},
+			"JSON of another form":        {quoted(whole, `,"candidate":7`), nil, `no "answer"`},
 			"JSON that breaks off":        {quoted(whole, "")[:50], nil, `no "answer"`},
 			"something else":              {"<html>", nil, "client: "},
 			"nothing":                     {"", nil, "client: "},
@@ -184,4 +188,78 @@ func TestDialHasItsOwnSocket(t *testing.T) {
 	}
 	<-closed
 	c.endpoint.running.Wait() // ends with its connection
+}
+
+// A connection that is closed gives its address free at once for the next one.
+func TestNextConnectionTakesThePlaceOfAClosedOne(t *testing.T) {
+	onServer(t, Config{}, func(t *testing.T, e *Endpoint, signal Signal) {
+		for range 3 {
+			c := testkit.Must(e.Connect(t.Context(), signal, nil))
+			if n := e.Stats().Conns; n != 1 {
+				t.Errorf("%d connections, want 1", n)
+			}
+			e.loop.Lock() // so that no turn removes it
+			c.close(time.Now())
+			server := &sdp.Server{Setup: sdp.SetupPassive, Candidates: []netip.AddrPort{dialServer}}
+			next := newConn(e, nil, netip.Addr{}, server)
+			e.loop.Unlock()
+			if err := e.open(time.Now(), next, testkit.Must(peer.NewCredentials(rand.Reader)), server); err != nil {
+				t.Fatal(err)
+			}
+			if n := e.Stats().Conns; n != 1 || c.state != connGone {
+				t.Errorf("%d connections, want 1; the closed one is %v", n, c.state)
+			}
+			next.Close()
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
+// While one goroutine polls, another one cannot connect, and no request is made.
+func TestConnectDuringAPollMakesNoRequest(t *testing.T) {
+	onServer(t, Config{Manual: true}, func(t *testing.T, e *Endpoint, signal Signal) {
+		if !e.polling.Start() {
+			t.Fatal("somebody polls")
+		}
+		asked := false
+		_, err := e.Connect(t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) { asked = true; return signal(ctx, offer) }, nil)
+		e.polling.End()
+		if !errors.Is(err, session.ErrInHandler) || asked {
+			t.Errorf("%v, want ErrInHandler; a request was made: %v", err, asked)
+		}
+	})
+}
+
+// A connection that is still being opened is in the way of a newer one only if its session needs
+// it: the newer one is of another session, or of none.
+func TestConnectionThatNobodyWaitsFor(t *testing.T) {
+	inBare(t, SessionConfig{}, func(b *bare) {
+		s, other := b.s, &Session{}
+		b.open(&linkStub{kind: session.LinkWebSocket, of: s.session})
+		for _, c := range []struct {
+			name  string
+			state connState
+			of    *Session // nil for a connection without a session
+			core  *sessioncore.Session
+			next  *Session
+			want  bool
+		}{
+			{"no sessions", connOpening, nil, nil, nil, false},
+			{"no session, before one", connOpening, nil, nil, other, false},
+			{"the same session", connOpening, s, s.session, s, true},
+			{"the same session, and it is open", connOpen, s, s.session, s, false},
+			{"another session", connOpening, s, s.session, other, false},
+			{"the session before a new one", connOpening, s, &sessioncore.Session{}, other, true},
+		} {
+			o := &Conn{endpoint: b.e, session: c.of, of: c.core, state: c.state}
+			if got := o.isSuperfluous(c.next); got != c.want {
+				t.Errorf("%s: %v, want %v", c.name, got, c.want)
+			}
+		}
+		testkit.Must(s.session.Send(time.Now(), 1, []byte("x"), channel.Options{}))
+		s.session.Close(time.Now(), 0, "", false)
+		if o := (&Conn{session: s, of: s.session}); s.session.State() != sessioncore.Closing || !o.isSuperfluous(other) {
+			t.Error("the connection of a session that is being closed is not superfluous")
+		}
+	})
 }

@@ -161,9 +161,10 @@ func TestCauseOfASessionError(t *testing.T) {
 
 // A linkStub is a link that notes how it was left.
 type linkStub struct {
-	kind string
-	of   *sessioncore.Session
-	left string
+	kind   string
+	of     *sessioncore.Session
+	left   string
+	leaves func() // called when it is left; may be nil
 }
 
 func (l *linkStub) name() string                     { return l.kind }
@@ -175,6 +176,9 @@ func (l *linkStub) carry(_ time.Time, _ []byte) bool { return true }
 func (l *linkStub) leave(_ time.Time, moved bool) {
 	if l.left = "ended"; moved {
 		l.left = "moved"
+	}
+	if l.leaves != nil {
+		l.leaves()
 	}
 }
 

@@ -144,7 +144,6 @@ func (s *Session) linkUp(l link) bool {
 	s.session.Link(now, sessioncore.LinkInfo{Reliable: l.isReliable()})
 	s.endpoint.loop.Touch(s)
 	s.dialed(nil)
-	s.startReconnect() // a session on a worse link looks for a better one
 	return true
 }
 
@@ -213,9 +212,7 @@ func (e *Endpoint) carry(now time.Time, c *Conn, b []byte) bool {
 // over and is to be removed, or to be renewed.
 func (s *Session) due() bool {
 	switch s.state {
-	case sessionRenewing: // only the rest of the old session
-		return s.session.Pending()
-	case sessionEnded:
+	case sessionRenewing, sessionEnded: // over, and its events are taken
 		return false
 	}
 	return s.session.Pending() || s.session.Over()
@@ -251,9 +248,7 @@ func (s *Session) giveUp(why session.CloseReason) {
 		return
 	}
 	s.why = why
-	now := time.Now()
-	s.session.Close(now, why.Code, why.Text, true) // a new session that its server has opened
-	s.settle(now)
+	s.session.Close(time.Now(), why.Code, why.Text, true) // a new session that its server has opened
 }
 
 // ready takes the session's events for deliver, and removes a session that is over.
@@ -265,9 +260,7 @@ func (s *Session) ready() bool {
 	}
 	s.told.take(s.session)
 	if s.state == sessionGivenUp { // nobody waits for the events of a new session
-		s.told.end(s.why)
-		s.cancel()
-		s.setState(sessionClosing) // the new session repeats its close frame until it is over
+		s.told.end(s.why) // and the new session repeats its close frame until it is over
 	}
 	for i := range s.told.events {
 		s.processEvents(&s.told.events[i])
@@ -288,19 +281,15 @@ func (s *Session) processEvents(ev *sessioncore.Event) {
 	switch ev.Type {
 	case sessioncore.EventOpen:
 		s.setState(sessionOpen)
-		s.wakeReconnect()
 		s.startReconnect() // on a worse link it looks for a better one
 	case sessioncore.EventResumed:
-		s.wakeReconnect()
-		s.startReconnect()
+		s.wakeReconnect() // which runs while the session is interrupted
 	case sessioncore.EventToken:
 		s.token = sessioncore.Token(ev.Data)
 	case sessioncore.EventInterrupted:
 		s.startReconnect()
 	case sessioncore.EventClosed:
-		if s.state == sessionOpen && s.config.Renew && s.config.renewable(ev.Reason) {
-			s.setState(sessionRenewing)
-		} else {
+		if !s.config.Renew || !s.config.renewable(ev.Reason) || !s.setState(sessionRenewing) { // only an open session is renewed
 			s.setState(sessionClosing)
 		}
 		s.told.renews = s.state == sessionRenewing
