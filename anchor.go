@@ -45,6 +45,7 @@ type anchor struct {
 	reliable bool
 
 	// Guarded by the link's lock.
+	came  bool // the client has sent a datagram here
 	state anchorState
 	early [][]byte // datagrams that arrived before the session moved here
 
@@ -142,7 +143,8 @@ func (a *anchor) arrive() {
 	a.link.Release(true, false)
 }
 
-// move moves the session to a, and closes the link that it leaves. If the session is over
+// move moves the session to a, and closes the link that it leaves, unless the client has sent
+// nothing there. If the session is over
 // it closes the link of a instead. It does nothing if the client came to a before it came
 // to the session's home: then a is a link that the client has left. It reports whether the
 // session is at a when it returns. No lock is held.
@@ -161,10 +163,17 @@ func (c *Conn) move(a *anchor) bool {
 		a.link.Close("the client has left this link")
 		return false
 	}
-	old.setState(anchorLeft)
+	came := old.came
+	if came {
+		old.setState(anchorLeft)
+	} else {
+		old.setState(anchorWaiting) // it opened here first, but the client may still be opening it
+	}
 	c.home.Store(a)
 	old.link.Release(true, false)
-	old.link.Close("the session moved to another link")
+	if came {
+		old.link.Close("the session moved to another link")
+	}
 	c.release(c.acquire())
 	c.server.log(c, "moved to another connection", "remote", a.link.RemoteAddr())
 	return true
@@ -209,9 +218,11 @@ func (a *anchor) datagram(now time.Time, b []byte) {
 	c := a.conn
 	switch {
 	case a.isHome():
+		a.came = true
 		c.attach(a)
 		c.session.Receive(now, b)
 	case a.state == anchorWaiting && (a.reliable || len(a.early) < maxEarly):
+		a.came = true
 		if a.order == 0 {
 			a.order, a.arrival = c.arrivals.Add(1), sessioncore.ArrivalOf(b)
 		}

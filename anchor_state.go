@@ -14,7 +14,9 @@ package godwit
 //	                          the session comes
 //
 // A session is home at the first of its links that opens, from then on. It comes to
-// another link when the client has sent a datagram on that link.
+// another link when the client has sent a datagram on that link. If the client has sent none on
+// the link that the session leaves, that link is waiting again: two links may open at the same
+// time, and the client may come to the second one later.
 type anchorState uint8
 
 const (
@@ -35,7 +37,7 @@ func (s anchorState) String() string { return anchorNames[s] }
 // nextAnchorStates are the states that may follow each state, a bit for each.
 var nextAnchorStates = [anchorStates]uint8{
 	anchorWaiting:  1<<anchorHome | 1<<anchorEnding | 1<<anchorLost,
-	anchorHome:     1<<anchorEnding | 1<<anchorUnlinked | 1<<anchorLeft,
+	anchorHome:     1<<anchorEnding | 1<<anchorUnlinked | 1<<anchorLeft | 1<<anchorWaiting,
 	anchorEnding:   1 << anchorUnlinked,
 	anchorUnlinked: 1 << anchorLeft,
 	anchorLost:     1 << anchorUnlinked,

@@ -7,7 +7,7 @@ import "testing"
 func TestStatesOfAnAnchor(t *testing.T) {
 	edges := map[[2]anchorState]bool{
 		{anchorWaiting, anchorHome}: true, {anchorWaiting, anchorEnding}: true, {anchorWaiting, anchorLost}: true,
-		{anchorHome, anchorEnding}: true, {anchorHome, anchorUnlinked}: true, {anchorHome, anchorLeft}: true,
+		{anchorHome, anchorEnding}: true, {anchorHome, anchorUnlinked}: true, {anchorHome, anchorLeft}: true, {anchorHome, anchorWaiting}: true,
 		{anchorEnding, anchorUnlinked}: true,
 		{anchorUnlinked, anchorLeft}:   true,
 		{anchorLost, anchorUnlinked}:   true,

@@ -1,11 +1,12 @@
 package interop
 
 import (
-	"crypto/tls"
+	"io"
+	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -69,12 +70,12 @@ func newWebTransportWorld(t *testing.T, b *browser.Browser) *webWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := httptest.NewUnstartedServer(w.http)
-	page.Listener = l
-	page.TLS = &tls.Config{}
-	page.StartTLS()
-	t.Cleanup(page.Close)
-	w.url = page.URL + "/"
+	dir := t.TempDir()
+	browser.WriteCertificate(t, dir, browser.Host(t))
+	page := &http.Server{Handler: w.http, ErrorLog: log.New(io.Discard, "", 0)}
+	go page.ServeTLS(l, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	t.Cleanup(func() { page.Close() })
+	w.url = "https://" + l.Addr().String() + "/"
 	return w
 }
 
@@ -109,5 +110,30 @@ func playsOverWebTransport(t *testing.T, b *browser.Browser) {
 	t.Logf("%+v of 500 and 100 have come back", result)
 	if result.Loot != 500 || result.Positions == 0 {
 		t.Error("these are too few")
+	}
+}
+
+// TestTheRaceWithWebTransport has all links in the option: where WebRTC opens, it carries the session and
+// no other link is opened; without WebRTC it is WebTransport, also if the WebSocket has opened first.
+func TestTheRaceWithWebTransport(t *testing.T) {
+	for _, kind := range browser.Kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWebTransportWorld(t, browser.Start(t, kind))
+			for _, want := range []string{"webrtc", "webtransport"} {
+				p := w.tab()
+				if want != "webrtc" {
+					p.do(`delete window.RTCPeerConnection;`, nil, nil)
+				}
+				p.do(`await join({ links: ["webrtc", webtransport, "websocket"] });
+					if (!(await until(15000, () => conn.link === arg))) throw new Error(conn.link);`, want, nil)
+				p.wantSessionEcho(5000)
+				if got := receive(t, w.conns, "the connection").Link(); got != want {
+					t.Errorf("the session is on %q, want %q", got, want)
+				}
+				if n := w.server.Stats().Links.Opened; want == "webrtc" && n != 0 {
+					t.Errorf("%d other links were opened", n)
+				}
+			}
+		})
 	}
 }

@@ -1,0 +1,136 @@
+package godwit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// offerWebTransport makes the server offer a WebTransport, which the test opens itself.
+func (w *site) offerWebTransport() {
+	w.t.Helper()
+	must(w.t, w.srv.OfferLink(LinkOffer{
+		Describe: func(*http.Request) (string, []string) { return "https://udp.example/", []string{"hash"} },
+		Shutdown: func(context.Context) {},
+	}))
+}
+
+// links returns the links that the server offers to a new client.
+func (w *site) links() (all []struct {
+	Type, URL, Ticket string
+	Hashes            []string
+}) {
+	w.t.Helper()
+	url := fmt.Sprintf("http://game.example/?v=1&channels=%016x", table.Hash())
+	r := testkit.Must(http.NewRequestWithContext(w.t.Context(), http.MethodPost, url, nil))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	resp := testkit.Must(w.http.Do(r))
+	defer resp.Body.Close()
+	must(w.t, json.NewDecoder(resp.Body).Decode(&struct{ Links any }{&all}))
+	return all
+}
+
+// Two links of a session open at the same time: the server has one of them first, and the client the
+// other. The session goes to the one that the client uses, and the other stays open for a while, so
+// that the client may prefer it when it has opened there, too.
+func TestALinkThatTheClientHasNotUsedYetStaysOpen(t *testing.T) {
+	onSite(t, Config{}, func(w *site) {
+		w.offerWebTransport()
+		offered := w.links()
+		if len(offered) != 2 || offered[0].Type != session.LinkWebTransport || offered[0].URL != "https://udp.example/" ||
+			len(offered[0].Hashes) != 1 || offered[1].Type != session.LinkWebSocket || offered[0].Ticket != offered[1].Ticket {
+			w.t.Fatalf("%+v", offered)
+		}
+		first := testkit.Must(testkit.Must(w.srv.TakeTicket(offered[0].Ticket, "")).Open(LinkConfig{Name: session.LinkWebTransport, Carrier: new(slot)}))
+		ws, _ := w.with(offered[1].Ticket)
+		w.t.Cleanup(func() { ws.CloseNow() })
+		p := &player{w, ws, testkit.Must(channel.New(time.Now(), channel.Config{Channels: table, ReliableLink: true}))}
+		must(w.t, p.say(0, hello))
+		p.echo("hello")
+		c := first.Conn()
+		if st := w.srv.Stats().Links; c.Link() != session.LinkWebSocket || st.Open != 2 || w.srv.Len() != 1 {
+			w.t.Errorf("the session is on %q, %+v, %d sessions", c.Link(), st, w.srv.Len())
+		}
+		must(w.t, p.flush())
+		b := packetOf(w.t, p.mux)
+		if !first.Receive(b) {
+			w.t.Error("the other link is closed")
+		}
+		time.Sleep(time.Second)
+		if st := w.srv.Stats().Links; c.Link() != session.LinkWebTransport || st.Open != 1 {
+			w.t.Errorf("then the session is on %q, %+v", c.Link(), st)
+		}
+	})
+}
+
+// packetOf returns the next packet of a mux, which has a message.
+func packetOf(t *testing.T, m *channel.Mux) []byte {
+	t.Helper()
+	m.Send(time.Now(), chat, []byte("over the other link"), Options{})
+	b := m.Append(time.Now(), nil, channel.MaxPacket)
+	if len(b) == 0 {
+		t.Fatal("no packet")
+	}
+	return b
+}
+
+// A link on which the client never comes ends after 10 s, as before.
+func TestALinkThatTheClientNeverUsesEnds(t *testing.T) {
+	onSite(t, Config{}, func(w *site) {
+		w.offerWebTransport()
+		offered := w.links()
+		testkit.Must(testkit.Must(w.srv.TakeTicket(offered[0].Ticket, "")).Open(LinkConfig{Name: session.LinkWebTransport, Carrier: new(slot)}))
+		ws, _ := w.with(offered[1].Ticket)
+		w.t.Cleanup(func() { ws.CloseNow() })
+		p := &player{w, ws, testkit.Must(channel.New(time.Now(), channel.Config{Channels: table, ReliableLink: true}))}
+		must(w.t, p.say(0, hello))
+		for range 12 {
+			p.echo("hello")
+			time.Sleep(time.Second)
+		}
+		if st := w.srv.Stats().Links; st.Open != 1 || w.srv.Len() != 1 {
+			w.t.Errorf("%+v, %d sessions", st, w.srv.Len())
+		}
+	})
+}
+
+// OfferLink refuses what it cannot offer.
+func TestOffersThatAreRefused(t *testing.T) {
+	whole := LinkOffer{Describe: func(*http.Request) (string, []string) { return "", nil }, Shutdown: func(context.Context) {}}
+	onSite(t, Config{}, func(w *site) {
+		for _, o := range []LinkOffer{{}, {Describe: whole.Describe}, {Shutdown: whole.Shutdown}} {
+			if w.srv.OfferLink(o) == nil {
+				w.t.Error("an offer without a func")
+			}
+		}
+		must(w.t, w.srv.OfferLink(whole))
+		if w.srv.OfferLink(whole) == nil {
+			w.t.Error("a second offer")
+		}
+		if got := w.links(); len(got) != 1 || got[0].Type != session.LinkWebSocket {
+			w.t.Errorf("a link without a URL is offered: %+v", got)
+		}
+		if _, err := w.srv.TakeTicket(w.links()[0].Ticket, ""); err == nil {
+			w.t.Error("a ticket is good for a link that was not offered")
+		}
+	})
+	onSite(t, Config{Links: []string{session.LinkWebSocket}}, func(w *site) {
+		if w.srv.OfferLink(whole) == nil {
+			w.t.Error("an offer that Config.Links does not have")
+		}
+	})
+	onSite(t, Config{}, func(w *site) {
+		w.srv.Close()
+		if err := w.srv.OfferLink(whole); err != session.ErrClosed {
+			w.t.Errorf("after the end: %v", err)
+		}
+	})
+}
