@@ -275,5 +275,8 @@ func TestLogHasOneLineOfAnEvent(t *testing.T) {
 				t.Errorf("%d lines of %q in\n%s", n, event, &p)
 			}
 		}
+		if n := strings.Count(p.String(), " link=in-process"); n != 5 {
+			t.Errorf("%d lines say which link the session uses:\n%s", n, &p)
+		}
 	})
 }

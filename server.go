@@ -213,8 +213,9 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 	if !c.atServer || !l.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	about := []any{"session", c.id.String(), "identity", c.identity.Name}
-	if link, ok := c.home.Load().link.(*rtcserver.Conn); ok {
+	home := c.home.Load()
+	about := []any{"session", c.id.String(), "identity", c.identity.Name, "link", home.name}
+	if link, ok := home.link.(*rtcserver.Conn); ok {
 		about = append(about, "conn", link.ID())
 	}
 	l.Debug("godwit: "+msg, append(about, args...)...)

@@ -61,6 +61,10 @@ func causesOf(st godwit.Stats, all godwit.Totals) []count {
 	for i, n := range st.RTC.Drops {
 		t.add(dropNames[i], n)
 	}
+	t.add("WebSockets refused: no good ticket", st.Links.Refused)
+	t.add("WebSockets that broke the protocol", st.Links.Broken)
+	t.add("links that may drop: too many datagrams of a client", st.Links.DroppedIn)
+	t.add("links that may drop: no room for datagrams to a client", st.Links.DroppedOut)
 	u := st.RTC.Socket
 	t.add("received too large", u.Truncated)
 	t.add("receive buffer full", u.KernelDrops)

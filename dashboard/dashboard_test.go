@@ -126,7 +126,7 @@ func TestFiguresAgreeWithStats(t *testing.T) {
 		if f.Chosen == nil {
 			t.Fatal("the requested session is not in the answer")
 		}
-		if got := f.Chosen; got.Identity != "ada" || got.Kind != "in-process" || got.Addr != "" || got.RTT != ms(cs.RTT) || got.RTT == 0 ||
+		if got := f.Chosen; got.Identity != "ada" || got.Kind != "in-process" || got.Link != session.LinkInProcess || got.Addr != "" || got.RTT != ms(cs.RTT) || got.RTT == 0 ||
 			got.BytesIn != cs.BytesIn || got.BytesOut != cs.BytesOut || got.Age != cs.Age.Seconds() || got.Rate != cs.Rate || got.Held != cs.Held {
 			t.Errorf("ada is %+v, want %+v", got, cs)
 		}
@@ -183,9 +183,9 @@ func TestManySessions(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
-	a := row{ID: "a", Identity: "x", Age: 1, RTT: 9, LossOut: 1, LossIn: 1, BytesIn: 500, BytesOut: 900, Queued: 1, Heard: 5}
-	b := row{ID: "b", Identity: "y", Age: 10, RTT: 10, LossOut: 2, LossIn: 2, BytesIn: 6000, BytesOut: 10_000, Queued: 2, Heard: 6}
-	for _, order := range []string{"id", "identity", "age", "rtt", "lossOut", "lossIn", "in", "out", "queued", "heard", "", "nonsense"} {
+	a := row{ID: "a", Identity: "x", Link: "webrtc", Age: 1, RTT: 9, LossOut: 1, LossIn: 1, BytesIn: 500, BytesOut: 900, Queued: 1, Heard: 5}
+	b := row{ID: "b", Identity: "y", Link: "websocket", Age: 10, RTT: 10, LossOut: 2, LossIn: 2, BytesIn: 6000, BytesOut: 10_000, Queued: 2, Heard: 6}
+	for _, order := range []string{"id", "identity", "link", "age", "rtt", "lossOut", "lossIn", "in", "out", "queued", "heard", "", "nonsense"} {
 		if key := keyOf(order); key(a, b) >= 0 || key(b, a) <= 0 || key(a, a) != 0 {
 			t.Errorf("the order %q: %d, %d, %d; want a before b", order, key(a, b), key(b, a), key(a, a))
 		}
@@ -341,6 +341,7 @@ func TestCauses(t *testing.T) {
 	st.RTC.Refused = map[int]uint64{429: 7, 0: 1, 401: 2}
 	st.RTC.Socket.KernelDrops = 99
 	st.Unsent = 98
+	st.Links = godwit.LinkStats{Refused: 81, Broken: 82, DroppedIn: 83, DroppedOut: 84}
 	all := godwit.Totals{Limited: 4, Channels: make([]godwit.ChannelTotals, 1)}
 	for i := range all.Drops {
 		all.Drops[i] = uint64(i + 50)
@@ -352,7 +353,8 @@ func TestCauses(t *testing.T) {
 		seen[c.What] = c.N
 	}
 	delete(seen, "")
-	if len(seen) != len(st.RTC.Drops)+len(all.Drops)+7 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
+	if len(seen) != len(st.RTC.Drops)+len(all.Drops)+11 || seen["WebSockets refused: no good ticket"] != 81 || seen["WebSockets that broke the protocol"] != 82 ||
+		seen["links that may drop: too many datagrams of a client"] != 83 || seen["links that may drop: no room for datagrams to a client"] != 84 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
 		seen["messages to many: not sent"] != 98 || seen["from clients: malformed"] != 50 || seen["messages beyond Limits"] != 4 ||
 		seen["to clients: move: replaced, late or too many"] != 5 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
 		t.Errorf("%v", got)

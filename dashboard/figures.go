@@ -58,8 +58,9 @@ type count struct {
 type row struct {
 	ID       string  `json:"id"`
 	Identity string  `json:"identity"`
-	Age      float64 `json:"age"` // s
-	RTT      float64 `json:"rtt"` // ms
+	Link     string  `json:"link"` // see godwit.Conn.Link
+	Age      float64 `json:"age"`  // s
+	RTT      float64 `json:"rtt"`  // ms
 	MinRTT   float64 `json:"minRTT"`
 	LossOut  float64 `json:"lossOut"` // share
 	LossIn   float64 `json:"lossIn"`
@@ -175,6 +176,8 @@ func keyOf(order string) func(a, b row) int {
 		return func(a, b row) int { return strings.Compare(a.ID, b.ID) }
 	case "identity":
 		return func(a, b row) int { return strings.Compare(a.Identity, b.Identity) }
+	case "link":
+		return func(a, b row) int { return strings.Compare(a.Link, b.Link) }
 	case "rtt":
 		return by(func(s row) float64 { return s.RTT })
 	case "lossOut":
@@ -195,7 +198,7 @@ func keyOf(order string) func(a, b row) int {
 
 func sessionOf(c *godwit.Conn, st session.Stats) row {
 	return row{
-		ID: c.ID().String(), Identity: short(c.Identity().Name), Age: st.Age.Seconds(),
+		ID: c.ID().String(), Identity: short(c.Identity().Name), Link: short(c.Link()), Age: st.Age.Seconds(),
 		RTT: ms(st.RTT), MinRTT: ms(st.MinRTT), LossOut: st.LossOut, LossIn: st.LossIn,
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Queued: st.Queued,
 		Heard: st.LastHeard.Seconds(), Away: st.Interrupted,

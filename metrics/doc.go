@@ -6,9 +6,11 @@
 // The name of every family begins with godwit_, and its HELP line says what it is. The
 // families godwit_session_ and godwit_channel_ are sums over all sessions; their
 // counters include the sessions that are over. The families godwit_rtc_ and godwit_udp_
-// are of the WebRTC side; there are none if the server has no port. There is no label
+// are of the WebRTC side; there are none if the server has no port. The families
+// godwit_links are of the other links, and godwit_sessions_by_link says which link carries
+// how many sessions. There is no label
 // for a session, an identity or an address, so the number of series is limited: about
-// 160, and 15 for each channel of godwit.Config.Channels. All channels that
+// 170, and 15 for each channel of godwit.Config.Channels. All channels that
 // godwit.Conn.OpenChannel has added are one channel, with the label "opened later".
 //
 // # Round trips and loss

@@ -33,6 +33,7 @@ func Append(b []byte, s *godwit.Server) []byte {
 	stats := s.Stats()
 	p.server(&stats)
 	p.sessions(s, stats.Pending)
+	p.links(&stats.Links)
 	t := s.Totals()
 	p.totals(&t)
 	p.channels(t.Channels)
@@ -87,6 +88,7 @@ var (
 // sessions adds the figures of the sessions that are open now.
 func (p *page) sessions(s *godwit.Server, pending int) {
 	var open, interrupted, flying, asking, asked int
+	byLink := make([]int, len(links))
 	rtt, in, out := newSpread(rttBounds), newSpread(lossBounds), newSpread(lossBounds)
 	for c := range s.Conns() {
 		st := c.Stats()
@@ -95,6 +97,7 @@ func (p *page) sessions(s *godwit.Server, pending int) {
 		} else {
 			open++
 		}
+		byLink[linkLabel(c.Link())]++
 		flying += st.InFlight
 		asking += st.Asking
 		asked += st.Asked
@@ -109,6 +112,10 @@ func (p *page) sessions(s *godwit.Server, pending int) {
 	p.addInt(open, "state", "open")
 	p.addInt(interrupted, "state", "interrupted")
 
+	p.gauge("godwit_sessions_by_link", "Open and interrupted sessions by the link that they use or used last; other means links of the program.")
+	for i, n := range byLink {
+		p.addInt(n, "link", links[i])
+	}
 	p.gauge("godwit_sessions_by_rtt", "Open sessions whose smoothed round trip takes at most le seconds; +Inf are all sessions that have measured one.")
 	p.addSpread(rtt)
 	p.gauge("godwit_sessions_by_loss", "Open sessions that lose at most the share le of packets, smoothed.")
