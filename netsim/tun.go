@@ -175,6 +175,14 @@ func (t *Tun) BlackoutFor(d time.Duration) {
 	t.air.dark = time.Now().Add(d)
 }
 
+// Err returns why the Tun does not work any more, or nil. It stops when a device cannot be
+// read, for example because someone has removed it.
+func (t *Tun) Err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
 // Stats returns the counters as they are now. They count also what the kernel sends by
 // itself.
 func (t *Tun) Stats() TunStats {
@@ -185,14 +193,6 @@ func (t *Tun) Stats() TunStats {
 		Up: t.up.stats, Down: t.down.stats, UpBacklog: t.up.Backlog(now), DownBacklog: t.down.Backlog(now),
 		UnderWay: t.air.line.Len(), Failed: t.failed,
 	}
-}
-
-// Err returns why the Tun does not work any more, or nil. It stops when a device cannot be
-// read, for example because someone has removed it.
-func (t *Tun) Err() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err
 }
 
 // Close removes the devices, drops the packets in flight and waits for the goroutines of
