@@ -20,7 +20,8 @@ import (
 type Carrier interface {
 	// Send sends one datagram, and does not wait. b is valid until Send returns. If there
 	// is no room, Send returns false. Then the datagram is lost, or, if LinkConfig.Reliable
-	// is true, the server keeps it until the program calls Link.Room.
+	// is true, the server keeps it until the program calls Link.Room, and closes the link if
+	// there is no room for 10 s.
 	Send(b []byte) bool
 	// Close is called once, when the server does not use the link any more. What Send has
 	// taken must still leave: the last datagram tells the client why the session has ended.

@@ -49,6 +49,7 @@ type linkEnd struct {
 	expires time.Time     // when the link closes if the session is not on it
 	full    bool          // the carrier of a reliable link has no room
 	held    []byte        // the datagram that it did not take
+	stuck   time.Time     // when the link closes if the carrier has not taken held; zero if there is none
 	retry   time.Time     // while it is full: when the session is looked at again
 	waiting int           // datagrams of this end in the inbox
 	blocked bool          // Link.Receive waits for room
@@ -71,6 +72,8 @@ const (
 	// fullPause is the time between two looks at a session whose link has no room. The session
 	// has something to send all the time.
 	fullPause = 50 * time.Millisecond
+	// stuckTimeout is how long the carrier of a reliable link may have no room.
+	stuckTimeout = 10 * time.Second
 	// maxBuffers limits the free buffers for datagrams to WebSockets that the server keeps.
 	maxBuffers = 256
 )
@@ -166,6 +169,9 @@ func (l *links) Advance(now time.Time, e *linkEnd) {
 	if t := e.unused(); !t.IsZero() && !now.Before(t) {
 		l.closeLink(e, "the session is on another link")
 	}
+	if !e.stuck.IsZero() && !now.Before(e.stuck) {
+		l.closeLink(e, "the link had no room for too long")
+	}
 }
 
 func (l *links) Ready(e *linkEnd) bool {
@@ -204,9 +210,9 @@ func (l *links) Deadline(e *linkEnd) time.Time {
 	}
 	t := loop.Sooner(e.anchor.Deadline(), e.unused())
 	if e.full && t.Before(e.retry) && !t.IsZero() {
-		return e.retry
+		t = e.retry
 	}
-	return t
+	return loop.Sooner(t, e.stuck)
 }
 
 // unused returns when the link closes because the session is not on it; zero means never.
@@ -258,7 +264,7 @@ func (e *linkEnd) pumpToCarrier(now time.Time) {
 			e.full = true
 			return
 		}
-		e.held = nil
+		e.held, e.stuck = nil, time.Time{}
 	}
 	for {
 		b := e.anchor.Append(now, l.scratch[:0], e.limit)
@@ -269,7 +275,7 @@ func (e *linkEnd) pumpToCarrier(now time.Time) {
 			continue
 		}
 		if e.anchor.reliable {
-			e.full, e.held = true, bytes.Clone(b)
+			e.full, e.held, e.stuck = true, bytes.Clone(b), now.Add(stuckTimeout)
 			return
 		}
 		l.counts.DroppedOut++
@@ -299,7 +305,7 @@ func (l *links) closeLink(e *linkEnd, text string) {
 		if x == nil || x.closed {
 			continue
 		}
-		x.closed, x.held = true, nil
+		x.closed, x.held, x.stuck = true, nil, time.Time{}
 		x.anchor.linkClosed(now)
 		l.settled(x)
 		if x.carrier != nil {

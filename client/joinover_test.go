@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +120,65 @@ func TestLinksOfTheProgramThatFail(t *testing.T) {
 		g.server.Close()
 		if _, err := g.server.AddLink(godwit.Identity{}, godwit.LinkConfig{Name: "wire", Carrier: deaf}); err != session.ErrClosed {
 			t.Errorf("the server is closed: %v", err)
+		}
+	})
+}
+
+// A stubborn takes nothing while shut is true.
+type stubborn struct {
+	*narrow
+	shut atomic.Bool
+}
+
+func (s *stubborn) Send(b []byte) bool { return !s.shut.Load() && s.narrow.Send(b) }
+
+// A reliable link whose carrier takes nothing more, at either end, ends after 10 s. Otherwise a
+// session that is over would stay for ever, because the word of its end cannot leave.
+func TestLinksOfTheProgramThatTakeNothingMore(t *testing.T) {
+	for _, atServer := range []bool{true, false} {
+		inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+			up, down := &stubborn{narrow: &narrow{ch: make(chan []byte, 1)}}, &stubborn{narrow: &narrow{ch: make(chan []byte, 1)}}
+			theirs, err := g.server.AddLink(godwit.Identity{}, godwit.LinkConfig{Name: "wire", Reliable: true, Carrier: down})
+			g.must(err)
+			s, err := e.JoinOver(g.t.Context(), client.LinkConfig{Name: "wire", Reliable: true, Dial: func(_ context.Context, l *client.Link) (client.Carrier, error) {
+				go up.deliver(theirs.Receive, l.Room, func() {})
+				go down.deliver(l.Receive, theirs.Room, func() {})
+				return up, nil
+			}}, client.SessionConfig{Channels: table, Handler: g.handler()})
+			g.must(err)
+			g.want("open")
+			g.echo(s, "hello")
+			time.Sleep(time.Second)
+			if atServer {
+				down.shut.Store(true)
+				theirs.Conn().Kick("")
+			} else {
+				up.shut.Store(true)
+				s.Close(0, "")
+			}
+			time.Sleep(9 * time.Second)
+			if st := g.server.Stats().Links; st.Open != 1 {
+				t.Errorf("at the server %v: the link has ended after 9 s", atServer)
+			}
+			time.Sleep(2 * time.Second)
+			if atServer {
+				if _, open := <-down.ch; open || g.server.Stats().Links.Open != 0 {
+					t.Error("the server's link stays")
+				}
+				theirs.Close()
+				return
+			}
+			<-s.Done()
+			if _, open := <-up.ch; open {
+				t.Error("the client's link stays")
+			}
+			theirs.Close()
+		})
+	}
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		_, err := e.JoinOver(g.t.Context(), client.LinkConfig{Name: "wire", Dial: func(context.Context, *client.Link) (client.Carrier, error) { return nil, nil }}, client.SessionConfig{Channels: table})
+		if err == nil || !strings.Contains(err.Error(), "no Carrier") {
+			t.Errorf("Dial without a carrier: %v", err)
 		}
 	})
 }

@@ -53,7 +53,8 @@ func (c *Conn) leave(now time.Time, moved bool) {
 type Carrier interface {
 	// Send sends one datagram, and does not wait. b is valid until Send returns. If there
 	// is no room, Send returns false. Then the datagram is lost, or, if LinkConfig.Reliable
-	// is true, it is kept until the program calls Link.Room.
+	// is true, it is kept until the program calls Link.Room, and the link ends if there is no
+	// room for 10 s.
 	Send(b []byte) bool
 	// Close is called once, when the link is not used any more. What Send has taken must
 	// still leave.
@@ -70,10 +71,11 @@ type carried struct {
 
 	// The endpoint's lock guards the fields below.
 	closed  bool
-	early   [][]byte // datagrams that have arrived before LinkConfig.Dial has returned
-	held    []byte   // a datagram that carrier did not take; it waits for room
-	waiting int      // datagrams in Endpoint.arrivals
-	blocked bool     // receive waits until there are fewer
+	early   [][]byte  // datagrams that have arrived before LinkConfig.Dial has returned
+	held    []byte    // a datagram that carrier did not take; it waits for room
+	stuck   time.Time // when the link ends if carrier has not taken held
+	waiting int       // datagrams in Endpoint.arrivals
+	blocked bool      // receive waits until there are fewer
 	fewer   chan struct{}
 }
 
@@ -92,6 +94,9 @@ const maxWaiting = 64
 // has something to send all the time.
 const fullPause = 50 * time.Millisecond
 
+// stuckTimeout is how long the carrier of a reliable link may have no room.
+const stuckTimeout = 10 * time.Second
+
 func (w *carried) name() string                  { return w.kind }
 func (w *carried) isReliable() bool              { return w.reliable }
 func (w *carried) madeFor() *sessioncore.Session { return w.of }
@@ -105,14 +110,14 @@ func (w *carried) takes() bool {
 
 // carry sends a datagram. One that the carrier of a reliable link has no room for waits: such
 // a link loses nothing, so the session sends nothing twice.
-func (w *carried) carry(_ time.Time, b []byte) bool {
+func (w *carried) carry(now time.Time, b []byte) bool {
 	if w.carrier.Send(b) {
 		return true
 	}
 	if !w.reliable {
 		return true // lost, as on any such link
 	}
-	w.held = bytes.Clone(b)
+	w.held, w.stuck = bytes.Clone(b), now.Add(stuckTimeout)
 	return false
 }
 
@@ -241,7 +246,10 @@ func (l *Link) Room() { l.carried.room() }
 // Close says that the link has ended. A second Close does nothing.
 func (l *Link) Close() { l.carried.ended(errLinkEnded) }
 
-var errLinkEnded = errors.New("the link has ended")
+var (
+	errLinkEnded = errors.New("the link has ended")
+	errLinkStuck = errors.New("the link had no room for too long")
+)
 
 // JoinOver begins a session over a link of the program's own, whose other end is a
 // godwit.Server.AddLink. It sends no request: the program's server admits the client. It waits
@@ -262,6 +270,9 @@ func (e *Endpoint) JoinOver(ctx context.Context, lc LinkConfig, sc SessionConfig
 func (s *Session) dialOver(ctx context.Context, of *sessioncore.Session) error {
 	w := &carried{session: s, of: of, kind: s.over.Name, reliable: s.over.Reliable, fewer: make(chan struct{}, 1)}
 	carrier, err := s.over.Dial(ctx, &Link{w})
+	if err == nil && carrier == nil {
+		err = errors.New("client: LinkConfig.Dial has returned no Carrier")
+	}
 	if err != nil {
 		return err
 	}

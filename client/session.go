@@ -118,8 +118,11 @@ func (s *Session) deadline() time.Time {
 		return time.Time{}
 	}
 	t := s.session.Deadline()
-	if w, ok := s.link.(*carried); ok && w.held != nil && t.Before(s.retry) && !t.IsZero() {
-		return s.retry
+	if w, ok := s.link.(*carried); ok && w.held != nil {
+		if t.Before(s.retry) && !t.IsZero() {
+			t = s.retry
+		}
+		return loop.Sooner(t, w.stuck)
 	}
 	return t
 }
@@ -177,6 +180,10 @@ func (s *Session) linkDown(l link, why *CloseError) {
 func (s *Session) advance(now time.Time) {
 	s.session.Advance(now)
 	s.retry = now.Add(fullPause)
+	if w, ok := s.link.(*carried); ok && w.held != nil && !now.Before(w.stuck) {
+		w.leave(now, false)
+		s.linkDown(w, &CloseError{Code: CloseByClient, Err: errLinkStuck})
+	}
 }
 
 // settle sends the session's pending datagrams.
