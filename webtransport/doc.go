@@ -7,6 +7,6 @@
 // ticket for each link. A WebTransport carries one packet of a session in each datagram. It
 // loses and reorders as UDP does. Streams are not used and not accepted.
 //
-// A connection of QUIC has several goroutines in quic-go and one more of this package; WebRTC
-// has none. So this package is not for many thousands of clients.
+// An idle session takes 13 goroutines, of which two are of this package, and about 150 KB;
+// WebRTC has no goroutine. So this package is not for many thousands of clients.
 package webtransport
