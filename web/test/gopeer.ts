@@ -70,6 +70,7 @@ export interface GoStats {
   held: number;
   queued: number;
   rate: number;
+  again: number; // pieces that were sent more than once
 }
 
 const u32 = (v: number): Buffer => {
@@ -120,8 +121,8 @@ export class GoMux implements Engine {
     return this.go.ask(5, this.name).readDoubleBE();
   }
 
-  relink(t: number): void {
-    this.go.ask(6, this.name, f64(t));
+  relink(t: number, _rtt?: number, reliable = false): void {
+    this.go.ask(6, this.name, f64(t), Uint8Array.of(reliable ? 1 : 0));
   }
 
   close(t: number, code: number, reason: string): void {

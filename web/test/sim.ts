@@ -40,6 +40,7 @@ export interface Way {
   mtu?: number; // bytes of the largest packet that passes
   dark?: [from: number, to: number];
   narrow?: (t: number) => number; // bytes per second that the way carries, after a queue without a limit
+  pause?: (t: number) => number; // ms for which the way holds everything back that is sent at a time
 }
 
 /** An engine in the simulation. */
@@ -124,8 +125,8 @@ export class World {
     if (b.length > (e.out.mtu ?? Infinity) || this.loses(e)) return;
     e.busy = Math.max(this.now, e.busy) + (1000 * b.length) / (e.out.narrow?.(this.now) ?? Infinity);
     const arrive = (): void => {
-      const { delay = 0, jitter = 0, reorder = 0, hold = 0 } = e.out;
-      let at = Math.max(e.last, e.busy + delay + this.rng() * jitter);
+      const { delay = 0, jitter = 0, reorder = 0, hold = 0, pause } = e.out;
+      let at = Math.max(e.last, e.busy + delay + this.rng() * jitter + (pause?.(this.now) ?? 0));
       if (this.rng() < reorder) at += hold;
       else e.last = at;
       this.after(at - this.now, () => e.peer.engine.receive(this.now, b.slice()));

@@ -29,7 +29,7 @@ const (
 	requestSend    = 3 // time, channel (1), message; the answer is a byte: 0, or 1 if it was refused
 	requestAdvance = 4 // time; the answer is events
 	requestWait    = 5 // nothing; the answer is the time of the next deadline
-	requestRelink  = 6 // time
+	requestRelink  = 6 // time, and of a Mux whether the link is reliable (1)
 	requestStats   = 7 // nothing; the answer is JSON
 	requestClose   = 8 // time, code (4), text
 )
@@ -131,7 +131,7 @@ func (p *peer) answer(kind byte, b []byte) ([]byte, error) {
 	case requestAdvance:
 		m.Advance(now)
 	case requestRelink:
-		m.Relink(now, false, 0)
+		m.Relink(now, b[0] == 1, 0)
 	case requestClose:
 		m.Close(now, uint64(binary.BigEndian.Uint32(b)), string(b[4:]))
 	default:
@@ -177,7 +177,7 @@ func stats(m *channel.Mux) map[string]any {
 			drops[channel.DropReason(d).String()] = n
 		}
 	}
-	return map[string]any{"drops": drops, "packetsIn": s.PacketsIn, "held": s.Held, "queued": s.Queued, "rate": s.Rate}
+	return map[string]any{"drops": drops, "packetsIn": s.PacketsIn, "held": s.Held, "queued": s.Queued, "rate": s.Rate, "again": s.Retransmits + s.Copies}
 }
 
 func refused(err error) byte {
