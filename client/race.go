@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/websock"
 	"github.com/godwit-rtc/godwit/session"
@@ -20,7 +21,7 @@ import (
 
 // Times of the race between the links.
 const (
-	headStart    = 500 * time.Millisecond // of WebRTC, or raceTrips times the time of the HTTP request if that is more
+	headStart    = 500 * time.Millisecond // of WebRTC from the HTTP request on, or raceTrips times the time of that request if that is more
 	raceTrips    = 3
 	fallenFor    = time.Hour // how long an endpoint remembers that WebRTC did not open
 	firstBetter  = 30 * time.Second
@@ -112,8 +113,8 @@ func (s *Session) linkHeader(link string) http.Header {
 }
 
 // race waits until c, which may be nil, or a WebSocket is open, or both have failed. The
-// other one may open later.
-func (s *Session) race(ctx context.Context, c *Conn, a *reply, of *sessioncore.Session, local netip.Addr, delay time.Duration, turns bool) error {
+// other one may open later. head is the head start of c.
+func (s *Session) race(ctx context.Context, c *Conn, a *reply, of *sessioncore.Session, local netip.Addr, head time.Duration, turns bool) error {
 	ws := a.webSocket()
 	switch {
 	case !s.wants(session.LinkWebSocket) || ws == nil:
@@ -130,7 +131,7 @@ func (s *Session) race(ctx context.Context, c *Conn, a *reply, of *sessioncore.S
 	e.loop.Unlock()
 	trying, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go s.tryWebSocket(trying, c, a, ws, of, local, delay)
+	go s.tryWebSocket(trying, c, a, ws, of, local, head)
 	err := e.await(ctx, up, turns)
 	e.loop.Lock()
 	defer e.loop.Unlock()
@@ -148,21 +149,9 @@ func (s *Session) race(ctx context.Context, c *Conn, a *reply, of *sessioncore.S
 
 // tryWebSocket opens a WebSocket if c is not open after its head start, and ends the race if
 // both have failed.
-func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offered, of *sessioncore.Session, local netip.Addr, delay time.Duration) {
-	var opened chan struct{}
-	if c != nil {
-		opened = c.opened
-		timer := time.NewTimer(delay)
-		defer timer.Stop()
-		select {
-		case <-opened:
-			if s.endpoint.failed(c) == nil {
-				return
-			}
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
+func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offered, of *sessioncore.Session, local netip.Addr, head time.Duration) {
+	if c != nil && !s.endpoint.outlast(ctx, c, a.took, head) {
+		return
 	}
 	err := s.openWebSocket(ctx, a, ws, of, local)
 	if err == nil {
@@ -171,7 +160,7 @@ func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offer
 	}
 	if c != nil {
 		select {
-		case <-opened:
+		case <-c.opened:
 		case <-ctx.Done():
 			return
 		}
@@ -187,6 +176,35 @@ func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offer
 	}
 	s.dialed(err)
 	e.loop.Wake()
+}
+
+// outlast waits until c has failed or its head start is over: head after the beginning of the
+// request, which was took ago. If datagrams of the server arrive by then, WebRTC only needs
+// longer, so its head start is twice as long. outlast returns false if c has opened, or ctx is
+// done.
+func (e *Endpoint) outlast(ctx context.Context, c *Conn, took, head time.Duration) bool {
+	timer := time.NewTimer(head - took)
+	defer timer.Stop()
+	for again := head; ; again = 0 {
+		select {
+		case <-c.opened:
+			return e.failed(c) != nil
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+		}
+		if again == 0 || !e.answered(c) {
+			return true
+		}
+		timer.Reset(again)
+	}
+}
+
+// answered reports whether datagrams of the server have arrived on c.
+func (e *Endpoint) answered(c *Conn) bool {
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	return c.peer.State() > peer.Waiting
 }
 
 // failed returns why c, which is not being opened any more, has not opened; nil if it has.
@@ -243,8 +261,8 @@ func (s *Session) forgetFall() {
 	}
 }
 
-// headStart returns how long a WebSocket waits for WebRTC. A session that has lost its link
-// does not wait.
+// headStart returns how long a WebSocket waits for WebRTC, from the beginning of the request on.
+// A session that has lost its link does not wait.
 func (s *Session) headStart(a *reply, resume bool) time.Duration {
 	e := s.endpoint
 	e.loop.Lock()

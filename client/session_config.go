@@ -39,11 +39,11 @@ type SessionConfig struct {
 	// Links are the links that the session may use, in order of preference:
 	// session.LinkWebRTC and session.LinkWebSocket. Nil means both, in this order. WebRTC is
 	// tried at once, and a WebSocket beside it if the server offers one and WebRTC is not open
-	// after 0.5 s, or after three times the time of the HTTP request if that is longer. The
-	// endpoint does not wait for WebRTC if the session has lost its link, or if a WebSocket
-	// has won at the same server in the last hour. The first link that opens carries the
-	// session, and a better one that opens later takes it over. While the session is on a
-	// WebSocket it tries WebRTC again, after 30 s at first, then after twice as long each
+	// 0.5 s after the HTTP request began, or three times the time of that request if that is
+	// longer; twice as late if datagrams of the server arrive. The endpoint does not wait for
+	// WebRTC if the session has lost its link, or if a WebSocket has won at the same server in
+	// the last hour. The first link that opens carries the session, and a better one that opens
+	// later takes it over. While the session is on a WebSocket it tries WebRTC again, after 30 s at first, then after twice as long each
 	// time, up to 10 minutes; with NoReconnect it does not.
 	Links []string
 

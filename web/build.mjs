@@ -97,7 +97,7 @@ const ours = words(`
   ending events exchange failure finish first flush fragment frames full handlers heard in index init interrupted
   kind largest left limit list listeners loss lost mark measure medium minimum move moves network next number
   open opening out over packets pass passes payload pending pick ping pipe promise queue ranges ready receive received
-  reject release reliable remove repeat replaced report resumed run said
+  reject release reliable remove repeat replaced report resumed run said seek
   sample senders sent serve session settings settled share silent since skip smoothed spare start started stop store
   table take threshold timer tokens told trim uint waiting window words work
 `);

@@ -92,12 +92,13 @@ function deferred() {
 }
 function sleep(ms, signal) {
   return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
     const done = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, signal?.aborted ? 0 : Math.min(ms, 6e4));
+    const timer = setTimeout(done, Math.min(ms, 6e4));
     signal?.addEventListener("abort", done);
   });
 }
@@ -464,10 +465,10 @@ async function openLink({ label, init, exchange: exchange2, timeout = defaultTim
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
+      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", {
+    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none or disables it", {
       cause: e
     });
   }
@@ -497,6 +498,22 @@ function openOffered({ name, lossless, dial }, offer, times, signal) {
     fail(e);
   }
   return promise;
+}
+
+// src/options.ts
+var allLinks = ["webrtc", "websocket"];
+var rank = (links, name) => links.findIndex((l) => (typeof l === "string" ? l : l.name) === name);
+function checkLinks(links) {
+  for (const l of links)
+    if (!allLinks.includes(l) && !Object(l).dial) throw new ConnectError("option", `links has ${l}: only ${allLinks}`);
+}
+async function fetched(token) {
+  try {
+    return await token();
+  } catch (cause) {
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
+  }
 }
 
 // src/frame.ts
@@ -664,18 +681,6 @@ function expand(truncated, n, expected) {
   return v > expected + win / 2 && v >= win ? v - win : v;
 }
 
-// src/options.ts
-var allLinks = ["webrtc", "websocket"];
-var rank = (links, name) => links.findIndex((l) => (typeof l === "string" ? l : l.name) === name);
-async function fetched(token) {
-  try {
-    return await token();
-  } catch (cause) {
-    if (cause instanceof ConnectError) throw cause;
-    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
-  }
-}
-
 // src/race.ts
 var headStart = 500;
 var headTrips = 3;
@@ -693,58 +698,52 @@ function fallen(host, at) {
     return false;
   }
 }
-async function race(config) {
-  const { links, host, resumes, exchange: exchange2, timeout = defaultTimeout, signal, rival, second } = config;
+async function race(links, calm, host, exchange2, second, signal, rival, timeout = defaultTimeout) {
   const times = noTimes();
   const answered = deferred();
-  const done = new AbortController();
+  const settled = new AbortController();
+  const either = AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeout, 1e9))]);
   let answer = void 0;
   let link = void 0;
   let failure = void 0;
-  let asked = false;
-  const ask = async (offer, either) => {
-    asked = true;
+  const ask = async (offer, until) => {
     const t = now();
-    answer = await exchange2(offer, either);
+    answer = await exchange2(offer, until);
     times.http = now() - t;
     answered.resolve();
     return answer.sdp;
   };
-  const within = () => AbortSignal.any([signal, done.signal, AbortSignal.timeout(Math.min(timeout, 1e9))]);
   signal.throwIfAborted();
   const rtc = links.includes("webrtc") ? openLink({ label: "godwit", init: { negotiated: true, id: 0 }, exchange: ask, timeout, signal: rival }, times) : (async () => {
-    throw new ConnectError("link", "no link of the option links can be opened");
+    throw new ConnectError("link", "no link opens");
   })();
   const tried = rtc.then(
-    (opened) => {
-      link = opened;
-      done.abort();
-    },
+    (opened) => link = opened,
     (e) => failure = e
-  );
+  ).then(() => settled.abort());
   await Promise.race([tried, answered.promise]);
-  signal.throwIfAborted();
   const others = links.flatMap((l) => l === "webrtc" ? [] : l === "websocket" ? webSocket : l);
-  if (failure?.code === "link" && !asked && others[0]) {
-    const late = within();
+  if (failure?.code === "link" && !answer && others[0]) {
     try {
-      await ask("", late);
+      await ask("", either);
     } catch (cause) {
       signal.throwIfAborted();
       if (cause.code === "request") return rtc;
-      if (!late.aborted) throw cause;
+      if (!either.aborted) throw cause;
       throw new ConnectError("timeout", `no answer in ${timeout} ms`, { cause, retryAfter: 0 });
     }
   }
   const offered = others.flatMap((type) => {
     const offer = answer?.links.find((l) => l.type === type.name);
-    return offer ? () => openOffered(type, offer, { ...times, ice: 0 }, within()) : [];
+    return offer ? () => openOffered(type, offer, { ...times, ice: 0 }, AbortSignal.any([either])) : [];
   });
   if (!offered[0]) return rtc;
-  const head = resumes || failure || fallen(host) ? 0 : Math.max(headStart, headTrips * times.http);
-  if (head) await Promise.race([tried, sleep(head, done.signal)]);
-  if (link) return link;
-  signal.throwIfAborted();
+  if (calm && !fallen(host)) {
+    const head = Math.max(headStart, headTrips * times.http);
+    await sleep(head - times.http, settled.signal);
+    if (times.ice) await sleep(head, settled.signal);
+  }
+  if (link || either.aborted) return rtc;
   const all = [rtc, ...offered.map((f) => f())];
   let first;
   try {
@@ -766,6 +765,225 @@ async function race(config) {
     );
   return first;
 }
+
+// src/signaling.ts
+var protocolVersion = 1;
+function signalingURL(url, table, app) {
+  const u = absolute(url);
+  const ask = [
+    ["v", `${protocolVersion}`],
+    ["channels", hash(tableText(table))],
+    ["kind", "browser"],
+    ["app", app]
+  ];
+  for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
+  return u;
+}
+var absolute = (url) => new URL(url, globalThis.location?.href);
+var offers = (links, base) => links.map(Object).filter((l) => said(l.ticket)).map((l) => ({
+  ...l,
+  // Throws if url is none: then only this link does not open.
+  get address() {
+    const own2 = said(l["url"]);
+    const u = new URL(own2 ? l["url"] : base, base);
+    if (!own2) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
+    return `${u}`;
+  }
+}));
+async function exchange(url, offer, authorization, init, table, signal) {
+  const headers = new Headers(init?.headers);
+  if (!offer) headers.set("Content-Type", "application/json");
+  const gated = headers.has(own);
+  for (let name = gated ? ours : own; ; name = ours) {
+    headers.delete(gated ? ours : own);
+    try {
+      if (authorization) headers.set(name, authorization);
+    } catch (cause) {
+      throw new ConnectError("token", "the token has a character that HTTP headers cannot have: trim() it", { cause });
+    }
+    let response;
+    let body;
+    try {
+      response = await fetch(url, {
+        ...init,
+        method: "POST",
+        body: offer,
+        headers,
+        signal,
+        ...headers.has(ours) && { redirect: "manual" }
+      });
+      body = await json(response);
+    } catch (e) {
+      signal.throwIfAborted();
+      throw new ConnectError("network", `no answer from ${url.origin} that this page may read: see Config.RTC.Origins`, {
+        cause: e,
+        retryAfter: 0
+      });
+    }
+    const answer = body["answer"];
+    const links = Array.isArray(body["links"]) && offers(body["links"], response.url || url.href);
+    const sdp = answer?.sdp ? answer : void 0;
+    if (response.ok && (sdp || links)) return { sdp, links: links || [] };
+    const { status } = response;
+    if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
+    if (status === 401 && authorization && name === own) continue;
+    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longestBackoff) });
+  }
+}
+var own = "Authorization";
+var ours = "Godwit-Authorization";
+var said = (v) => !!v && typeof v === "string";
+var later = (r, most) => Math.min(1e3 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
+async function json(r) {
+  const text2 = await r.text();
+  try {
+    return Object(JSON.parse(text2));
+  } catch {
+    return {};
+  }
+}
+function refusal(r, details, table) {
+  const { status } = r;
+  const code = `${details["code"]}`;
+  const reason = details["reason"];
+  const theirs = details["channels"];
+  let message = `${details["error"]}`;
+  if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
+  if (reason === "replayed") message += ": make the option token a function";
+  const again2 = status === 429 || status >= 500 || code === "resume" && reason === "unknown";
+  const retryAfter = again2 ? later(r, 6e4) : void 0;
+  return new ConnectError(code, message, { status, details, retryAfter });
+}
+
+// src/seeker.ts
+var patience = 3e3;
+var maxStrangers = 5;
+function seekerOf(conn) {
+  let rival = new AbortController();
+  let seeking;
+  let trying = null;
+  let lost = 0;
+  let kind = kindOfNetwork();
+  const wanted = () => conn.settings.links ?? allLinks;
+  const worse = (than) => conn.state !== "closed" && rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
+  async function connect2(authorization, signal, calm = true, links = wanted()) {
+    const { url, table } = conn;
+    const { request, timeout } = conn.settings;
+    rival.abort();
+    const other = rival = new AbortController();
+    const quit = () => other.abort();
+    signal.addEventListener("abort", quit);
+    try {
+      return await race(
+        links,
+        calm,
+        url.host,
+        (offer, either) => exchange(url, offer, authorization, request, table, either),
+        take,
+        signal,
+        other.signal,
+        timeout
+      );
+    } finally {
+      signal.removeEventListener("abort", quit);
+    }
+  }
+  const resume2 = (signal, calm, links) => connect2(`Godwit-Resume ${conn.session.token}`, signal, calm, links);
+  async function authorized() {
+    const { token } = conn.settings;
+    const attempt = async () => {
+      const t = await (typeof token === "function" ? fetched(token) : token);
+      return connect2(t && `Bearer ${t}`, conn.ended.signal);
+    };
+    try {
+      return await attempt();
+    } catch (e) {
+      const { code, status, retryAfter } = Object(e);
+      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
+        throw e;
+      return await attempt();
+    }
+  }
+  const fallback = () => wanted().includes("webrtc") && worse("webrtc");
+  const take = (link) => {
+    if (conn.frozen || !(conn.carrier ? worse(link.name) : conn.session.interrupted)) link.close();
+    else conn.move(link);
+  };
+  const seek = (wait = firstSeek) => {
+    clearTimeout(seeking);
+    if (!fallback() || !globalThis.RTCPeerConnection) return;
+    seeking = setTimeout(async () => {
+      try {
+        if (conn.state === "open" && !trying) take(await resume2(conn.ended.signal, true, ["webrtc"]));
+      } catch {
+      }
+      seek(Math.min(2 * wait || firstSeek, longestSeek));
+    }, wait);
+  };
+  async function reconnect(calm = !conn.link) {
+    const { session } = conn;
+    if (trying || conn.frozen || !session.interrupted) return;
+    const { signal } = trying = new AbortController();
+    lost = now();
+    let stranger;
+    let strangers = 0;
+    for (const next = backoff(); !signal.aborted; calm = false) {
+      let pause = patience;
+      try {
+        const link = await resume2(signal, calm);
+        if (signal.aborted) link.close();
+        else conn.move(link);
+      } catch (e) {
+        let after = 0;
+        if (e instanceof ConnectError) {
+          after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
+          conn.failure = e;
+          const instance = e.code === "resume" ? e.details["instance"] : void 0;
+          if (stranger !== (stranger = instance)) strangers = 0;
+          if (instance && ++strangers === maxStrangers) after = void 0;
+        }
+        if (after === void 0) {
+          if (session.interrupted) conn.giveUp(e);
+          break;
+        }
+        pause = next(Math.min(after, longestBackoff));
+      }
+      await sleep(pause, signal);
+    }
+    trying = null;
+    void reconnect();
+  }
+  return {
+    async begin() {
+      try {
+        conn.settings.signal?.throwIfAborted();
+        const link = await authorized();
+        Object.assign(conn.times, link.times, { hello: now() - conn.started });
+        conn.move(link);
+      } catch (e) {
+        conn.giveUp(e);
+      }
+    },
+    reconnect,
+    heard() {
+      if (trying && conn.session.mux.answered(lost)) trying.abort();
+    },
+    seek,
+    network: ({ type }) => {
+      if (type === "change" && kind === (kind = kindOfNetwork())) return;
+      fallen(conn.url.host, 0);
+      seek(0);
+    },
+    stop() {
+      trying?.abort();
+      rival.abort();
+      clearTimeout(seeking);
+    }
+  };
+}
+var connection = () => globalThis.navigator?.["connection"];
+var kindOfNetwork = () => connection()?.["type"];
 
 // src/control.ts
 var typeHello = 1;
@@ -2669,7 +2887,7 @@ var Session = class {
   send(t, channel, b, o) {
     this.mustTake();
     if (this.interrupted && !this.mux.outbox.senders[channel].reliable) {
-      throw new SendError("interrupted", "the session is interrupted: wait for the event resumed, or use a reliable channel");
+      throw new SendError("interrupted", "the session is interrupted: wait for resumed, or use a reliable channel");
     }
     this.mux.send(t, channel, b, o);
   }
@@ -2807,225 +3025,6 @@ function restoreSession(s, t, saved, shift2) {
   });
 }
 
-// src/signaling.ts
-var protocolVersion = 1;
-function signalingURL(url, table, app) {
-  const u = absolute(url);
-  const ask = [
-    ["v", `${protocolVersion}`],
-    ["channels", hash(tableText(table))],
-    ["kind", "browser"],
-    ["app", app]
-  ];
-  for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
-  return u;
-}
-var absolute = (url) => new URL(url, globalThis.location?.href);
-var offers = (links, base) => links.map(Object).filter((l) => said(l.ticket)).map((l) => {
-  const own2 = said(l["url"]);
-  const u = new URL(own2 ? l["url"] : base, base);
-  if (!own2) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
-  return { ...l, address: `${u}` };
-});
-async function exchange(url, offer, authorization, init, table, signal) {
-  const headers = new Headers(init?.headers);
-  if (!offer) headers.set("Content-Type", "application/json");
-  const gated = headers.has(own);
-  for (let name = gated ? ours : own; ; name = ours) {
-    headers.delete(gated ? ours : own);
-    try {
-      if (authorization) headers.set(name, authorization);
-    } catch (cause) {
-      throw new ConnectError(
-        "token",
-        "the token has a character that HTTP headers cannot have, such as a line break: trim() it",
-        { cause }
-      );
-    }
-    let response;
-    let body;
-    try {
-      response = await fetch(url, {
-        ...init,
-        method: "POST",
-        body: offer,
-        headers,
-        signal,
-        ...headers.has(ours) && { redirect: "manual" }
-      });
-      body = await json(response);
-    } catch (e) {
-      signal.throwIfAborted();
-      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, {
-        cause: e,
-        retryAfter: 0
-      });
-    }
-    const answer = body["answer"];
-    const links = Array.isArray(body["links"]) && offers(body["links"], response.url || url.href);
-    const sdp = answer?.sdp ? answer : void 0;
-    if (response.ok && (sdp || links)) return { sdp, links: links || [] };
-    const { status } = response;
-    if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
-    if (status === 401 && authorization && name === own) continue;
-    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
-    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longestBackoff) });
-  }
-}
-var own = "Authorization";
-var ours = "Godwit-Authorization";
-var said = (v) => !!v && typeof v === "string";
-var later = (r, most) => Math.min(1e3 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
-async function json(r) {
-  const text2 = await r.text();
-  try {
-    return Object(JSON.parse(text2));
-  } catch {
-    return {};
-  }
-}
-function refusal(r, details, table) {
-  const { status } = r;
-  const code = `${details["code"]}`;
-  const reason = details["reason"];
-  const theirs = details["channels"];
-  let message = `${details["error"]}`;
-  if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
-  if (reason === "replayed") message += ": make the option token a function that fetches a new one";
-  const again2 = status === 429 || status >= 500 || code === "resume" && reason === "unknown";
-  const retryAfter = again2 ? later(r, 6e4) : void 0;
-  return new ConnectError(code, message, { status, details, retryAfter });
-}
-
-// src/seeker.ts
-var patience = 3e3;
-var maxStrangers = 5;
-function seekerOf(conn) {
-  let rival = new AbortController();
-  let seeking;
-  let trying = null;
-  let lostAt = 0;
-  const wanted = () => conn.settings.links ?? allLinks;
-  const worse = (than) => rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
-  async function connect2(authorization, signal, resumes = false, links = wanted()) {
-    const { url, table } = conn;
-    const { request, timeout } = conn.settings;
-    rival.abort();
-    const other = rival = new AbortController();
-    const quit = () => other.abort(signal.reason);
-    signal.addEventListener("abort", quit);
-    try {
-      return await race({
-        links,
-        host: url.host,
-        resumes,
-        exchange: (offer, either) => exchange(url, offer, authorization, request, table, either),
-        timeout,
-        signal,
-        rival: other.signal,
-        second: take
-      });
-    } finally {
-      signal.removeEventListener("abort", quit);
-    }
-  }
-  const resume2 = (signal, links) => connect2(`Godwit-Resume ${conn.session.token}`, signal, true, links);
-  async function authorized() {
-    const { token } = conn.settings;
-    const attempt = async () => {
-      const t = await (typeof token === "function" ? fetched(token) : token);
-      return connect2(t && `Bearer ${t}`, conn.ended.signal);
-    };
-    try {
-      return await attempt();
-    } catch (e) {
-      const { code, status, retryAfter } = e instanceof ConnectError ? e : {};
-      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
-        throw e;
-      return await attempt();
-    }
-  }
-  const fallback = () => wanted().includes("webrtc") && worse("webrtc");
-  const take = (link) => {
-    const { interrupted, closing } = conn.session;
-    if (conn.frozen || closing || !(interrupted || worse(link.name))) link.close();
-    else conn.move(link);
-  };
-  const seek = (wait = firstSeek) => {
-    clearTimeout(seeking);
-    if (!fallback() || !globalThis.RTCPeerConnection) return;
-    seeking = setTimeout(async () => {
-      try {
-        if (conn.session.phase === open && !trying) take(await resume2(conn.ended.signal, ["webrtc"]));
-      } catch {
-      }
-      seek(Math.min(Math.max(2 * wait, firstSeek), longestSeek));
-    }, wait);
-  };
-  async function reconnect() {
-    const { session } = conn;
-    if (trying || conn.frozen || !session.interrupted) return;
-    const { signal } = trying = new AbortController();
-    let stranger;
-    let strangers = 0;
-    for (const next = backoff(); !signal.aborted; ) {
-      let pause = patience;
-      try {
-        const link = await resume2(signal);
-        if (signal.aborted) link.close();
-        else conn.move(link);
-      } catch (e) {
-        let after = 0;
-        if (e instanceof ConnectError) {
-          after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
-          conn.failure = e;
-          const instance = e.code === "resume" ? e.details["instance"] : void 0;
-          strangers = instance === stranger ? strangers + 1 : 1;
-          stranger = instance;
-          if (instance && strangers === maxStrangers) after = void 0;
-        }
-        if (after === void 0) {
-          if (session.interrupted) conn.giveUp(e);
-          break;
-        }
-        pause = next(Math.min(after, longestBackoff));
-      }
-      await sleep(pause, signal);
-    }
-    trying = null;
-    void reconnect();
-  }
-  return {
-    async begin() {
-      try {
-        conn.settings.signal?.throwIfAborted();
-        const link = await authorized();
-        Object.assign(conn.times, link.times, { hello: now() - conn.started });
-        conn.move(link);
-      } catch (e) {
-        conn.giveUp(e);
-      }
-    },
-    lost() {
-      lostAt = now();
-    },
-    reconnect,
-    heard() {
-      if (trying && conn.session.mux.answered(lostAt)) trying.abort();
-    },
-    seek,
-    network: () => {
-      fallen(conn.url.host, 0);
-      seek(0);
-    },
-    stop() {
-      trying?.abort();
-      rival.abort();
-    },
-    rest: () => clearTimeout(seeking)
-  };
-}
-
 // src/conn.ts
 var asleep = 1500;
 var drainTime = 1e4;
@@ -3092,7 +3091,7 @@ var Conn = class extends EventTarget {
       if (!this.onBack()) return this.giveUp(new ConnectError("resume", "another page has the session"));
       this.session.advance(this.wake(now()));
       this.timerAt = Infinity;
-      void this.seeker.reconnect();
+      void this.seeker.reconnect(true);
       this.flushSoon();
     };
     /** Is called before the page is frozen. @internal */
@@ -3102,7 +3101,7 @@ var Conn = class extends EventTarget {
       this.flushing = false;
       const { carrier: link, session } = this;
       let ready = true;
-      for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
+      for (let n = 0; link && !session.idle(t) && (ready = session.phase === closed || link.ready(t, n)); ) {
         session.mux.slow = link.slow();
         n = session.mux.append(t, this.packet);
         if (n === 0) break;
@@ -3117,14 +3116,16 @@ var Conn = class extends EventTarget {
       this.flush(t, this.session.mux.hasten(t));
     };
     const table = this.table = fullTable(settings?.channels);
-    const { app = "", ceiling = defaults.ceiling, hello: hello2 = nothing, signal } = settings;
+    const { app = "", ceiling = defaults.ceiling, hello: hello2 = nothing, signal, timeout = 0, links = allLinks } = settings;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
+    option("timeout", timeout, 0);
+    checkLinks(links);
     this.unheard = table.map(inboxOf);
     this.url = signalingURL(url, table, app);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello2), this.events());
-    const room = (c) => this.dispatchEvent(new ChannelEvent("room", c));
+    const room = (c) => this.state !== "closed" && this.dispatchEvent(new ChannelEvent("room", c));
     this.session.mux.outbox.room = (id) => queueMicrotask(room.bind(0, table[id]));
     this.opened = this.opening.promise;
     this.opened.catch(() => {
@@ -3203,7 +3204,7 @@ var Conn = class extends EventTarget {
         else if (waiting.lost && isReliable(c.mode))
           throw new GodwitError(
             "overflow",
-            `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`
+            `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner`
           );
         else if (this.ended.signal.aborted || this.table[id] !== c) return;
         else await new Promise((resolve) => wake = resolve);
@@ -3340,7 +3341,6 @@ var Conn = class extends EventTarget {
         this.dispatchEvent(new ChannelEvent("channelclosed", c));
       },
       interrupted: () => {
-        this.seeker.lost();
         this.dispatchEvent(new Event("interrupted"));
         void this.seeker.reconnect();
       },
@@ -3456,7 +3456,6 @@ var Conn = class extends EventTarget {
   }
   release() {
     clearTimeout(this.timer);
-    this.seeker.rest();
     this.carrier?.close();
     this.watchPage("removeEventListener");
   }
@@ -3465,8 +3464,7 @@ var Conn = class extends EventTarget {
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
     globalThis[how]?.("online", this.seeker.network);
-    const { navigator: navigator2 } = globalThis;
-    navigator2?.["connection"]?.[how]("change", this.seeker.network);
+    connection()?.[how]("change", this.seeker.network);
   }
 };
 
@@ -3665,7 +3663,7 @@ function restore(c, json2) {
     session.interrupt(t - age);
     c.flushSoon();
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the saved session has ended, or another page has it: call connect", { cause }));
+    c.giveUp(new ConnectError("resume", "the saved session has ended, or another page has it", { cause }));
   }
 }
 function encode(_, v) {

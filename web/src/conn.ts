@@ -6,7 +6,9 @@ import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type
 import { type Inbox, inboxOf } from "./inbox";
 import { defaults, type Link, noTimes } from "./link";
 import {
+  allLinks,
   type ConnectOptions,
+  checkLinks,
   type Hearable,
   type Heard,
   type LinkName,
@@ -16,7 +18,7 @@ import {
 } from "./options";
 import { maxPacket } from "./packet";
 import { type Fate } from "./queue";
-import { seekerOf } from "./seeker";
+import { connection, seekerOf } from "./seeker";
 import { type Call, closed, open, renewable, Session, type SessionEvents } from "./session";
 import { signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
@@ -110,7 +112,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (!this.onBack()) return this.giveUp(new ConnectError("resume", "another page has the session"));
     this.session.advance(this.wake(now())); // the grace time may have passed
     this.timerAt = Infinity; // the timer did not run
-    void this.seeker.reconnect();
+    void this.seeker.reconnect(true);
     this.flushSoon();
   };
 
@@ -129,15 +131,17 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   ) {
     super();
     const table = (this.table = fullTable(settings?.channels));
-    const { app = "", ceiling = defaults.ceiling, hello = nothing, signal } = settings;
+    const { app = "", ceiling = defaults.ceiling, hello = nothing, signal, timeout = 0, links = allLinks } = settings;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
+    option("timeout", timeout, 0);
+    checkLinks(links);
     this.unheard = table.map(inboxOf);
     this.url = signalingURL(url, table, app);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello), this.events());
     // Later, because the listener may call send.
-    const room = (c: FullChannel): unknown => this.dispatchEvent(new ChannelEvent("room", c));
+    const room = (c: FullChannel): unknown => this.state !== "closed" && this.dispatchEvent(new ChannelEvent("room", c));
     this.session.mux.outbox.room = (id) => queueMicrotask(room.bind(0, table[id]!));
     this.opened = this.opening.promise;
     this.opened.catch(() => {}); // a program that does not await it has no unhandled rejection
@@ -233,7 +237,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         else if (waiting.lost && isReliable(c.mode))
           throw new GodwitError(
             "overflow",
-            `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`,
+            `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner`,
           );
         else if (this.ended.signal.aborted || this.table[id] !== c) return;
         else await new Promise<void>((resolve) => (wake = resolve));
@@ -388,7 +392,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.dispatchEvent(new ChannelEvent("channelclosed", c));
       },
       interrupted: () => {
-        this.seeker.lost();
         this.dispatchEvent(new Event("interrupted"));
         void this.seeker.reconnect();
       },
@@ -500,7 +503,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.flushing = false;
     const { carrier: link, session } = this;
     let ready = true;
-    for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
+    // The close frame goes out also when the browser takes nothing: otherwise the link would stay.
+    for (let n = 0; link && !session.idle(t) && (ready = session.phase === closed || link.ready(t, n)); ) {
       session.mux.slow = link.slow();
       n = session.mux.append(t, this.packet);
       if (n === 0) break;
@@ -543,7 +547,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private release(): void {
     clearTimeout(this.timer);
-    this.seeker.rest();
     this.carrier?.close();
     this.watchPage("removeEventListener");
   }
@@ -553,8 +556,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
     globalThis[how]?.("online", this.seeker.network);
-    const { navigator } = globalThis as { navigator?: { connection?: EventTarget } };
-    navigator?.["connection"]?.[how]("change", this.seeker.network);
+    connection()?.[how]("change", this.seeker.network);
   }
 }
 

@@ -18,12 +18,13 @@ export function deferred<T>(): Deferred<T> {
 /** Resolves after ms milliseconds, at most a minute, or when the signal aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
     const done = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, signal?.aborted ? 0 : Math.min(ms, 60_000)); // a timer of more than 2³¹ ms would fire at once
+    const timer = setTimeout(done, Math.min(ms, 60_000)); // a timer of more than 2³¹ ms would fire at once
     signal?.addEventListener("abort", done);
   });
 }

@@ -175,7 +175,7 @@ function restore(c: AnyConn, json: string): void {
     session.interrupt(t - age); // the Conn looks for a link now
     c.flushSoon(); // sets the timer
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the saved session has ended, or another page has it: call connect", { cause }));
+    c.giveUp(new ConnectError("resume", "the saved session has ended, or another page has it", { cause }));
   }
 }
 

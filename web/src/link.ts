@@ -197,14 +197,12 @@ export async function openLink(
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const why = server
-        ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong`
-        : `no answer to the offer in ${timeout} ms`;
+      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
     throw e instanceof ConnectError
       ? e
-      : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", {
+      : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none or disables it", {
           cause: e,
         });
   }

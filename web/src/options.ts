@@ -44,6 +44,12 @@ export const allLinks: Links = ["webrtc", "websocket"];
 export const rank = (links: Links, name: LinkName): number =>
   links.findIndex((l) => (typeof l === "string" ? l : l.name) === name);
 
+/** Throws a ConnectError if links is not a list of links. */
+export function checkLinks(links: Links): void {
+  for (const l of links)
+    if (!allLinks.includes(l) && !Object(l).dial) throw new ConnectError("option", `links has ${l}: only ${allLinks}`);
+}
+
 /** The options of connect. Only channels is required. */
 export interface ConnectOptions<C extends readonly Channel[]> {
   /** The table of channels, the same as the server's. */

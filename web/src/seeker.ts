@@ -4,7 +4,6 @@ import { ConnectError } from "./error";
 import { type Link } from "./link";
 import { allLinks, fetched, type LinkName, type Links, rank } from "./options";
 import { fallen, firstSeek, longestSeek, race } from "./race";
-import { open } from "./session";
 import { exchange } from "./signaling";
 import { type Channel } from "./table";
 
@@ -15,65 +14,58 @@ const maxStrangers = 5; // answers of one server in a row that it does not know 
 export interface Seeker {
   /** Opens the session. */
   begin(): Promise<void>;
-  /** The session was interrupted. */
-  lost(): void;
-  /** Tries new links until the server answers, over whichever link. */
-  reconnect(): Promise<void>;
+  /** Tries new links until the server answers, over whichever link. At first WebRTC has a head start if calm. */
+  reconnect(calm?: boolean): Promise<void>;
   /** A packet has arrived. */
   heard(): void;
   /** Tries WebRTC again later, if the session is on a worse link. */
   seek(): void;
   /** The network of the page has changed. */
-  network: () => void;
-  /** Ends the attempts. */
+  network: (e: Event) => void;
+  /** Ends all attempts. */
   stop(): void;
-  /** No better link is tried any more. */
-  rest(): void;
 }
 
 export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): Seeker {
   let rival = new AbortController(); // aborts the attempt to open WebRTC beside an open WebSocket
   let seeking: ReturnType<typeof setTimeout> | undefined; // until WebRTC is tried again
   let trying: AbortController | null = null; // aborts the attempt to open a new link
-  let lostAt = 0; // when the session was interrupted
+  let lost = 0; // when the session was interrupted
+  let kind = kindOfNetwork();
 
   const wanted = (): Links => conn.settings.links ?? allLinks;
 
-  /** Returns whether the session is on a link that is worse than another one. */
-  const worse = (than: LinkName): boolean => rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
+  /** Returns whether the session goes on, on a link that is worse than another one. */
+  const worse = (than: LinkName): boolean =>
+    conn.state !== "closed" && rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
 
   /** Opens a link of the session; a better one may open later. */
-  async function connect(
-    authorization: string | undefined,
-    signal: AbortSignal,
-    resumes = false,
-    links = wanted(),
-  ): Promise<Link> {
+  async function connect(authorization: string | undefined, signal: AbortSignal, calm = true, links = wanted()): Promise<Link> {
     const { url, table } = conn;
     const { request, timeout } = conn.settings;
     rival.abort();
     const other = (rival = new AbortController());
-    const quit = (): void => other.abort(signal.reason);
+    const quit = (): void => other.abort();
     signal.addEventListener("abort", quit);
     try {
-      return await race({
+      return await race(
         links,
-        host: url.host,
-        resumes,
-        exchange: (offer, either) => exchange(url, offer, authorization, request, table, either),
-        timeout,
+        calm,
+        url.host,
+        (offer, either) => exchange(url, offer, authorization, request, table, either),
+        take,
         signal,
-        rival: other.signal,
-        second: take,
-      });
+        other.signal,
+        timeout,
+      );
     } finally {
       signal.removeEventListener("abort", quit);
     }
   }
 
   /** Opens a link of the open session. */
-  const resume = (signal: AbortSignal, links?: ["webrtc"]): Promise<Link> =>
-    connect(`Godwit-Resume ${conn.session.token}`, signal, true, links);
+  const resume = (signal: AbortSignal, calm?: boolean, links?: ["webrtc"]): Promise<Link> =>
+    connect(`Godwit-Resume ${conn.session.token}`, signal, calm, links);
 
   /**
    * Opens the first link. If the server refuses a token, a fresh one is fetched once; if a handshake fails, it is tried
@@ -88,7 +80,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
     try {
       return await attempt();
     } catch (e) {
-      const { code, status, retryAfter }: Partial<ConnectError> = e instanceof ConnectError ? e : {};
+      const { code, status, retryAfter } = Object(e) as Partial<ConnectError>;
       if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== undefined))
         throw e;
       return await attempt();
@@ -100,8 +92,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
 
   /** Moves to a link that has opened later, if it is better. */
   const take = (link: Link): void => {
-    const { interrupted, closing } = conn.session;
-    if (conn.frozen || closing || !(interrupted || worse(link.name))) link.close();
+    if (conn.frozen || !(conn.carrier ? worse(link.name) : conn.session.interrupted)) link.close();
     else conn.move(link);
   };
 
@@ -111,24 +102,25 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
     if (!fallback() || !globalThis.RTCPeerConnection) return;
     seeking = setTimeout(async () => {
       try {
-        if (conn.session.phase === open && !trying) take(await resume(conn.ended.signal, ["webrtc"]));
+        if (conn.state === "open" && !trying) take(await resume(conn.ended.signal, true, ["webrtc"]));
       } catch {
         // It does not matter why: the session has a link.
       }
-      seek(Math.min(Math.max(2 * wait, firstSeek), longestSeek));
+      seek(Math.min(2 * wait || firstSeek, longestSeek));
     }, wait);
   };
 
-  async function reconnect(): Promise<void> {
+  async function reconnect(calm = !conn.link): Promise<void> {
     const { session } = conn;
     if (trying || conn.frozen || !session.interrupted) return; // the program may have closed the session
     const { signal } = (trying = new AbortController());
+    lost = now();
     let stranger: unknown; // instance of the last server that did not know the session
     let strangers = 0; // its answers in a row
-    for (const next = backoff(); !signal.aborted; ) {
+    for (const next = backoff(); !signal.aborted; calm = false) {
       let pause = patience;
       try {
-        const link = await resume(signal);
+        const link = await resume(signal, calm);
         if (signal.aborted) link.close();
         else conn.move(link);
       } catch (e) {
@@ -138,10 +130,9 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
           after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
           conn.failure = e; // until the session is resumed
           const instance = e.code === "resume" ? e.details["instance"] : undefined;
-          strangers = instance === stranger ? strangers + 1 : 1;
-          stranger = instance;
+          if (stranger !== (stranger = instance)) strangers = 0;
           // The same server again: there is only one, and it was restarted.
-          if (instance && strangers === maxStrangers) after = undefined;
+          if (instance && ++strangers === maxStrangers) after = undefined;
         }
         if (after === undefined) {
           if (session.interrupted) conn.giveUp(e);
@@ -166,23 +157,29 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
         conn.giveUp(e);
       }
     },
-    lost() {
-      lostAt = now();
-    },
     reconnect,
     heard() {
       // Receiving proves only the downlink. Stop reconnecting once the server has acknowledged something sent since.
-      if (trying && conn.session.mux.answered(lostAt)) trying.abort();
+      if (trying && conn.session.mux.answered(lost)) trying.abort();
     },
     seek,
-    network: () => {
+    network: ({ type }) => {
+      // Most events "change" only say that the browser has measured the same network again.
+      if (type === "change" && kind === (kind = kindOfNetwork())) return;
       fallen(conn.url.host, 0);
       seek(0);
     },
     stop() {
       trying?.abort();
       rival.abort();
+      clearTimeout(seeking);
     },
-    rest: () => clearTimeout(seeking),
   };
 }
+
+/** Returns what says that the network has changed, in browsers that have it. */
+export const connection = (): (EventTarget & { type?: string }) | undefined =>
+  (globalThis as { navigator?: { connection?: EventTarget } }).navigator?.["connection"];
+
+/** Returns the kind of the network, such as "wifi", in browsers that say it. */
+const kindOfNetwork = (): string | undefined => connection()?.["type"];

@@ -357,7 +357,7 @@ export class Session {
   send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
     this.mustTake();
     if (this.interrupted && !this.mux.outbox.senders[channel]!.reliable) {
-      throw new SendError("interrupted", "the session is interrupted: wait for the event resumed, or use a reliable channel");
+      throw new SendError("interrupted", "the session is interrupted: wait for resumed, or use a reliable channel");
     }
     this.mux.send(t, channel, b, o);
   }

@@ -33,12 +33,16 @@ const offers = (links: LinkOffer[], base: string): LinkOffer[] =>
   links
     .map(Object)
     .filter((l) => said(l.ticket))
-    .map((l) => {
-      const own = said(l["url"]);
-      const u = new URL(own ? l["url"] : base, base);
-      if (!own) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
-      return { ...l, address: `${u}` };
-    });
+    .map((l) => ({
+      ...l,
+      // Throws if url is none: then only this link does not open.
+      get address() {
+        const own = said(l["url"]);
+        const u = new URL(own ? l["url"] : base, base);
+        if (!own) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
+        return `${u}`;
+      },
+    }));
 
 /**
  * Sends an offer and returns the answer. With "" as the offer it asks for links that need none. authorization are
@@ -62,11 +66,7 @@ export async function exchange(
     try {
       if (authorization) headers.set(name, authorization);
     } catch (cause) {
-      throw new ConnectError(
-        "token",
-        "the token has a character that HTTP headers cannot have, such as a line break: trim() it",
-        { cause },
-      );
+      throw new ConnectError("token", "the token has a character that HTTP headers cannot have: trim() it", { cause });
     }
     let response: Response;
     let body: Record<string, unknown>;
@@ -82,7 +82,7 @@ export async function exchange(
       body = await json(response);
     } catch (e) {
       signal.throwIfAborted();
-      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, {
+      throw new ConnectError("network", `no answer from ${url.origin} that this page may read: see Config.RTC.Origins`, {
         cause: e,
         retryAfter: 0,
       });
@@ -124,7 +124,7 @@ function refusal(r: Response, details: Record<string, unknown>, table: readonly 
   const theirs = details["channels"];
   let message = `${details["error"]}`;
   if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
-  if (reason === "replayed") message += ": make the option token a function that fetches a new one";
+  if (reason === "replayed") message += ": make the option token a function";
   // Another server may know a session that this server does not know.
   const again = status === 429 || status >= 500 || (code === "resume" && reason === "unknown");
   const retryAfter = again ? later(r, 60_000) : undefined;

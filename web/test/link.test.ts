@@ -316,7 +316,7 @@ describe("opening", () => {
     expect(await first).toMatchObject({
       code: "timeout",
       retryAfter: 0,
-      message: expect.stringContaining("no answer to the offer in 77 ms"),
+      message: expect.stringContaining("no answer in 77 ms"),
     });
     const again = new AbortController();
     vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => (limits.push(ms), again.signal));

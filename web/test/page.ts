@@ -165,6 +165,8 @@ export class Server {
   fails = false; // a browser without UDP says so after a second; otherwise it goes on trying
   tcp = true; // WebSockets open
   delay = 0; // of an answer, in ms
+  ice = 8 * tick; // from the answer to the path, in ms
+  dtls = 0; // from the path to the open channel
   sockets = false; // the answers offer a WebSocket
   webrtc = true; // the answers have an SDP
   element: Record<string, unknown> = {}; // more members of the offer of a WebSocket
@@ -357,10 +359,15 @@ class FakePeerConnection {
       if (!server.udp) return void setTimeout(open, 8 * tick);
       this.iceConnectionState = "connected";
       this.oniceconnectionstatechange?.();
+      if (server.dtls) setTimeout(opened, server.dtls);
+      else opened();
+    };
+    const opened = (): void => {
+      if (this.channel.readyState !== "connecting") return;
       this.channel.readyState = "open";
       this.channel.onopen?.();
     };
-    setTimeout(open, 8 * tick);
+    setTimeout(open, server.ice);
   }
 
   close(): void {

@@ -14,7 +14,8 @@ import { socketTime } from "./page";
 const page = client();
 const host = "game.example";
 let stored: Map<string, string>;
-let network: Record<string, () => void>; // listeners of navigator.connection
+let network: Record<string, (e: Event) => void>; // listeners of navigator.connection
+let connection: { type?: string };
 
 beforeEach(() => {
   page.server.sockets = true;
@@ -25,10 +26,10 @@ beforeEach(() => {
     setItem: (k: string, v: string) => stored.set(k, v),
     removeItem: (k: string) => stored.delete(k),
   });
-  const connection = {
-    addEventListener: (type: string, f: () => void) => (network[type] = f),
+  connection = Object.assign({ type: "wifi" } as { type?: string }, {
+    addEventListener: (type: string, f: (e: Event) => void) => (network[type] = f),
     removeEventListener: (type: string) => delete network[type],
-  };
+  });
   vi.stubGlobal("navigator", { connection });
 });
 
@@ -74,12 +75,29 @@ describe("where UDP arrives", () => {
     await pass(600);
     expect([conn.state, page.timers]).toEqual(["open", before]);
   });
+
+  // A path is found in one round trip, and the channel is open two later.
+  test.each([
+    [60, 1],
+    [200, 1],
+    [400, 1],
+    [1000, 1],
+    [200, 3],
+    [600, 3],
+  ])("a round trip of %d ms opens no WebSocket, if the request takes %d of them", async (rtt, trips) => {
+    page.server.delay = trips * rtt;
+    page.server.ice = rtt;
+    page.server.dtls = 2.1 * rtt;
+    const [conn] = begin();
+    await pass(10_000);
+    expect([conn.state, conn.link, page.server.opened, stored.size]).toEqual(["open", "webrtc", [], 0]);
+  });
 });
 
 describe("where UDP does not arrive", () => {
   beforeEach(() => void (page.server.udp = false));
 
-  test("a WebSocket is opened 500 ms after the answer, and carries the session", async () => {
+  test("a WebSocket is opened 500 ms after the request, and carries the session", async () => {
     const [conn, events] = begin();
     const echoes = heard(conn);
     conn.send("chat", utf8("0"));
@@ -93,13 +111,28 @@ describe("where UDP does not arrive", () => {
     expect([page.server.sessions.length, page.server.asked.length]).toEqual([1, 1]);
   });
 
-  test("it is opened three times the time of the request after the answer, if that is more", async () => {
-    page.server.delay = 400;
+  test.each([
+    [100, 500],
+    [400, 1200],
+    [2000, 6000],
+  ])("if the request takes %d ms, it is opened %d ms after its begin", async (delay, at) => {
+    page.server.delay = delay;
     begin();
-    await pass(1599);
+    await pass(at - 1);
     expect(page.server.opened).toEqual([]);
     await pass(1);
     expect(page.server.opened.length).toBe(1);
+  });
+
+  test("except that checks arrive: if the channel does not open, it is opened as much later again", async () => {
+    page.server.udp = true;
+    page.server.delay = 200;
+    page.server.dtls = 60_000;
+    const [conn] = begin();
+    await pass(1199);
+    expect(page.server.opened).toEqual([]);
+    await pass(100);
+    expect([conn.state, conn.link]).toEqual(["open", "websocket"]);
   });
 
   test("it is opened at once when WebRTC has failed", async () => {
@@ -140,8 +173,9 @@ describe("where UDP does not arrive", () => {
       const [conn, events] = begin();
       await pass(1000);
       expect([conn.link, fallen(host), page.server.asked.length]).toEqual(["websocket", true, 1]);
+      connection.type = "cellular";
       if (type === "online") page.fire("online");
-      else network["change"]!();
+      else network["change"]!(new Event(type));
       await pass(0);
       expect([fallen(host), page.server.asked.length]).toEqual([false, 2]);
       page.server.udp = true;
@@ -300,6 +334,15 @@ describe("the option links", () => {
   test("that is empty opens nothing", async () => {
     await expect(connect(url, { channels, links: [] })).rejects.toMatchObject({ code: "link", retryAfter: undefined });
   });
+
+  test.each([["websocket"], [["WebSocket"]], [["webrtc", "webtransport"]], [[undefined]], [[{}]], [[7]]])(
+    "that is %j is refused, before anything is asked",
+    async (links) => {
+      const why = { code: "option", message: expect.stringContaining("only webrtc,websocket") };
+      await expect(connect(url, { channels, links: links as Links })).rejects.toMatchObject(why);
+      expect(page.server.asked).toEqual([]);
+    },
+  );
 });
 
 test("what is stored does not matter where it is nonsense, or where there is no storage", () => {
@@ -329,6 +372,14 @@ test("the address of a link is its own, or that of the answer without what was f
   expect(await offer({ url: "https://other.example/x" })).toBe("https://other.example/x");
   expect(await offer({ url: 7 })).toBe("http://game.example:8080/a/b?room=1");
   expect(await offer({ ticket: "" })).toBe(undefined);
+});
+
+test("an address that is none costs only the WebSocket", async () => {
+  page.server.element = { url: "http://[" };
+  const [conn] = begin();
+  await pass(500);
+  expect([conn.state, conn.link]).toEqual(["open", "webrtc"]);
+  await expect(connect(url, { channels, links: ["websocket"], token: "once" })).rejects.toMatchObject({ code: "link" });
 });
 
 test("a policy that forbids WebSockets is an error of the link", async () => {
