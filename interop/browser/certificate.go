@@ -37,7 +37,7 @@ func newCertificate() (*certificate, error) {
 	now := time.Now()
 	sum := sha256.Sum256(public)
 	return &certificate{key, base64.StdEncoding.EncodeToString(sum[:]), &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}}, nil
 }
@@ -48,6 +48,7 @@ func WriteCertificate(t testing.TB, dir string, host netip.Addr) {
 	t.Helper()
 	c := needNetwork(t).certificate
 	template := *c.cert
+	template.SerialNumber = big.NewInt(time.Now().UnixNano()) // Firefox refuses another certificate with the same number
 	template.IPAddresses = []net.IP{host.AsSlice()}
 	cert, err := x509.CreateCertificate(rand.Reader, &template, &template, c.key.Public(), c.key)
 	if err != nil {
