@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -407,15 +408,79 @@ func TestErrorsOfSend(t *testing.T) {
 		}
 	}
 	want("open", channel.Control, channel.ErrUnknown)
-	want("open", 4, channel.ErrUnknown)
+	for _, ch := range []channel.ID{4, 63, 64, 255} {
+		want("open", ch, channel.ErrUnknown)
+	}
 	want("open", moves, nil)
 	w.cut()
 	want("interrupted", moves, session.ErrInterrupted)
 	want("interrupted", loot, nil)
-	want("interrupted", 4, channel.ErrUnknown)
+	for _, ch := range []channel.ID{4, 63, 64, 255} {
+		want("interrupted", ch, channel.ErrUnknown)
+	}
 	w.client.Close(w.now, session.CloseNormal, "", true)
 	want("closed", moves, channel.ErrClosed)
 	want("closed", loot, channel.ErrClosed)
+}
+
+// During an interruption Send on an unreliable channel says so only if the channel is open.
+func TestErrorsOfSendOnAChannelOfRunTime(t *testing.T) {
+	w := open(t)
+	id := w.openAt(w.server, channel.Channel{Name: "smoke"})
+	w.run(200 * time.Millisecond)
+	want := func(why string, want error) {
+		t.Helper()
+		if _, err := w.server.Send(w.now, id, []byte("x"), channel.Options{}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", why, err, want)
+		}
+	}
+	want("open", nil)
+	w.cut()
+	want("interrupted", session.ErrInterrupted)
+	w.close(w.server, id)
+	want("interrupted, and the channel is closed", channel.ErrUnknown)
+}
+
+// The program is told once, at each end, that a path takes no large packets.
+func TestNarrowPathIsTold(t *testing.T) {
+	w := open(t)
+	w.mtu = 1060
+	for i := range 400 {
+		if i%10 == 0 {
+			w.send(w.server, loot, strings.Repeat("x", 4000))
+		}
+		for range 4 {
+			w.send(w.server, chat, strings.Repeat("y", 50))
+		}
+		w.run(50 * time.Millisecond)
+	}
+	told := slices.DeleteFunc(w.server.events, func(s string) bool { return s != "narrow" })
+	if st := w.server.Mux().Stats(); len(told) != 1 || st.Fallbacks == 0 {
+		t.Errorf("the server was told %d times after %d fallbacks, want once after one or more", len(told), st.Fallbacks)
+	}
+}
+
+// A session that awaits its client on another link uses the closed link no more, and ends if no
+// HELLO comes.
+func TestAwait(t *testing.T) {
+	w := newWorld(t)
+	w.link()
+	w.server.Await()
+	if w.server.Linked() || len(w.server.Append(w.now, nil, channel.MaxPacket)) != 0 {
+		t.Error("the session still uses the closed link")
+	}
+	w.link()
+	w.run(200 * time.Millisecond)
+	w.want(w.server, "open I am red")
+
+	w = newWorld(t)
+	w.link()
+	w.server.Await()
+	w.run(10 * time.Second)
+	w.want(w.server)
+	if w.server.State() != Closed {
+		t.Errorf("state %v after 10 s without a HELLO, want Closed", w.server.State())
+	}
 }
 
 // Only a packet that counts ends an interruption.

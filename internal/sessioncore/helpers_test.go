@@ -19,6 +19,7 @@ type world struct {
 	server *side
 	delay  time.Duration
 	loss   float64
+	mtu    int           // datagrams of more bytes are lost; 0 means none are
 	jitter time.Duration // at most so much more of delay
 	double float64       // share of datagrams that come twice
 	random *rand.Rand
@@ -159,7 +160,7 @@ func (w *world) flush(from, to *side) {
 			return
 		}
 		for {
-			if w.random.Float64() >= w.loss {
+			if w.random.Float64() >= w.loss && (w.mtu == 0 || len(b) <= w.mtu) {
 				at := w.now.Add(w.delay)
 				if w.jitter > 0 {
 					at = at.Add(time.Duration(w.random.Int64N(int64(w.jitter))))
@@ -220,6 +221,8 @@ func describe(ev Event) string {
 		return fmt.Sprintf("channel %d closed", ev.Channel)
 	case EventRoom:
 		return fmt.Sprint("room ", ev.Channel)
+	case EventNarrow:
+		return "narrow"
 	case EventInterrupted:
 		return "interrupted"
 	case EventResumed:

@@ -269,14 +269,15 @@ func (s *Session) maySend(ch channel.ID) error {
 	if ch == channel.Control {
 		return channel.ErrUnknown
 	}
-	table := s.mux.Channels()
-	if int(ch) > len(table) || int(ch) > s.lives.fixed && s.lives.state[ch] != channelOpen {
-		return channel.ErrUnknown
-	}
-	if s.interrupted && table[ch-1].Mode < channel.ReliableUnordered {
+	if table := s.mux.Channels(); s.interrupted && s.sends(ch) && table[ch-1].Mode < channel.ReliableUnordered {
 		return session.ErrInterrupted
 	}
-	return nil
+	return nil // the Mux refuses numbers on which this end does not send
+}
+
+// sends reports whether this end may send on a channel.
+func (s *Session) sends(ch channel.ID) bool {
+	return int(ch) <= s.lives.fixed || int(ch) <= len(s.mux.Channels()) && s.lives.state[ch] == channelOpen
 }
 
 // Receive processes a datagram of the link.
