@@ -71,12 +71,11 @@ type carried struct {
 
 	// The endpoint's lock guards the fields below.
 	closed  bool
-	early   [][]byte  // datagrams that have arrived before LinkConfig.Dial has returned
-	held    []byte    // a datagram that carrier did not take; it waits for room
-	stuck   time.Time // when the link ends if carrier has not taken held
-	waiting int       // datagrams in Endpoint.arrivals
-	blocked bool      // receive waits until there are fewer
-	fewer   chan struct{}
+	early   [][]byte      // datagrams that have arrived before LinkConfig.Dial has returned
+	held    []byte        // a datagram that carrier did not take; it waits for room
+	stuck   time.Time     // when the link ends if carrier has not taken held
+	waiting int           // datagrams in Endpoint.arrivals
+	fewer   chan struct{} // wakes receive
 }
 
 // An arrival is a datagram that a Carrier has brought, for the next turn. The bytes that
@@ -133,7 +132,6 @@ func (w *carried) leave(time.Time, bool) {
 
 // wake ends a wait of receive.
 func (w *carried) wake() {
-	w.blocked = false
 	select {
 	case w.fewer <- struct{}{}:
 	default:
@@ -149,7 +147,6 @@ func (w *carried) receive(b []byte) bool {
 		if !w.reliable {
 			return false
 		}
-		w.blocked = true
 		e.loop.Unlock()
 		<-w.fewer
 		e.loop.Lock()
@@ -192,13 +189,14 @@ func (e *Endpoint) takeArrivals() {
 		a := &taken[i]
 		w := a.to
 		a.to = nil
-		if w.carrier == nil && !w.closed && len(w.early) < maxWaiting {
+		if w.carrier == nil && len(w.early) < maxWaiting {
 			w.early = append(w.early, bytes.Clone(a.b))
 		}
 		w.session.receive(w, a.b)
-		if w.waiting = 0; w.blocked {
+		if w.waiting >= maxWaiting {
 			w.wake()
 		}
+		w.waiting = 0
 	}
 }
 
@@ -253,8 +251,8 @@ var (
 
 // JoinOver begins a session over a link of the program's own, whose other end is a
 // godwit.Server.AddLink. It sends no request: the program's server admits the client. It waits
-// until the session is open or has failed; ctx limits this wait. The session ends when the link
-// does. The errors are those of Dial and of Join.
+// until the session is open or has failed; ctx limits this wait. When the link ends, the session
+// is interrupted, and ends after 30 s, because it makes no other link. The errors are those of Dial and of Join.
 func (e *Endpoint) JoinOver(ctx context.Context, lc LinkConfig, sc SessionConfig) (*Session, error) {
 	if handling.Now() || e.polling.Running() {
 		return nil, session.ErrInHandler
