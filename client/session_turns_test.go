@@ -246,3 +246,33 @@ func TestNumberOfAClosedChannelIsFreeWithoutAHandler(t *testing.T) {
 		}
 	})
 }
+
+// In the body of a range over Poll, a channel whose end is told still has its number. With Flush, messages
+// leave without a Poll.
+func TestPolledChannelHasItsNumberUntilItsEndIsTold(t *testing.T) {
+	var came atomic.Int32
+	inGame(t, godwit.Config{MaxClientChannels: 1, Handler: godwit.Handler{
+		Message: func(*godwit.Conn, godwit.ChannelID, []byte) { came.Add(1) },
+	}}, func(g *game) {
+		e := g.manual()
+		s := testkit.Must(g.join(e, client.SessionConfig{}))
+		ch := testkit.Must(s.OpenChannel(channel.Channel{Name: "more"}))
+		poll(e, time.Second, nil)
+		g.must(s.Send(chat, []byte("x")))
+		e.Flush()
+		time.Sleep(25 * time.Millisecond)
+		if came.Load() != 1 {
+			t.Error("the message has not left with Flush")
+		}
+		g.must(s.CloseChannel(ch))
+		wantAll(t, "the end of the channel", poll(e, time.Second, func(client.Event) {
+			e.Flush()
+			if n := len(s.Channels()); n != len(table)+1 {
+				t.Errorf("while its end is told the table has %d channels, want %d", n, len(table)+1)
+			}
+		}), "channel closed")
+		if n := len(s.Channels()); n != len(table) {
+			t.Errorf("after it the table has %d channels, want %d", n, len(table))
+		}
+	})
+}
