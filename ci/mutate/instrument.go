@@ -24,6 +24,8 @@ type mutant struct {
 	nth  int    // number of the mutant among those with the same fn and text, from 1
 	off  bool   // the mutant does not compile
 
+	tried bool // outcome is known
+
 	outcome outcome
 }
 

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -48,6 +52,9 @@ func main() {
 	flag.Parse()
 	patience = time.Duration(max(1, *limits))
 	o := options{*parallel, *longest, *budget, *only, *again, *since, *verbose, nil}
+	var stop context.CancelFunc
+	ending, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	if err := o.run(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -99,6 +106,9 @@ func (o *options) run(dirs []string) error {
 	}
 	open := 0
 	for _, dir := range dirs {
+		if ending.Err() != nil {
+			return errors.New("ended early")
+		}
 		n, err := o.try(root, filepath.Clean(dir))
 		if err != nil {
 			return err
@@ -147,7 +157,7 @@ func (o *options) try(root, dir string) (int, error) {
 	}
 	for _, tests := range append([]string{dir}, helpers[dir]...) {
 		left := slices.DeleteFunc(slices.Clone(list), func(m *mutant) bool { return m.outcome == killed })
-		if len(left) == 0 {
+		if len(left) == 0 || ending.Err() != nil {
 			break
 		}
 		s, err := b.newSuite(tests, o.longest, o.verbose)
@@ -155,6 +165,11 @@ func (o *options) try(root, dir string) (int, error) {
 			return 0, err
 		}
 		each(left, o.parallel, func(m *mutant) { s.kill(m, o.budget) })
+	}
+	if ending.Err() != nil {
+		all := len(list)
+		list = slices.DeleteFunc(list, func(m *mutant) bool { return !m.tried })
+		fmt.Printf("%s: ended early, %d of %d changes were tried\n", dir, len(list), all)
 	}
 	var count [3]int
 	for _, m := range list {

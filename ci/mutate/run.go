@@ -218,9 +218,13 @@ func (b *build) newSuite(dir string, longest time.Duration, verbose bool) (*suit
 // patience multiplies the time limits of tests.
 var patience time.Duration = 1
 
+// ending is done when the user or the system ends this program. Then tests that run are ended, and
+// the report is about the changes that were tried.
+var ending = context.Background()
+
 // run runs tests, and reports whether they pass.
 func (s *suite) run(tests []string, limit time.Duration, env string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), patience*limit)
+	ctx, cancel := context.WithTimeout(ending, patience*limit)
 	defer cancel()
 	args := []string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, s.program, "-test.run=^(" + strings.Join(tests, "|") + ")$", "-test.failfast", "-test.timeout=0"}
 	cmd := exec.CommandContext(ctx, "sh", args...)
@@ -273,7 +277,7 @@ func (s *suite) kill(m *mutant, budget time.Duration) {
 
 // kills reports whether the tests notice a mutant; they normally take the given time.
 func (s *suite) kills(m *mutant, tests []string, take time.Duration) bool {
-	if s.run(tests, 3*time.Second+4*take, "GODWIT_MUTANT="+strconv.Itoa(m.id)) {
+	if s.run(tests, 3*time.Second+4*take, "GODWIT_MUTANT="+strconv.Itoa(m.id)) || ending.Err() != nil {
 		return false
 	}
 	m.outcome = killed
@@ -287,7 +291,10 @@ func each(list []*mutant, n int, f func(*mutant)) {
 	for range n {
 		all.Go(func() {
 			for m := range work {
-				f(m)
+				if ending.Err() == nil {
+					f(m)
+					m.tried = ending.Err() == nil
+				}
 			}
 		})
 	}
