@@ -89,10 +89,8 @@ done)
 row "what" "found" "bar" ""
 starts='^\s*go (func|[a-zA-Z.]+\()|\.Go\('
 bar "places that start goroutines" "$(code "$starts" "${library[@]}")" 5
-because "a WebSocket starts its reading goroutine once, and its writing one while datagrams wait"
 bar "places that start goroutines in cores" "$(code "$starts" "${cores[@]}")" 0 FAIL
 bar "mutexes" "$(code 'sync\.(RW)?Mutex' "${library[@]}")" 7
-because "a WebSocket has one for its outbox, and one for its socket, which the loop and its writing goroutine share; a QUICConn has one for the datagrams that a library takes from the loop"
 bar "clock, lock, socket or dice in cores" \
 	"$(code '\btime\.(Now|Since|Until|Sleep|After)\b|\bsync\.|\bnet\.|\brand\.' "${cores[@]}")" 0
 # Each has at least two implementations today: udpio.PacketConn, rtcserver.Engine, session.End,

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/udpio"
@@ -26,16 +27,15 @@ const (
 // (DropQUIC). It makes nothing else for them: it is for the reader to distrust whoever has sent
 // them, and to send an address that is not proved at most three times what came from there.
 type QUICConn struct {
-	server *Server
-	seed   maphash.Seed
-	wake   chan struct{} // there may be something for ReadFrom
-
-	mu       sync.Mutex // guards the fields below; a leaf below the lock of a loop
-	queue    [quicQueue]quicDatagram
-	first, n int // the datagrams that wait: n from first on
-	deadline time.Time
-	closed   bool
-	peers    []quicPeer // by the hash of the remote address; a newer address replaces another one
+	server   *Server
+	seed     maphash.Seed
+	queue    chan *quicDatagram // those that wait for ReadFrom
+	free     chan *quicDatagram // those that can be used again
+	down     chan struct{}      // closed by Close
+	closing  sync.Once
+	changed  chan struct{} // wakes ReadFrom when deadline has changed
+	deadline atomic.Pointer[time.Time]
+	peers    [quicPeers]atomic.Pointer[quicPeer] // by the hash of the remote address; a newer address replaces another one
 }
 
 type quicDatagram struct {
@@ -47,7 +47,7 @@ type quicDatagram struct {
 }
 
 // A quicPeer is the way back to an address: the socket and the local address at which its last
-// datagram has arrived.
+// datagram has arrived. It does not change.
 type quicPeer struct {
 	remote netip.AddrPort
 	local  netip.Addr
@@ -59,7 +59,10 @@ type quicPeer struct {
 // WebRTC: the first byte tells them apart (RFC 9443). The error says that there is one already
 // that is not closed, or is ErrClosed. Closing the server closes the QUICConn.
 func (s *Server) QUIC() (*QUICConn, error) {
-	q := &QUICConn{server: s, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), peers: make([]quicPeer, quicPeers)}
+	q := &QUICConn{
+		server: s, seed: maphash.MakeSeed(), down: make(chan struct{}), changed: make(chan struct{}, 1),
+		queue: make(chan *quicDatagram, quicQueue), free: make(chan *quicDatagram, quicQueue),
+	}
 	if !s.quic.CompareAndSwap(nil, q) {
 		return nil, errors.New("rtcserver: another QUICConn is open")
 	}
@@ -84,23 +87,28 @@ func (s *shard) receiveQUIC(d *udpio.Datagram) {
 
 // add keeps a datagram for ReadFrom. It returns false if there is no room.
 func (q *QUICConn) add(s *shard, d *udpio.Datagram) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.n == quicQueue || len(d.B) > quicLen || q.closed {
+	if len(d.B) > quicLen || len(q.queue) == quicQueue {
 		return false
 	}
-	to := &q.queue[(q.first+q.n)%quicQueue]
-	to.n, to.remote, to.local, to.shard = copy(to.b[:], d.B), d.Remote, d.Local, s
-	if q.n++; q.n == 1 {
-		q.signal()
+	var to *quicDatagram
+	select {
+	case to = <-q.free:
+	default:
+		to = new(quicDatagram)
 	}
-	return true
+	to.n, to.remote, to.local, to.shard = copy(to.b[:], d.B), d.Remote, d.Local, s
+	select {
+	case q.queue <- to:
+		return true
+	default: // another shard was faster
+		q.reuse(to)
+		return false
+	}
 }
 
-// signal wakes ReadFrom.
-func (q *QUICConn) signal() {
+func (q *QUICConn) reuse(d *quicDatagram) {
 	select {
-	case q.wake <- struct{}{}:
+	case q.free <- d:
 	default:
 	}
 }
@@ -110,47 +118,52 @@ func (q *QUICConn) signal() {
 // os.ErrDeadlineExceeded.
 func (q *QUICConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
-		n, addr, deadline, err := q.take(b)
-		if err != nil || addr != nil {
-			return n, addr, err
+		var due <-chan time.Time
+		if deadline := q.deadline.Load(); deadline != nil {
+			wait := time.Until(*deadline)
+			if wait <= 0 {
+				return 0, nil, q.ended(os.ErrDeadlineExceeded)
+			}
+			due = time.After(wait)
 		}
-		if deadline.IsZero() {
-			<-q.wake
-			continue
-		}
-		timer := time.NewTimer(time.Until(deadline))
 		select {
-		case <-q.wake:
-		case <-timer.C:
+		case <-q.down:
+			return 0, nil, net.ErrClosed
+		case d := <-q.queue:
+			n, from := copy(b, d.b[:d.n]), q.arrived(d)
+			q.reuse(d)
+			return n, from, q.ended(nil)
+		case <-q.changed:
+		case <-due:
 		}
-		timer.Stop()
 	}
 }
 
-// take takes the first datagram that waits. If there is none the address is nil.
-func (q *QUICConn) take(b []byte) (int, net.Addr, time.Time, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch {
-	case q.closed:
-		q.signal() // for a later call
-		return 0, nil, time.Time{}, net.ErrClosed
-	case !q.deadline.IsZero() && !time.Now().Before(q.deadline):
-		return 0, nil, time.Time{}, os.ErrDeadlineExceeded
-	case q.n == 0:
-		return 0, nil, q.deadline, nil
+// ended returns net.ErrClosed after Close, and else err.
+func (q *QUICConn) ended(err error) error {
+	select {
+	case <-q.down:
+		return net.ErrClosed
+	default:
+		return err
 	}
-	d := &q.queue[q.first]
-	q.first, q.n = (q.first+1)%quicQueue, q.n-1
-	p := q.peer(d.remote)
-	if p.remote != d.remote {
-		p.remote, p.addr = d.remote, net.UDPAddrFromAddrPort(d.remote)
-	}
-	p.local, p.shard = d.local, d.shard
-	return copy(b, d.b[:d.n]), p.addr, time.Time{}, nil
 }
 
-func (q *QUICConn) peer(a netip.AddrPort) *quicPeer {
+// arrived notes the way back to the sender of a datagram, and returns the sender's address.
+func (q *QUICConn) arrived(d *quicDatagram) *net.UDPAddr {
+	place := q.peer(d.remote)
+	p := place.Load()
+	if p == nil || p.remote != d.remote {
+		p = &quicPeer{d.remote, d.local, d.shard, net.UDPAddrFromAddrPort(d.remote)}
+		place.Store(p)
+	} else if p.local != d.local || p.shard != d.shard {
+		p = &quicPeer{d.remote, d.local, d.shard, p.addr}
+		place.Store(p)
+	}
+	return p.addr
+}
+
+func (q *QUICConn) peer(a netip.AddrPort) *atomic.Pointer[quicPeer] {
 	return &q.peers[maphash.Comparable(q.seed, a)%quicPeers]
 }
 
@@ -164,13 +177,10 @@ func (q *QUICConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	to := u.AddrPort()
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	s, local := q.server.shards[0], netip.Addr{}
-	q.mu.Lock()
-	if p := q.peer(to); p.remote == to {
+	if p := q.peer(to).Load(); p != nil && p.remote == to {
 		s, local = p.shard, p.local
 	}
-	closed := q.closed
-	q.mu.Unlock()
-	if closed || !s.sendQUIC(b, to, local) {
+	if q.ended(nil) != nil || !s.sendQUIC(b, to, local) {
 		return 0, net.ErrClosed
 	}
 	return len(b), nil
@@ -197,10 +207,15 @@ func (q *QUICConn) SetDeadline(t time.Time) error { return q.SetReadDeadline(t) 
 // SetReadDeadline sets the time after which ReadFrom does not wait any more, also if it waits
 // now. The zero Time means never.
 func (q *QUICConn) SetReadDeadline(t time.Time) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.deadline = t
-	q.signal()
+	if t.IsZero() {
+		q.deadline.Store(nil)
+	} else {
+		q.deadline.Store(&t)
+	}
+	select {
+	case q.changed <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
@@ -210,9 +225,6 @@ func (q *QUICConn) SetWriteDeadline(time.Time) error { return nil }
 // Close ends the share of QUIC. The server drops datagrams of QUIC from now on.
 func (q *QUICConn) Close() error {
 	q.server.quic.CompareAndSwap(q, nil)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	q.signal()
+	q.closing.Do(func() { close(q.down) })
 	return nil
 }

@@ -43,8 +43,8 @@ func TestQUICSharesThePort(t *testing.T) {
 			if first&0x40 != 0 {
 				got, from = w.read(q)
 			}
-			if first&0x40 != 0 && (got != string([]byte{byte(first), 'x'}) || from.String() != attackerAddr.String()) || q.n != 0 {
-				t.Fatalf("first byte %d: %q from %v, %d wait", first, got, from, q.n)
+			if first&0x40 != 0 && (got != string([]byte{byte(first), 'x'}) || from.String() != attackerAddr.String()) || len(q.queue) != 0 {
+				t.Fatalf("first byte %d: %q from %v, %d wait", first, got, from, len(q.queue))
 			}
 		}
 		other := testkit.Listen(t, w.network, attackerAddr)

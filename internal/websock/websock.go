@@ -113,7 +113,7 @@ func (c *Conn) init(ws *websocket.Conn, buffers Buffers) {
 // too.
 func (c *Conn) Start(group *sync.WaitGroup, h Handler) {
 	c.group, c.handler = group, h
-	group.Go(func() {
+	c.start(func() {
 		err := c.read(h.Receive)
 		c.mu.Lock()
 		c.over = true
@@ -121,6 +121,9 @@ func (c *Conn) Start(group *sync.WaitGroup, h Handler) {
 		h.Ended(err)
 	})
 }
+
+// start starts one of the two goroutines.
+func (c *Conn) start(run func()) { c.group.Go(run) }
 
 // RemoteAddr returns the address of the other end.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
@@ -162,7 +165,7 @@ func (c *Conn) try(b []byte) bool {
 func (c *Conn) startWriting() {
 	if !c.writing {
 		c.writing = true
-		c.group.Go(c.write)
+		c.start(c.write)
 	}
 }
 
