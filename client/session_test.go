@@ -371,11 +371,11 @@ func TestLogOfASessionThatResumes(t *testing.T) {
 		}
 		first, second := opened[0][1], opened[1][1]
 		for _, want := range []string{
-			`msg="godwit: open" ` + id + ` identity="" ` + first,
-			`msg="godwit: interrupted" ` + id + ` identity="" ` + first,
-			`msg="godwit: moved to another connection" ` + id + ` identity="" ` + second,
-			`msg="godwit: resumed" ` + id + ` identity="" ` + second,
-			`msg="godwit: close" ` + id + ` identity="" ` + second,
+			`msg="godwit: open" ` + id + ` identity="" link=webrtc ` + first,
+			`msg="godwit: interrupted" ` + id + ` identity="" link=webrtc ` + first,
+			`msg="godwit: moved to another connection" ` + id + ` identity="" link=webrtc ` + second,
+			`msg="godwit: resumed" ` + id + ` identity="" link=webrtc ` + second,
+			`msg="godwit: close" ` + id + ` identity="" link=webrtc ` + second,
 		} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("no %s in\n%s", want, log.String())
