@@ -45,7 +45,7 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	if !s.config.Manual {
 		return func(yield func(Event) bool) { yield(endedEvent(session.ErrManual)) }
 	}
-	return s.polling.Poll(d, s.turn, session.ErrInHandler)
+	return s.polling.Poll(d, session.ErrInHandler)
 }
 
 // endedEvent is the event of a Poll that cannot work.

@@ -103,7 +103,7 @@ func newServer(c Config) (*Server, error) {
 	s.directory.init(c.MaxConns, c.MaxUsedTokens)
 	s.directory.totals = s.newTotals()
 	s.links = newLinks(s)
-	s.polling.Keep, s.polling.After, s.polling.Ended = keep, yielded, endedEvent
+	s.polling.Keep, s.polling.After, s.polling.Ended, s.polling.Turn = keep, yielded, endedEvent, s.turn
 	return s, nil
 }
 

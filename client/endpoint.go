@@ -119,7 +119,7 @@ func start(socket *udpio.Conn, c Config, single bool) *Endpoint {
 		buffers:  websock.NewBuffers(maxWaiting),
 	}
 	e.loop = loop.New(host{e}, socket, loop.Config{Batch: n, InSize: inLen, OutSize: outLen, Manual: c.Manual})
-	e.polling.Keep, e.polling.After, e.polling.Ended = keep, yielded, endedEvent
+	e.polling.Keep, e.polling.After, e.polling.Ended, e.polling.Turn = keep, yielded, endedEvent, e.turns
 	e.signal = newHTTPSignal(&e.config)
 	e.loop.Start(&e.running, e.ended)
 	return e

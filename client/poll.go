@@ -53,7 +53,7 @@ func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 	if !e.config.Manual {
 		return func(yield func(Event) bool) { yield(endedEvent(session.ErrManual)) }
 	}
-	return e.polling.Poll(d, e.turns, session.ErrInHandler)
+	return e.polling.Poll(d, session.ErrInHandler)
 }
 
 // endedEvent is the event of a Poll that cannot work.

@@ -17,7 +17,9 @@ type Puller[E any] struct {
 	// After may be nil. It is called for each event when the body has returned or panicked.
 	After func(E)
 
-	// Ended returns the event that says why Poll cannot work. Only Poll needs it.
+	// Turn takes a turn for Poll, which waits at most as long as it says. Ended returns the event
+	// that says why Poll cannot work. Only Poll needs them.
+	Turn  func(time.Duration) error
 	Ended func(error) E
 
 	running atomic.Bool
@@ -39,15 +41,15 @@ func (p *Puller[E]) End() { p.running.Store(false) }
 func (p *Puller[E]) Saved() int { return len(p.saved) }
 
 // Poll returns the events of a Poll that takes turns for at most d: what was saved, and then
-// what turn yields. An error of turn, or busy if Running, is an event of Ended.
-func (p *Puller[E]) Poll(d time.Duration, turn func(time.Duration) error, busy error) iter.Seq[E] {
+// what Turn yields. An error of Turn, or busy if Running, is an event of Ended.
+func (p *Puller[E]) Poll(d time.Duration, busy error) iter.Seq[E] {
 	return func(yield func(E) bool) {
 		pulled := p.Pull(yield, func(saved bool) {
 			wait := d // of this range: a program may range over the sequence again
 			if saved {
 				wait = 0
 			}
-			if err := turn(wait); err != nil {
+			if err := p.Turn(wait); err != nil {
 				p.Yield(p.Ended(err))
 			}
 		})

@@ -102,9 +102,12 @@ func TestPullAfterAPanic(t *testing.T) {
 // A program may range over one sequence of a Poll several times: each range waits, but one that
 // has saved events to yield first.
 func TestPollTwice(t *testing.T) {
-	p := Puller[string]{Ended: func(err error) string { return err.Error() }}
 	var waits []time.Duration
-	poll := p.Poll(time.Second, func(d time.Duration) error { waits = append(waits, d); return nil }, nil)
+	p := Puller[string]{
+		Turn:  func(d time.Duration) error { waits = append(waits, d); return nil },
+		Ended: func(err error) string { return err.Error() },
+	}
+	poll := p.Poll(time.Second, nil)
 	p.Yield("saved")
 	var got []string
 	for range 3 {
