@@ -1,23 +1,15 @@
 // The engine against the engine in Go over a link that neither loses nor reorders, such as a WebSocket.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Mux } from "../src/mux";
-import { maxPacket } from "../src/packet";
-import { type Channel, type Mode } from "../src/table";
-import { hex } from "./bytes";
+import { compareAnswers, rtt, table, talk } from "./differential";
 import { GoProcess } from "./gopeer";
-import { Ledger } from "./ledger";
-import { type Engine, muxConfig, random, type Way, World } from "./sim";
-import { mutate, packets } from "./strange";
+import { type Engine, muxConfig, type Way, World } from "./sim";
 
 let go: GoProcess;
 beforeAll(() => {
   go = new GoProcess();
 });
 afterAll(() => go.stop());
-
-const modes: Mode[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];
-const table: Channel[] = modes.map((mode) => ({ name: mode, mode }));
-const rtt = 100; // first estimate, the same in both
 
 /** A way that delivers everything in order, and holds it back for 300 ms once a second, as TCP does after a loss. */
 const held = (delay: number): Way => ({ delay, pause: (t) => (t % 1000 < 300 ? 300 - (t % 1000) : 0) });
@@ -33,25 +25,7 @@ const ways: [string, Way][] = [
 describe("every message arrives once, in order, and is sent once", () => {
   for (const server of [true, false]) {
     test.each(ways)(`Go is the ${server ? "server" : "client"}, over %s`, (_, way) => {
-      const w = new World(5);
-      const draw = random(6);
-      const out = modes.map((mode, i) => new Ledger(i + 1, mode));
-      const back = modes.map((mode, i) => new Ledger(i + 1, mode));
-      const ours = new Mux(0, muxConfig(table, { mine: server ? "to-server" : "to-client", ceiling: 1 << 20 }), {
-        message: (ch, b) => back[ch - 1]!.take(b),
-        closed: () => {},
-      });
-      const theirs = go.mux(table, server, { message: (ch, b) => out[ch - 1]!.take(b) });
-      ours.relink(0, rtt, true);
-      theirs.relink(0, rtt, true);
-      w.join(ours, theirs, way, way);
-      const size = (): number => (draw() < 0.03 ? 5000 : Math.floor(draw() * 300));
-      w.every(1000 / 30, 150, () => {
-        for (const l of out) ours.send(w.now, l.channel, l.next(size()));
-        for (const l of back) expect(theirs.send(w.now, l.channel, l.next(size()))).toBe(true);
-      });
-      w.run(60_000, () => w.now > 6000 && ours.outbox.settled() && out.every(whole) && back.every(whole));
-      for (const l of [...out, ...back]) l.check();
+      const [ours, theirs] = talk(go, server, way, 150, true);
       const { retransmits, copies, drops, lossOut, lossIn } = ours.stats();
       expect([retransmits, copies, drops, lossOut, lossIn]).toEqual([0, 0, {}, 0, 0]);
       const { again, drops: dropped } = theirs.stats();
@@ -104,42 +78,13 @@ describe("the same path, as much in the same time", () => {
   });
 });
 
-const whole = (l: Ledger): boolean => !l.mode.startsWith("reliable") || l.came.length === l.sent;
-
-// Both engines get the same datagrams at the same times. First they have no messages to send; then they have the same.
+// Both engines get the same datagrams at the same times, and have no messages to send.
 describe("the same packets, the same verdict", () => {
-  const seeds = packets();
-  test.each(Array.from({ length: 40 }, (_, i) => i))("seed %i", (seed) => {
-    const draw = random(seed);
-    const heard: [string[], string[]] = [[], []];
-    const log = (to: string[]) => ({
-      message: (ch: number, b: Uint8Array) => void to.push(`${ch} ${hex(b)}`),
-      closed: (code: number, text: string) => void to.push(`closed ${code} ${text}`),
-    });
-    const ours = new Mux(0, muxConfig(table, { mine: "to-client", keepAlive: 4000, ceiling: 1 << 20 }), log(heard[0]));
-    const theirs = go.mux(table, true, log(heard[1]));
-    ours.relink(0, rtt, true);
-    theirs.relink(0, rtt, true);
-    const packet = new Uint8Array(maxPacket);
-    for (let t = 1, i = 0; i < 150; i++, t += Math.floor(draw() * 15)) {
-      const b = mutate(seeds, draw);
-      for (const m of [ours, theirs]) {
-        m.advance(t);
-        m.receive(t, b.slice());
-      }
-      for (let n = 1; n > 0; ) {
-        n = ours.append(t, packet);
-        const mine = hex(packet.subarray(0, n));
-        const m = theirs.append(t, packet, maxPacket);
-        expect(mine, `packet ${i}, after ${hex(b)}`).toBe(hex(packet.subarray(0, m)));
-      }
-      expect(heard[0], `packet ${i}: ${hex(b)}`).toEqual(heard[1]);
+  test.each(Array.from({ length: 40 }, (_, i) => i))("seed %i", (seed) =>
+    compareAnswers(go, seed, true, (ours, theirs, t, i) => {
       // When the next acknowledgement is due. Later deadlines, of incomplete messages, may come too early.
       const due = (m: Engine): number => Math.min(m.deadline(), t + 500);
       expect(due(ours), `after packet ${i}`).toBeCloseTo(due(theirs), 3);
-    }
-    const { drops, packetsIn, held } = theirs.stats();
-    const s = ours.stats();
-    expect({ drops: s.drops, packetsIn: s.packetsIn, held: s.held }).toEqual({ drops, packetsIn, held });
-  });
+    }),
+  );
 });
