@@ -9,6 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/prefetch"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -124,7 +125,11 @@ func (a *anchor) becomeHome() {
 func (c *Conn) linkUp(a *anchor, now time.Time) {
 	var token sessioncore.Token
 	rand.Read(token[:])
-	if c.session.Link(now, sessioncore.LinkInfo{Reliable: a.reliable, Token: token}) {
+	info := sessioncore.LinkInfo{Reliable: a.reliable, Token: token}
+	if c.atServer && c.server.config.takesDirect() {
+		info.Next = c.server.nextLink
+	}
+	if c.session.Link(now, info) {
 		c.server.directory.setTokens(c)
 	}
 }
@@ -217,6 +222,8 @@ func (a *anchor) open(now time.Time) {
 func (a *anchor) datagram(now time.Time, b []byte) {
 	c := a.conn
 	switch {
+	case len(b) > 0 && b[0] < ufrag.FirstOfPacket: // ADMIT, which the client repeats until it gets a packet
+		c.server.direct.repeated.Add(1)
 	case a.isHome():
 		a.came = true
 		c.attach(a)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/deflate"
 	"github.com/godwit-rtc/godwit/internal/prefetch"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
@@ -66,6 +67,10 @@ func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b
 		}
 		p.holders.Add(1)
 		err := c.sendLater(now, ch, name, &p.Shared)
+		if err == errUnpacked {
+			p.pack()
+			err = c.sendLater(now, ch, name, &p.Shared)
+		}
 		if err == nil {
 			continue
 		}
@@ -129,6 +134,7 @@ type payload struct {
 	channel.Shared
 	home    payloads
 	holders atomic.Int32
+	packed  []byte // memory of Packed
 }
 
 // payloads is the pool of payloads that no queue holds: at most maxPayloads wait in the
@@ -149,9 +155,17 @@ func (ps payloads) get(b []byte) (p *payload) {
 		p = &payload{home: ps}
 		p.Done = p.unref
 	}
-	p.B = append(p.B[:0], b...)
+	p.B, p.Packed = append(p.B[:0], b...), nil
 	p.holders.Store(1)
 	return p
+}
+
+// pack makes Packed. Queues may hold p already: those that do not use Packed.
+func (p *payload) pack() {
+	d := deflate.TakePacker()
+	defer d.Return()
+	p.packed = append(p.packed[:0], d.Pack(p.B)...)
+	p.Packed = p.packed
 }
 
 // unref drops one reference to p.

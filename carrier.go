@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -30,7 +31,8 @@ type Carrier interface {
 
 // A LinkConfig describes a link that the program brings.
 type LinkConfig struct {
-	// Name says in one word what the link is, for Conn.Link. It is not empty.
+	// Name says in one word what the link is, for Conn.Link. It is not empty. For AddLink it
+	// is none of the names of package session, such as session.LinkWebRTC.
 	Name string
 
 	// Carrier takes the server's datagrams.
@@ -71,6 +73,10 @@ type Link struct {
 // *rtcserver.StatusError if it has MaxConns sessions or MaxPerIP of the address, or says
 // which field of lc is wrong. After an error the server does not use the Carrier.
 func (s *Server) AddLink(id Identity, lc LinkConfig) (*Link, error) {
+	switch lc.Name {
+	case session.LinkWebRTC, session.LinkWebTransport, session.LinkWebSocket, session.LinkInProcess:
+		return nil, fmt.Errorf("godwit: LinkConfig.Name is %q, which is the name of another kind of link", lc.Name)
+	}
 	if err := lc.validate(); err != nil {
 		return nil, err
 	}
@@ -132,14 +138,19 @@ func (l *Link) Receive(b []byte) bool {
 }
 
 // receive is Receive for a goroutine of the server that holds no lock: it delivers the
-// datagram itself unless a turn runs.
+// datagram itself unless a turn runs, or the session is not open here. A turn in which a session
+// opens needs twice the stack, which an idle goroutine would keep.
 func (l *Link) receive(b []byte) bool {
-	if !l.accept(b) {
-		l.links.loop.Unlock()
-		return false
+	accepted := l.accept(b)
+	if a := l.end.anchor; accepted && a.isHome() && a.conn.session.State() == sessioncore.Open {
+		l.links.loop.Enter()
+		return true
 	}
-	l.links.loop.Enter()
-	return true
+	if accepted {
+		l.links.loop.Wake()
+	}
+	l.links.loop.Unlock()
+	return accepted
 }
 
 // accept locks the loop and puts a datagram into the inbox.

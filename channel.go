@@ -47,9 +47,5 @@ func (c *Conn) Channels() Channels {
 
 // SendNamed is SendWith for the session's channel with a name.
 func (c *Conn) SendNamed(name string, b []byte, o Options) (MessageID, error) {
-	a := c.acquire()
-	ch, _ := c.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown
-	id, err := c.session.Send(time.Now(), ch, b, o)
-	c.release(a)
-	return id, err
+	return c.send(0, name, b, nil, o) // 0 for a name that is empty, which is ErrUnknown
 }

@@ -21,7 +21,7 @@ import (
 // Channels is the table of channels, the same at both ends: at most 63.
 type Channels = channel.Channels
 
-// A Channel is one line of the table. Five fields must be the same at both ends: Name,
+// A Channel is one line of the table. These fields must be the same at both ends: Name,
 // Mode, Direction, MaxMessage (bytes; zero means 256 KiB if the Mode is reliable, else
 // 16 KiB) and QueueLimit (bytes that may wait; zero means 1 MiB if reliable, else
 // 64 KiB, but always enough for one message of MaxMessage). The other fields say how
@@ -55,6 +55,11 @@ type Config struct {
 	// Channels is the table, the same at both ends. The server refuses a client whose
 	// table differs; the client's error names the first difference. At most 63 channels.
 	Channels Channels
+
+	// Schema says what the bytes of requests and of the connect message are, as
+	// Channel.Schema does for messages. It belongs to the table: the server refuses a client
+	// with another Schema. Package typed sets it; empty means bytes.
+	Schema string
 
 	// Handler is the set of funcs that the server calls for events. A nil func is not
 	// called.
@@ -108,6 +113,24 @@ type Config struct {
 	// Authorize may be set.
 	Authorize func(*http.Request) (Identity, error)
 
+	// Invites is the key of invites. A client with an invite connects without a request: the server
+	// needs no TCP port, no domain and no TLS certificate. Authorize, Secret and Tokens do not apply to it:
+	// whoever has the key decides who may connect, under which name. Spend and MaxUsedTokens remember
+	// used invites, too; Spend gets "invite-" and the number of the invite, and a context that ends after 4 s
+	// or at Shutdown, on a goroutine of the server. Nil means that there are no invites.
+	Invites *auth.InviteKey
+
+	// KeyFile, if not empty, is the name of a file with the certificate and the key of invites, which
+	// are used if RTC.Certificate and Invites are nil. If there is no such file the server makes both and
+	// writes the file, which only its owner can read. With it, invites are good after a restart. See
+	// LoadKeys.
+	KeyFile string
+
+	// NoDirect means that a client needs a request for each link. Without NoDirect a client
+	// resumes its session without one: the server tells it the credentials of its next link. There are
+	// no invites with NoDirect.
+	NoDirect bool
+
 	// Duplicates says what the server does when a client connects with the Identity.Name
 	// of an open session. Zero means DuplicatesAllow.
 	Duplicates Duplicates
@@ -121,6 +144,12 @@ type Config struct {
 	// sessions. If it returns true the server accepts the client. ctx is the context of the
 	// HTTP request; the goroutine of that request calls AdmitFull.
 	AdmitFull func(ctx context.Context, id Identity) bool
+
+	// Admit, if not nil, is called for each new client after its credentials are checked and
+	// before they are spent. An error refuses the client: with the status of a
+	// *rtcserver.StatusError, and with 403 and the error's text otherwise. ctx and the goroutine are
+	// those of Spend, and Admit may wait. Admit is not called when a session resumes, and not for Local.
+	Admit func(ctx context.Context, id Identity) error
 
 	// Grace is how long a session may be interrupted before it ends with
 	// session.CloseTimeout. Zero means 30 s; negative means that an interruption ends the
@@ -169,7 +198,8 @@ type Config struct {
 
 	// Manual means that the program calls Poll, which runs the server's loops and all
 	// handlers, and Flush. The server then has no goroutine except those of DTLS handshakes
-	// that run and of WebSockets. Manual needs RTC.Shards to be 0 or 1.
+	// that run, of WebSockets, and of Admit, Spend and AdmitFull for clients with an invite. Manual needs
+	// RTC.Shards to be 0 or 1.
 	Manual bool
 
 	// RTC configures the WebRTC side: public addresses, certificate, shards, origins,
@@ -235,6 +265,11 @@ var duplicatesNames = [...]string{"allow", "refuse", "replace"}
 // String returns the choice in one word.
 func (d Duplicates) String() string { return enum.Name(d, duplicatesNames[:]) }
 
+// table returns what must be the same at both ends.
+func (c *Config) table() channel.Table {
+	return channel.Table{Channels: c.Channels, Schema: c.Schema}
+}
+
 // maxClientQueue is the largest MaxClientQueue, the largest QueueLimit of a channel.
 const maxClientQueue = 64 << 20
 
@@ -246,7 +281,7 @@ func (c *Config) setDefaults() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
-	if err := c.Channels.Validate(); err != nil {
+	if err := c.table().Validate(); err != nil {
 		return fmt.Errorf("godwit: Config.Channels: %w", err)
 	}
 	if len(c.Version) > maxVersion {
@@ -300,7 +335,7 @@ func (c *Config) setDefaults() error {
 			return fmt.Errorf("godwit: Config.Tokens: %w", err)
 		}
 	}
-	return nil
+	return c.setKeys()
 }
 
 // session returns the configuration of the server's end of a session.

@@ -1,11 +1,13 @@
 package godwit
 
 import (
+	"errors"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/deflate"
 	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -190,11 +192,29 @@ func (c *Conn) Send(ch ChannelID, b []byte) error {
 // SendWith is Send with options. It has one more error, session.ErrExpired. The MessageID
 // is the number that Handler.Receipt gets.
 func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
+	return c.send(ch, "", b, nil, o)
+}
+
+// send is SendWith. If name is not empty it is the name of the channel. packed, if not nil, is b for
+// channels with Compress. No lock is held while send makes it.
+func (c *Conn) send(ch ChannelID, name string, b, packed []byte, o Options) (MessageID, error) {
 	a := c.acquire()
-	id, err := c.session.Send(time.Now(), ch, b, o)
+	if name != "" {
+		ch, _ = c.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown
+	}
+	if packed == nil && c.session.Mux().Packs(ch, len(b)) {
+		c.release(a)
+		p := deflate.TakePacker()
+		defer p.Return()
+		return c.send(ch, name, b, p.Pack(b), o)
+	}
+	id, err := c.session.SendPacked(time.Now(), ch, b, packed, o)
 	c.release(a)
 	return id, err
 }
+
+// errUnpacked: the channel has Compress, and the payload was not packed yet.
+var errUnpacked = errors.New("godwit: not packed")
 
 // sendLater queues p for one receiver of many. If name is not empty it is the name of the
 // channel. The message leaves at Server.Flush.
@@ -203,7 +223,10 @@ func (c *Conn) sendLater(now time.Time, ch ChannelID, name string, p *channel.Sh
 	if name != "" {
 		ch = c.session.Mine(name) // 0 if there is none, which is ErrUnknown
 	}
-	err := c.session.SendShared(now, ch, p)
+	err := errUnpacked
+	if p.Packed != nil || !c.session.Mux().Packs(ch, len(p.B)) {
+		err = c.session.SendShared(now, ch, p)
+	}
 	a.link.Release(true, c.session.Pending())
 	return err
 }

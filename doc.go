@@ -32,7 +32,8 @@
 //
 // Package session has the words that both ends of a session share: the errors of these calls,
 // the codes of a CloseReason, the statuses of requests and the types of events. Package
-// channel has those of messages.
+// channel has those of messages. Package typed gives messages and requests types of Go, in
+// place of bytes, and makes the table from them.
 //
 // # Clients
 //
@@ -40,7 +41,8 @@
 // an example, and web/README.md describes the rest. A native program uses package
 // client, whose Connect begins a Session with the same table. [Server.Local] connects a
 // client in the same process. All of them use the same protocol; docs/SESSION.md
-// describes it for other implementations.
+// describes it for other implementations. A client connects by an HTTP request or, without one,
+// with an invite, which [Server.Invite] or any program with the server's key makes.
 //
 // # What the channels promise
 //
@@ -74,15 +76,16 @@
 // A handler that panics ends the process, as a panic in any goroutine does. With
 // Config.Manual the panic passes through Poll. A program that recovers there may
 // continue: the event of the handler that panicked is not repeated, and the next Poll
-// delivers the events after it. A panic in Authorize, Spend or AdmitFull ends only the
-// HTTP request, as net/http does with every handler, and no session is created.
+// delivers the events after it. A panic in Authorize, Admit, Spend or AdmitFull ends only
+// the HTTP request, as net/http does with every handler, and no session is created. For a client
+// with an invite there is no request: a panic in Admit, Spend or AdmitFull ends the process.
 //
 // All methods may be called from any goroutine, except that with [Config.Manual]
 // Poll, Shutdown and Close belong to the goroutine of the game loop. With Manual no
 // goroutine of the server runs a handler: the program calls [Server.Poll] in every tick,
 // which runs the handlers, and [Server.Flush] after it has sent the messages of the tick.
-// Three things still have goroutines: each DTLS handshake while it runs, each WebSocket, and
-// net/http, which answers HTTP requests.
+// Four things still have goroutines: each DTLS handshake while it runs, each WebSocket, Admit,
+// Spend and AdmitFull while they run for clients with an invite, and net/http, which answers HTTP requests.
 //
 // # Who owns what
 //

@@ -105,8 +105,6 @@ func (l *links) connect(ours, theirs *Conn) bool {
 	a.peer, b.peer = b, a
 	a.anchor = &anchor{conn: ours, link: a, reliable: true, name: session.LinkInProcess}
 	b.anchor = &anchor{conn: theirs, link: b, reliable: true, name: session.LinkInProcess}
-	ours.home.CompareAndSwap(nil, a.anchor)
-	theirs.home.CompareAndSwap(nil, b.anchor)
 	l.loop.Lock()
 	defer l.loop.Unlock()
 	if l.refused {
@@ -133,7 +131,6 @@ func (l *links) remove(e *linkEnd) {
 	l.ends[e.index-1], moved.index = moved, e.index
 	l.ends[last] = nil
 	l.ends, e.index = l.ends[:last], 0
-	l.settled(e)
 	l.loop.Remove(e)
 }
 
@@ -162,9 +159,7 @@ func (l *links) Receive(now time.Time, _ []udpio.Datagram) {
 }
 
 func (l *links) Advance(now time.Time, e *linkEnd) {
-	if t := e.anchor.Deadline(); !t.IsZero() && !now.Before(t) {
-		e.anchor.Advance(now)
-	}
+	e.anchor.Advance(now)
 	e.retry = now.Add(fullPause)
 	if t := e.unused(); !t.IsZero() && !now.Before(t) {
 		l.closeLink(e, "the session is on another link")
@@ -217,7 +212,7 @@ func (l *links) Deadline(e *linkEnd) time.Time {
 
 // unused returns when the link closes because the session is not on it; zero means never.
 func (e *linkEnd) unused() time.Time {
-	if e.closed || e.anchor.state != anchorWaiting {
+	if e.anchor.state != anchorWaiting {
 		return time.Time{}
 	}
 	return e.expires
@@ -231,7 +226,7 @@ func (e *linkEnd) pump(now time.Time) {
 	switch {
 	case e.peer != nil:
 		e.pumpToPeer(now)
-	case e.carrier != nil && !e.full:
+	case !e.full:
 		e.pumpToCarrier(now)
 	}
 }
@@ -285,11 +280,8 @@ func (e *linkEnd) pumpToCarrier(now time.Time) {
 // Acquire locks the loop.
 func (e *linkEnd) Acquire() { e.links.loop.Lock() }
 
-// Release unlocks the loop; see rtcserver.Conn.Release. In this process a datagram costs no
-// system call, so nothing is sent later except with Config.Manual.
-func (e *linkEnd) Release(later, news bool) {
-	e.links.loop.Release(e, later && e.peer == nil, news && e.index > 0)
-}
+// Release unlocks the loop; see rtcserver.Conn.Release.
+func (e *linkEnd) Release(later, news bool) { e.links.loop.Release(e, later, news) }
 
 // Close ends the link for both ends.
 func (e *linkEnd) Close(text string) {

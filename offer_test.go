@@ -28,7 +28,7 @@ func (w *site) links() (all []struct {
 	Hashes            []string
 }) {
 	w.t.Helper()
-	url := fmt.Sprintf("http://game.example/?v=1&channels=%016x", table.Hash())
+	url := fmt.Sprintf("http://game.example/?v=1&channels=%016x", (channel.Table{Channels: table}).Hash())
 	r := testkit.Must(http.NewRequestWithContext(w.t.Context(), http.MethodPost, url, nil))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
@@ -131,6 +131,43 @@ func TestOffersThatAreRefused(t *testing.T) {
 		w.srv.Close()
 		if err := w.srv.OfferLink(whole); err != session.ErrClosed {
 			w.t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// The link of a ticket that was taken opens only while its session waits for it, and with a LinkConfig
+// that AddLink takes.
+func TestLinksOfTicketsThatAreRefused(t *testing.T) {
+	onSite(t, Config{}, func(w *site) {
+		w.offerWebTransport()
+		ticket := testkit.Must(w.srv.TakeTicket(w.links()[0].Ticket, ""))
+		if link, err := ticket.Open(LinkConfig{Name: session.LinkWebTransport}); err == nil || link != nil {
+			w.t.Errorf("without a Carrier: %v, %v", link, err)
+		}
+		time.Sleep(31 * time.Second)
+		if link, err := ticket.Open(LinkConfig{Name: session.LinkWebTransport, Carrier: new(slot)}); err != session.ErrClosed || link != nil {
+			w.t.Errorf("after the session has ended: %v, %v", link, err)
+		}
+		if st := w.srv.Stats().Links; st.Opened != 0 || w.ends() != 0 || w.pending() != 0 {
+			w.t.Errorf("%+v, %d ends, %d pending", st, w.ends(), w.pending())
+		}
+	})
+}
+
+// Shutdown gives an offer 300 ms to send the last datagrams, also if its own time is over.
+func TestShutdownOfAnOffer(t *testing.T) {
+	onSite(t, Config{}, func(w *site) {
+		limit := time.Duration(-1)
+		must(w.t, w.srv.OfferLink(LinkOffer{
+			Describe: func(*http.Request) (string, []string) { return "", nil },
+			Shutdown: func(ctx context.Context) {
+				deadline, _ := ctx.Deadline()
+				limit = time.Until(deadline)
+			},
+		}))
+		w.srv.Close()
+		if limit != farewellTime {
+			w.t.Errorf("Shutdown of the offer has %v", limit)
 		}
 	})
 }

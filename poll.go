@@ -83,6 +83,13 @@ func yielded(ev Event) {
 	}
 }
 
+// Yield has Poll yield an event that a func of the Handler was called for, as if the Handler had
+// no such func. Only this func may call Yield, with the event's values: what it gets is valid
+// until it returns, and what Poll yields is valid as always. Yield is for packages that put
+// themselves in front of a program's Handler; ev is any event except EventChannelClosed.
+// Without Config.Manual Yield does nothing.
+func (c *Conn) Yield(ev Event) { c.server.yield(c, ev) }
+
 // yield gives Poll an event that the Handler has no func for. It returns false without
 // Config.Manual: the program does not get the event.
 func (s *Server) yield(c *Conn, ev Event) bool {

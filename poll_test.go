@@ -60,6 +60,48 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	d.want(t, "open ", "acknowledged", "closed here: normal")
 }
 
+// A func of the Handler may leave an event to Poll, also to a later one, with its bytes and its
+// request.
+func TestHandlersLeaveEventsToPoll(t *testing.T) {
+	srv, _ := newTestServer(t, manual, func(c *Config) {
+		c.Handler.Message = func(c *Conn, ch ChannelID, b []byte) {
+			c.Yield(Event{Type: session.EventMessage, Channel: ch, Data: b})
+		}
+		c.Handler.Request = func(c *Conn, r *Request) { c.Yield(Event{Type: session.EventRequest, Request: r}) }
+	})
+	d := &recorder{}
+	client, err := srv.Local(LocalConfig{Handler: d.handler()})
+	must(t, err)
+	events(srv, nil)
+	d.Take()
+	for _, text := range []string{"a", "b"} {
+		must(t, client.Send(chat, []byte(text)))
+	}
+	_, err = client.Ask("q", []byte("c"), func(r Result) { d.Note("%v %s", r.Status, r.Data) })
+	must(t, err)
+	srv.Flush()
+	var got []string
+	for range 10 {
+		for ev := range srv.Poll(0) {
+			switch {
+			case ev.Conn == nil || ev.Conn == client:
+				t.Errorf("%v is not of the server's end", ev.Type)
+			case ev.Type == session.EventMessage:
+				got = append(got, table.Name(ev.Channel)+" "+string(ev.Data))
+			case ev.Type == session.EventRequest:
+				got = append(got, "request "+string(ev.Request.Data))
+				must(t, ev.Request.Reply([]byte("d")))
+			}
+			break
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"chat a", "chat b", "request c"}; !slices.Equal(got, want) {
+		t.Errorf("Poll yields %q, want %q", got, want)
+	}
+	d.want(t, "responded d")
+}
+
 func TestPollThatBreaksOffLosesNothing(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
 	client, err := srv.Local(LocalConfig{})

@@ -178,4 +178,4 @@ func TestPollInAHandlerThatShutdownRuns(t *testing.T) {
 	}
 }
 
-func hexHash(s *Server) string { return fmt.Sprintf("%016x", s.config.Channels.Hash()) }
+func hexHash(s *Server) string { return fmt.Sprintf("%016x", s.tableHash) }

@@ -10,7 +10,8 @@ func (s *Server) rtcConfig() rtcserver.Config {
 	return rtcserver.Config{
 		Settings: s.config.RTC, Handler: s.config.RTCHandler,
 		Authorize: s.authorize, Engine: s.engine, Resumes: resumes,
-		Links: s.offerLinks, LinksOnly: !s.config.offers(session.LinkWebRTC), Upgrade: s.upgrade,
+		Direct: s.rtcDirect(),
+		Links:  s.offerLinks, LinksOnly: !s.config.offers(session.LinkWebRTC), Upgrade: s.upgrade,
 		Manual: s.config.Manual, Logger: s.config.Logger,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -31,12 +32,14 @@ type Server struct {
 	links      *links
 	offer      atomic.Pointer[LinkOffer] // of OfferLink; nil if there is none
 	directory  directory
+	direct     direct
 	roster     roster // of open sessions
 	payloads   payloads
 
 	polling loop.Puller[Event] // with Config.Manual: state of Poll and Shutdown
 
 	stopping atomic.Pointer[string] // the text of Shutdown; nil before
+	draining atomic.Bool            // Drain was called
 
 	refused, unsent, begun atomic.Uint64
 	ended                  endings
@@ -80,9 +83,18 @@ func listen(c Config, open func(rtcserver.Config) (*rtcserver.Server, error)) (*
 	if err != nil {
 		return nil, err
 	}
+	cert := s.config.RTC.Certificate
+	if cert == nil {
+		if cert, err = dtls.GenerateCertificate(time.Now()); err != nil {
+			return nil, fmt.Errorf("godwit: %w", err)
+		}
+		s.config.RTC.Certificate = cert
+	}
+	s.direct.fingerprint = [32]byte(cert.Fingerprint().Sum())
 	if s.rtc, err = open(s.rtcConfig()); err != nil {
 		return nil, err
 	}
+	s.direct.serving.Store(true) // after rtc is set, which admitting a client needs
 	s.signaling = s.rtc
 	s.links.start()
 	return s, nil
@@ -93,7 +105,7 @@ func newServer(c Config) (*Server, error) {
 		return nil, err
 	}
 	c.Channels = c.Channels.WithDefaults()
-	s := &Server{config: c, tableHash: c.Channels.Hash(), maxMessage: []int{0}, payloads: make(payloads, maxPayloads)}
+	s := &Server{config: c, tableHash: c.table().Hash(), maxMessage: []int{0}, payloads: make(payloads, maxPayloads)}
 	for _, ch := range c.Channels {
 		s.maxMessage = append(s.maxMessage, ch.MaxMessage)
 	}
@@ -102,6 +114,7 @@ func newServer(c Config) (*Server, error) {
 	s.instance = hex.EncodeToString(random[:])
 	s.directory.init(c.MaxConns, c.MaxUsedTokens)
 	s.directory.totals = s.newTotals()
+	s.direct.init(&s.config)
 	s.links = newLinks(s)
 	s.polling.Keep, s.polling.After, s.polling.Ended, s.polling.Turn = keep, yielded, endedEvent, s.turn
 	return s, nil
@@ -238,6 +251,7 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if s.config.Manual {
 		defer s.polling.End() // handlers that are run below must not poll
 	}
+	s.direct.cancel()
 	s.stopping.Store(&text) // before drain looks at the sessions: endIfShutdown ends those that open later
 	if s.rtc != nil {
 		s.rtc.Refuse()
@@ -248,6 +262,7 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if s.rtc != nil {
 		s.rtc.Shutdown(ctx)
 	}
+	s.direct.deciding.Wait()
 	s.links.stop()
 	if e.Err == nil && e.Sessions == 0 {
 		return nil
@@ -291,9 +306,13 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 	defer tick.Stop()
 	leaving := make(map[*Conn]struct{})
 	for {
+		done := ctx.Err()
 		for c := range s.Conns() { // again each time: sessions may open late
 			c.drain(session.CloseShutdown, text)
 			leaving[c] = struct{}{}
+		}
+		if len(leaving) > 0 {
+			e.Err = done // ctx was done before these sessions, also if they are over now
 		}
 		for c := range leaving {
 			if c.silent() {

@@ -65,11 +65,14 @@ type admission struct {
 	plain    bool // a page without the godwit script
 	kind     Kind
 	identity Identity
-	claims   *auth.Claims // claims of the token, for spend; nil if there is no token
-	limit    int          // largest number of sessions, this one included
-	resume   *Conn        // the session that the request resumes; nil for a new session
-	token    hash         // hash of the resume token
-	began    *Conn        // the session that engine or offerLinks has made; nil before
+	limit    int   // largest number of sessions, this one included
+	resume   *Conn // the session that the request resumes; nil for a new session
+	token    hash  // hash of the resume token
+	began    *Conn // the session that engine or offerLinks has made; nil before
+
+	// spend notes that the credentials are used, or returns a refusal. It is nil if they may be used
+	// again.
+	spend func(context.Context) error
 }
 
 type admissionKey struct{}
@@ -109,32 +112,51 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 		if h := &s.config.RTCHandler; h.Open == nil && h.ChannelOpen == nil && h.Message == nil {
 			return refusal(http.StatusBadRequest, "request", "this server accepts only godwit clients: the request has no protocol version")
 		}
+		if s.draining.Load() {
+			return errShutdown()
+		}
 		a.plain = true
 		return nil
 	}
 	if err := s.checkTerms(q.Get("v"), q.Get("app"), q.Get("channels")); err != nil {
 		return err
 	}
-	switch q.Get("kind") {
-	case "browser":
-		a.kind = KindBrowser
-	case "native":
-		a.kind = KindNative
-	}
+	a.kind = kindOf(q.Get("kind"))
 	if scheme, token := credentials(r); strings.EqualFold(scheme, "Godwit-Resume") {
 		return s.admitResume(a, token)
 	}
 	if err := s.identify(a, r, Token(r)); err != nil {
 		return err
 	}
+	return s.admitIdentity(r.Context(), a)
+}
+
+// kindOf returns the kind of client that a client says it is.
+func kindOf(name string) Kind {
+	switch name {
+	case "browser":
+		return KindBrowser
+	case "native":
+		return KindNative
+	}
+	return KindUnknown
+}
+
+// admitIdentity decides whether there may be one more session with the identity of a.
+func (s *Server) admitIdentity(ctx context.Context, a *admission) error {
 	if s.config.Duplicates == DuplicatesRefuse && s.isPresent(a.identity.Name) {
 		return refusal(http.StatusConflict, "identity", a.identity.Name+" is connected already")
+	}
+	if f := s.config.Admit; f != nil {
+		if err := f(ctx, a.identity); err != nil {
+			return err
+		}
 	}
 	a.limit = s.config.MaxConns
 	if s.directory.hasRoom(a.limit) {
 		return nil
 	}
-	if s.config.AdmitFull == nil || !s.config.AdmitFull(r.Context(), a.identity) {
+	if s.config.AdmitFull == nil || !s.config.AdmitFull(ctx, a.identity) {
 		return errFull()
 	}
 	a.limit = math.MaxInt
@@ -197,7 +219,7 @@ func (s *Server) checkTerms(version, app, channels string) error {
 	}
 	if theirs != s.tableHash {
 		return refusal(http.StatusConflict, "channels", "the server's table of channels differs from the client's",
-			"channels", string(s.config.Channels.AppendText(nil)))
+			"channels", string(s.config.table().AppendText(nil)))
 	}
 	return nil
 }
@@ -263,7 +285,9 @@ func (s *Server) identify(a *admission, r *http.Request, token string) error {
 		if s.config.ExpireWithToken {
 			a.identity.Expires = claims.Until()
 		}
-		a.claims = &claims
+		if !s.config.Tokens.Reusable {
+			a.spend = func(ctx context.Context) error { return s.spend(ctx, claims) }
+		}
 	}
 	if e := a.identity.Expires; !e.IsZero() && !time.Now().Before(e) {
 		return unauthorized(auth.ErrExpired)
@@ -313,11 +337,11 @@ func (s *Server) isPresent(name string) bool {
 	return false
 }
 
-// interrupted reports whether the session is interrupted, being closed or over.
+// interrupted reports whether the session is interrupted, being closed or moved, or over.
 func (c *Conn) interrupted() bool {
 	a := c.acquire()
 	defer c.release(a)
-	return c.session.Interrupted() || c.session.State() >= sessioncore.Closing
+	return c.session.Interrupted() || c.session.Moving() || c.session.State() >= sessioncore.Closing
 }
 
 // engine makes the engine of a new link. rtcserver calls it after all other checks.
@@ -329,20 +353,14 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	case a.plain:
 		return nil, nil
 	case a.resume != nil:
-		// An attempt replaces the one before, so a session has at most two links.
-		before := a.resume.newest.Swap(link)
-		if before != nil && !a.resume.isOn(before) {
-			s.rtc.Withdraw(before, "the client tries once more")
-		}
-		// The session may have ended while the offer arrived: then nobody withdraws this
-		// link. If the session ends after this check, forget finds the link in newest.
-		if !a.resume.resumable() {
+		if err := s.resumeOn(a.resume, link); err != nil {
 			s.refused.Add(1)
-			return nil, errEnded()
+			return nil, err
 		}
+		s.withdrawAttempts(a.resume)
 		return &anchor{conn: a.resume, link: link, name: session.LinkWebRTC}, nil
 	}
-	c, err := s.begin(r, a, link.Site())
+	c, err := s.begin(r.Context(), a, link.Site())
 	if err != nil {
 		s.refused.Add(1)
 		return nil, err
@@ -352,8 +370,23 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	return &anchor{conn: c, link: link, name: session.LinkWebRTC}, nil
 }
 
-// begin makes a session for a request that authorize has accepted, and spends its token.
-func (s *Server) begin(r *http.Request, a *admission, site netip.Addr) (*Conn, error) {
+// resumeOn notes that the client of a session may come to a link, or returns a refusal.
+func (s *Server) resumeOn(c *Conn, link *rtcserver.Conn) error {
+	// An attempt replaces the one before, so a session has at most two links.
+	before := c.newest.Swap(link)
+	if before != nil && before != link && !c.isOn(before) {
+		s.rtc.Withdraw(before, "the client tries once more")
+	}
+	// The session may have ended meanwhile: then nobody withdraws this link. If the session ends
+	// after this check, forget finds the link in newest.
+	if !c.resumable() {
+		return errEnded()
+	}
+	return nil
+}
+
+// begin makes a session for a client that is admitted, and spends its credentials.
+func (s *Server) begin(ctx context.Context, a *admission, site netip.Addr) (*Conn, error) {
 	if !site.IsValid() {
 		site = netip.IPv4Unspecified() // clients without a known address share one site
 	}
@@ -361,7 +394,7 @@ func (s *Server) begin(r *http.Request, a *admission, site netip.Addr) (*Conn, e
 	if err != nil {
 		return nil, err // other clients took the last places since authorize
 	}
-	if a.claims == nil || s.config.Tokens.Reusable {
+	if a.spend == nil {
 		return c, nil
 	}
 	spent := false
@@ -370,8 +403,8 @@ func (s *Server) begin(r *http.Request, a *admission, site netip.Addr) (*Conn, e
 			s.forget(c)
 		}
 	}()
-	if err := s.spend(r.Context(), *a.claims); err != nil {
-		return nil, spendError(err)
+	if err := a.spend(ctx); err != nil {
+		return nil, err
 	}
 	spent = true
 	return c, nil
@@ -384,11 +417,18 @@ func resumes(r *http.Request) bool {
 	return ok && a.resume != nil
 }
 
+// spend notes that a token is used, or returns a refusal.
 func (s *Server) spend(ctx context.Context, c auth.Claims) error {
+	var err error
 	if s.config.Spend != nil {
-		return s.config.Spend(ctx, c.ID, c.Until())
+		err = s.config.Spend(ctx, c.ID, c.Until())
+	} else {
+		err = s.directory.spend(time.Now(), c)
 	}
-	return s.directory.spend(time.Now(), c)
+	if err != nil {
+		return spendError(err)
+	}
+	return nil
 }
 
 // newConn makes the server's end of a session and enters it into the directory. It returns an
@@ -417,5 +457,9 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 		return nil, err
 	}
 	s.directory.setTokens(c)
+	if s.draining.Load() { // after add: Drain sets it and then counts the sessions
+		s.forget(c)
+		return nil, errShutdown()
+	}
 	return c, nil
 }

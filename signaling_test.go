@@ -52,7 +52,7 @@ func offer() []byte {
 // post sends an offer. The query has the right version and table unless it has others.
 func post(s *Server, query, authorization string) (status int, body map[string]string) {
 	if !strings.Contains(query, "channels=") {
-		query += fmt.Sprintf("&channels=%016x", s.config.Channels.Hash())
+		query += fmt.Sprintf("&channels=%016x", s.tableHash)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/godwit/?"+query, bytes.NewReader(offer()))
 	if authorization != "" {
@@ -90,8 +90,8 @@ func TestTerms(t *testing.T) {
 		t.Errorf("the answer has %v, want server 1.4 and client 1.3", b)
 	}
 	b := wantPost(t, s, "v=1&app=1.4&channels=0000000000000000", "", 409, "channels", "")
-	theirs, err := channel.ParseChannels(b["channels"])
-	if err != nil || table.Compare(theirs) != nil {
+	theirs, err := channel.ParseTable(b["channels"])
+	if err != nil || (channel.Table{Channels: table}).Compare(theirs) != nil {
 		t.Errorf("the table in the answer is %q: %v", b["channels"], err)
 	}
 	if b := wantPost(t, s, "v=1&app=1.4", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "unknown"); len(b["instance"]) != 16 {
@@ -196,6 +196,34 @@ func TestAuthorize(t *testing.T) {
 	wantPost(t, s, "v=1", "", 402, "pay", "")
 }
 
+// Admit decides about new clients whose credentials are good, before a token is spent.
+func TestAdmit(t *testing.T) {
+	signer, verifier := newTokens(t)
+	var refuse error
+	var admitted []string
+	s := serve(t, Config{Tokens: verifier, Admit: func(_ context.Context, id Identity) error {
+		admitted = append(admitted, id.Name)
+		return refuse
+	}})
+	token, err := signer.Sign(time.Now(), auth.Claims{Audience: "eu-1", Subject: "ada", ID: rand.Text(), Expires: time.Now().Add(time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPost(t, s, "v=1", "Bearer no token", 401, "token", "malformed")
+	refuse = &rtcserver.StatusError{Status: 409, Code: "identity", Text: "ada is elsewhere"}
+	wantPost(t, s, "v=1", "Bearer "+token, 409, "identity", "")
+	refuse = errors.New("banned")
+	wantPost(t, s, "v=1", "Bearer "+token, 403, "forbidden", "")
+	refuse = nil
+	wantPost(t, s, "v=1", "Bearer "+token, 200, "", "")
+	if !slices.Equal(admitted, []string{"ada", "ada", "ada"}) {
+		t.Errorf("Admit was asked about %q", admitted)
+	}
+	if n := s.Stats().Refused; n != 3 {
+		t.Errorf("%d clients were refused, want 3", n)
+	}
+}
+
 func TestFullServer(t *testing.T) {
 	s := serve(t, Config{
 		MaxConns:  1,
@@ -273,7 +301,7 @@ func TestRTCIsAHandlerToo(t *testing.T) {
 		w := testkit.Serve(s.RTC(), r)
 		return w
 	}
-	query := fmt.Sprintf("v=1&channels=%016x", s.config.Channels.Hash())
+	query := fmt.Sprintf("v=1&channels=%016x", s.tableHash)
 	for _, c := range []struct {
 		query, authorization string
 		status               int
@@ -532,5 +560,33 @@ func TestTheBookIsFull(t *testing.T) {
 	}
 	if len(d.bySite) != 0 || d.setAway(first, true, time.Now()) != nil || d.away != 0 {
 		t.Errorf("%d addresses are left and %d sessions away, want 0", len(d.bySite), d.away)
+	}
+}
+
+// A client with another schema is refused before it has a session. The refusal has the
+// server's table, from which the client names the first difference.
+func TestAnotherSchemaIsRefused(t *testing.T) {
+	world := func(schema string) Channels {
+		return Channels{{Name: "world", Mode: Sequenced, Schema: schema}}
+	}
+	const boxes, join = "tick:uint32;boxes[].x:float32", "join.request.name:string(16)"
+	s := serve(t, Config{Channels: world(boxes), Schema: join})
+	wantPost(t, s, "v=1", "", 200, "", "")
+	for want, client := range map[string]channel.Table{
+		"world.boxes[].x: server float32, client uint16":          {Channels: world("tick:uint32;boxes[].x:uint16"), Schema: join},
+		"join.request.name: server string(16), client string(20)": {Channels: world(boxes), Schema: "join.request.name:string(20)"},
+		"requests: server " + join + ", client bytes":             {Channels: world(boxes)},
+	} {
+		b := wantPost(t, s, fmt.Sprintf("v=1&channels=%016x", client.Hash()), "", 409, "channels", "")
+		server, err := channel.ParseTable(b["channels"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Compare(server); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want it to say %q", err, want)
+		}
+	}
+	if st := s.Stats(); st.Open != 0 {
+		t.Errorf("%d sessions are open, want none", st.Open)
 	}
 }

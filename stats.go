@@ -22,6 +22,8 @@ type Stats struct {
 
 	RTC   rtcserver.Stats // counters of the WebRTC side; zero if the server has no port
 	Links LinkStats       // counters of the links that are not WebRTC
+
+	Direct DirectStats // counters of the links that begin without a request
 }
 
 // endings counts how sessions ended.
@@ -61,6 +63,7 @@ func (s *Server) Stats() Stats {
 		t.RTC = s.rtc.Stats()
 	}
 	t.Links = s.links.linkStats()
+	t.Direct = s.direct.stats()
 	return t
 }
 

@@ -70,7 +70,6 @@ func (d *directory) takeTicket(m mark, kind ticketFor, now time.Time) (ticket, b
 	t := e.ticket
 	e.ticket.end, e.ticket.good[kind] = nil, false
 	if e.ticket.good == [tickets]bool{} {
-		e.ticket = ticket{}
 		delete(d.tickets, m)
 	}
 	return t, now.Before(t.until)
@@ -87,9 +86,8 @@ func (c *Config) pendingTimeout() time.Duration {
 // offerLinks returns the links besides WebRTC that a client may use. rtcserver calls it after
 // engine or, if the request has no offer, in its place.
 func (s *Server) offerLinks(r *http.Request, site netip.Addr, offered bool) ([]rtcserver.Link, error) {
-	a, ok := r.Context().Value(admissionKey{}).(*admission)
-	switch {
-	case !ok || a.plain:
+	a := r.Context().Value(admissionKey{}).(*admission)
+	if a.plain {
 		return nil, refusal(http.StatusBadRequest, "request", "the request has no offer")
 	}
 	now := time.Now()
@@ -145,7 +143,7 @@ func (s *Server) admitLink(a *admission, t *ticket, r *http.Request, site netip.
 		return nil
 	}
 	begun := false
-	c, err := s.begin(r, a, site)
+	c, err := s.begin(r.Context(), a, site)
 	if err != nil {
 		return err
 	}

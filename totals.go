@@ -142,6 +142,8 @@ func growChannel(sum, was, now *channel.ChannelStats) {
 	grow(&sum.MessagesIn, &was.MessagesIn, now.MessagesIn)
 	grow(&sum.BytesOut, &was.BytesOut, now.BytesOut)
 	grow(&sum.BytesIn, &was.BytesIn, now.BytesIn)
+	grow(&sum.WireOut, &was.WireOut, now.WireOut)
+	grow(&sum.WireIn, &was.WireIn, now.WireIn)
 	grow(&sum.Retransmits, &was.Retransmits, now.Retransmits)
 	grow(&sum.Copies, &was.Copies, now.Copies)
 	grow(&sum.Expired, &was.Expired, now.Expired)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,5 +115,23 @@ func TestAHandlerEndsItsSessionOverTCP(t *testing.T) {
 	p.wantStatus(1000)
 	if why := <-closed; why.Text != "enough" {
 		t.Errorf("closed with %v", why)
+	}
+}
+
+// A session is opened by the loop's goroutine, which has the stack for it. Messages are delivered by
+// the goroutine that reads its WebSocket.
+func TestWhichGoroutineOpensASession(t *testing.T) {
+	opened, came := make(chan string, 1), make(chan string, 100)
+	w := overTCP(t, Config{Handler: Handler{
+		Open:    func(*Conn) { opened <- string(debug.Stack()) },
+		Message: func(*Conn, ChannelID, []byte) { came <- string(debug.Stack()) },
+	}})
+	p := w.player()
+	const reads = "websock.(*Conn).read("
+	if stack := <-opened; strings.Contains(stack, reads) {
+		t.Errorf("it is opened by\n%s", stack)
+	}
+	for stack := ""; !strings.Contains(stack, reads); stack = <-came { // unless a turn of the loop's goroutine runs
+		must(t, p.say(chat, "hello"))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
@@ -72,7 +74,7 @@ func (w *site) tickets() int {
 // ask sends a request without an offer, and returns the ticket of its answer.
 func (w *site) ask(header http.Header) (ticket string, status int) {
 	w.t.Helper()
-	url := fmt.Sprintf("http://game.example/?v=1&channels=%016x", table.Hash())
+	url := fmt.Sprintf("http://game.example/?v=1&channels=%016x", (channel.Table{Channels: table}).Hash())
 	r := testkit.Must(http.NewRequestWithContext(w.t.Context(), http.MethodPost, url, nil))
 	maps.Copy(r.Header, header)
 	r.Header.Set("Content-Type", "application/json")
@@ -201,11 +203,15 @@ func TestASessionOverAWebSocket(t *testing.T) {
 		p := w.player()
 		p.echo("hello")
 		st := w.srv.Stats()
+		if w.pending() != 0 {
+			t.Errorf("%d ends wait for a client", w.pending())
+		}
 		if seen.Link() != session.LinkWebSocket || seen.RemoteAddr().Addr().IsValid() || st.Open != 1 || st.Links != (LinkStats{Open: 1, Opened: 1, Tickets: 1}) {
 			t.Errorf("%q %v %+v", seen.Link(), seen.RemoteAddr(), st.Links)
 		}
 		seen.Kick("enough")
 		p.wantStatus(websocket.StatusNormalClosure)
+		settle()
 		if st := w.srv.Stats(); st.Open != 0 || st.Links.Open != 0 || w.ends() != 0 {
 			t.Errorf("%d sessions, %+v, %d ends of links", st.Open, st.Links, w.ends())
 		}
@@ -230,6 +236,9 @@ func TestTickets(t *testing.T) {
 			}
 		}
 		good := w.ticket()
+		if good == w.ticket() {
+			t.Error("two clients get the same ticket")
+		}
 		want("no subprotocol", nil, 403)
 		want("no ticket", nil, 403, "godwit.1")
 		want("another version", nil, 403, "godwit.2", "ticket."+good)
@@ -279,6 +288,107 @@ func TestATicketEndsWithItsSession(t *testing.T) {
 		}
 		if n := w.tickets(); n != 0 {
 			t.Errorf("%d tickets are kept", n)
+		}
+	})
+}
+
+// A newer ticket of a session takes the place of the older one. A session that is over gets none.
+func TestATicketReplacesTheOlderOne(t *testing.T) {
+	onSite(t, Config{}, func(w *site) {
+		p := w.player()
+		p.echo("hello")
+		older, newer := testkit.Must(w.resumeTicket(p)), testkit.Must(w.resumeTicket(p))
+		if n := w.tickets(); n != 1 {
+			t.Errorf("%d tickets are kept", n)
+		}
+		if _, status := w.with(older); status != 403 {
+			t.Errorf("the older one: status %d", status)
+		}
+		if ws, status := w.with(newer); status != 101 {
+			t.Errorf("the newer one: status %d", status)
+		} else {
+			ws.CloseNow()
+		}
+		var c *Conn
+		for c = range w.srv.Conns() {
+		}
+		c.Kick("")
+		time.Sleep(time.Second)
+		r := httptest.NewRequest(http.MethodPost, "http://game.example/", nil)
+		r = r.WithContext(context.WithValue(r.Context(), admissionKey{}, &admission{resume: c}))
+		if links, err := w.srv.offerLinks(r, netip.Addr{}, false); status(err) != 410 || links != nil {
+			t.Errorf("a session that is over: %v, %v", links, err)
+		}
+	})
+}
+
+// A server that is full, or that gets no word of this protocol, gives no ticket.
+func TestRequestsThatGetNoTicket(t *testing.T) {
+	onSite(t, Config{MaxConns: 1, RTCHandler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}, func(w *site) {
+		w.ticket()
+		if b, status := w.ask(nil); status != 503 {
+			t.Errorf("a second session: %d %s", status, b)
+		}
+		r := httptest.NewRequest(http.MethodPost, "http://game.example/", nil)
+		r.Header.Set("Content-Type", "application/json")
+		if resp := testkit.Serve(w.srv, r); resp.Code != 400 || !strings.Contains(resp.Body.String(), "no offer") {
+			t.Errorf("a page without the script and without an offer: %d %s", resp.Code, resp.Body)
+		}
+	})
+}
+
+// A token that is good once is used up by a request without an offer.
+func TestATokenIsGoodForOneTicket(t *testing.T) {
+	signer, verifier := newTokens(t)
+	onSite(t, Config{Tokens: verifier}, func(w *site) {
+		text := testkit.Must(signer.Sign(time.Now(), auth.Claims{Subject: "ada", Audience: "eu-1", ID: "1", Expires: time.Now().Add(time.Minute)}))
+		for _, want := range []int{200, 401} {
+			if b, status := w.ask(http.Header{"Authorization": {"Bearer " + text}}); status != want {
+				t.Errorf("status %d, want %d: %s", status, want, b)
+			}
+		}
+	})
+}
+
+// Behind a proxy, the address of the client is the one that the proxy says.
+func TestTheAddressOfAWebSocketBehindAProxy(t *testing.T) {
+	onSite(t, Config{RTC: rtcserver.Settings{TrustUnixSocket: true}}, func(w *site) {
+		from := http.Header{"X-Forwarded-For": {"203.0.113.7"}}
+		ticket, _ := w.ask(from)
+		ws, _ := w.open(from, "godwit.1", "ticket."+ticket)
+		defer ws.CloseNow()
+		p := &player{w, ws, testkit.Must(channel.New(time.Now(), channel.Config{Channels: table, ReliableLink: true}))}
+		must(t, p.say(0, hello))
+		p.echo("hello")
+		for c := range w.srv.Conns() {
+			if got := c.RemoteAddr().String(); got != "203.0.113.7:0" {
+				t.Errorf("the client is at %v", got)
+			}
+		}
+	})
+}
+
+// A client that comes with its ticket while the server shuts down gets no link that stays.
+func TestAWebSocketDuringShutdown(t *testing.T) {
+	onSite(t, Config{Handler: Handler{Open: func(c *Conn) { c.Send(chat, []byte("never acknowledged")) }}}, func(w *site) {
+		w.player()
+		settle()
+		ticket := w.ticket()
+		ctx, cancel := context.WithTimeout(w.t.Context(), 4*time.Second)
+		defer cancel()
+		ended := make(chan error)
+		go func() { ended <- w.srv.Shutdown(ctx, "") }()
+		time.Sleep(time.Second)
+		if ws, _ := w.with(ticket); ws != nil {
+			if _, _, err := ws.Read(w.t.Context()); err == nil {
+				t.Error("a client that came during Shutdown gets a datagram")
+			}
+		}
+		if n := w.srv.Stats().Links.Opened; n != 1 || len(ended) > 0 {
+			t.Errorf("%d links have opened", n)
+		}
+		if err := <-ended; err == nil {
+			t.Error("the client has acknowledged everything")
 		}
 	})
 }
@@ -337,8 +447,8 @@ func TestSessionsWithoutALinkAreBounded(t *testing.T) {
 				t.Errorf("request %d: status %d", i, status)
 			}
 		}
-		if n := w.srv.directory.count(); n != 10 {
-			t.Errorf("%d sessions", n)
+		if n := w.srv.directory.count(); n != 10 || w.srv.Stats().Refused != 10 {
+			t.Errorf("%d sessions, %d requests are counted as refused", n, w.srv.Stats().Refused)
 		}
 		time.Sleep(31 * time.Second)
 		if n := w.srv.directory.count(); n != 0 || w.pending() != 0 || w.ends() != 0 {

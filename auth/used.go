@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Used remembers the used tokens until they expire, so that each can be used only once.
-// The zero value remembers up to 65,536 tokens. Used is not safe for concurrent use.
+// Used remembers the used tokens and invites until they expire, so that each can be used only once.
+// The zero value remembers up to 65,536 of them. Used is not safe for concurrent use.
 type Used struct {
-	// Max is the largest number of tokens that Used remembers. Zero means 65,536. If there
+	// Max is the largest number of tokens and invites that Used remembers. Zero means 65,536. If there
 	// are Max tokens and none has expired, Spend returns ErrBusy: to forget a token would
 	// allow a second use of it.
 	Max int
@@ -22,15 +22,37 @@ type Used struct {
 // Spend marks a token as used until it expires. The error is ErrReplayed, ErrExpired or
 // ErrBusy. Call Spend last: a token that is refused for another reason must not be spent.
 func (u *Used) Spend(now time.Time, c Claims) error {
+	sum := sha256.Sum256([]byte(c.key + "\x00" + c.ID))
+	return u.spend(now, [16]byte(sum[:16]), c.Until())
+}
+
+// SpendInvite is Spend for an invite that expires at until.
+func (u *Used) SpendInvite(now time.Time, id InviteID, until time.Time) error {
+	return u.spend(now, inviteMark(id), until)
+}
+
+// InviteSpent reports whether an invite that has not expired is marked as used. It allocates
+// nothing.
+func (u *Used) InviteSpent(id InviteID) bool {
+	_, ok := u.ids[inviteMark(id)]
+	return ok
+}
+
+// inviteMark returns the key of an invite among those of tokens, which are hashes.
+func inviteMark(id InviteID) (m [16]byte) {
+	copy(m[:], "invite: ")
+	copy(m[8:], id[:])
+	return m
+}
+
+func (u *Used) spend(now time.Time, id [16]byte, until time.Time) error {
 	for len(u.oldest) > 0 && u.oldest[0].at.Before(now) {
 		delete(u.ids, u.oldest[0].id)
 		heap.Pop(&u.oldest)
 	}
-	if c.Until().Before(now) {
+	if until.Before(now) {
 		return ErrExpired // it has expired since Verify, so its use may be forgotten already
 	}
-	sum := sha256.Sum256([]byte(c.key + "\x00" + c.ID))
-	id := [16]byte(sum[:16])
 	if _, ok := u.ids[id]; ok {
 		return ErrReplayed
 	}
@@ -45,11 +67,11 @@ func (u *Used) Spend(now time.Time, c Claims) error {
 		u.ids = make(map[[16]byte]struct{})
 	}
 	u.ids[id] = struct{}{}
-	heap.Push(&u.oldest, expiry{c.Until(), id})
+	heap.Push(&u.oldest, expiry{until, id})
 	return nil
 }
 
-// Len returns the number of tokens that Used remembers.
+// Len returns the number of tokens and invites that Used remembers.
 func (u *Used) Len() int { return len(u.ids) }
 
 type expiry struct {

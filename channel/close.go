@@ -33,7 +33,13 @@ type closing struct {
 // none if it is not UTF-8.
 func (m *Mux) Close(now time.Time, code uint64, text string) {
 	t := m.at(now)
-	if m.closed || m.closing.begun {
+	if m.closing.begun {
+		return
+	}
+	for _, r := range m.receivers {
+		r.stopped = true // what Events has left is not inflated
+	}
+	if m.closed {
 		return
 	}
 	text = cut(text)

@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/godwit-rtc/godwit/internal/closed"
 )
@@ -31,11 +32,16 @@ type TableError struct {
 	Ours    string // value at this end
 	Theirs  string // value at the other end
 	Problem string // what is wrong with the table
+	Schema  bool   // Field is a path in the schemas, which differ; this end is the client
 }
 
 func (e *TableError) Error() string {
 	if e.Problem != "" {
 		return fmt.Sprintf("channel: bad table: channel %q: %s: %s", e.Channel, e.Field, e.Problem)
+	}
+	if e.Schema {
+		path := strings.Trim(e.Channel+"."+e.Field, ".")
+		return fmt.Sprintf("channel: the ends' messages differ: %s: server %s, client %s; use the same generated code at both ends", path, e.Theirs, e.Ours)
 	}
 	return fmt.Sprintf("channel: the ends' tables differ: channel %q: %s is %s here and %s there", e.Channel, e.Field, e.Ours, e.Theirs)
 }

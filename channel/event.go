@@ -47,6 +47,7 @@ type Event struct {
 	Fate    Fate
 	Channel ID
 	owned   bool // Payload is memory of the Mux
+	packed  bool // Payload is as it came on a channel with Compress
 	Message MessageID
 	Code    uint64
 	GivenUp uint64 // bytes of reliable messages that the peer gave up
@@ -60,7 +61,13 @@ const keptEvents = 64
 // Events appends the events since its last call to evs, in order. Call it after Receive,
 // Send, Append and Advance, before the bytes of the datagrams that were given to Receive
 // change.
+//
+// If messages on channels with Compress inflate to more than 1 MiB, Events leaves the others, and
+// the events behind them, for another call: see More.
 func (m *Mux) Events(evs []Event) []Event {
+	if m.more = false; m.packed {
+		return m.unpackEvents(evs)
+	}
 	evs = append(evs, m.events...)
 	clear(m.events)
 	if m.events = m.events[:0]; cap(m.events) > keptEvents {

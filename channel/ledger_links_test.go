@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A linkKind is what is between the two ends of a ledger.
@@ -139,9 +141,9 @@ func (m *mover) clientGot(link int, b []byte) {
 // has left arrives; one of several pieces does not if the stream stalls between them for longer
 // than a receiver keeps the first.
 func TestLedgerOverOtherLinks(t *testing.T) {
-	cells := coveringCells(60)
+	cells := testkit.CoveringCells(60)
 	if *matrix {
-		cells = allCells()
+		cells = testkit.AllCells()
 	}
 	for name, kind := range map[string]linkKind{"a stream": streams, "a link that changes": moving} {
 		t.Run(name, func(t *testing.T) {

@@ -4,14 +4,13 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // The ledger: numbered, hashed messages on every channel both ways over every
@@ -19,116 +18,8 @@ import (
 
 var matrix = flag.Bool("matrix", false, "run all 945 cells of the ledger and print their table")
 
-// A cell is one kind of link, as indices into the axes.
-type cell [5]int
-
-var (
-	losses  = []float64{0, 0.01, 0.05, 0.10, 0.20, 0.30, 0.50}
-	reorder = []struct {
-		share float64
-		hold  time.Duration
-	}{{0, 0}, {0.05, 30 * time.Millisecond}, {0.30, 40 * time.Millisecond}}
-	duplicates = []float64{0, 0.02, 0.10}
-	jitters    = []time.Duration{0, 20 * time.Millisecond, 80 * time.Millisecond}
-	bursts     = []string{"none", "burst", "1s", "6s", "20s"}
-	blackouts  = []time.Duration{0, 0, time.Second, 6 * time.Second, 20 * time.Second}
-)
-
-var axes = [5]int{len(losses), len(reorder), len(duplicates), len(jitters), len(bursts)}
-
-func (c cell) String() string {
-	return fmt.Sprintf("loss=%.0f%%/reorder=%.0f%%/duplicate=%.0f%%/jitter=%v/%s", losses[c[0]]*100,
-		reorder[c[1]].share*100, duplicates[c[2]]*100, jitters[c[3]], bursts[c[4]])
-}
-
-func (c cell) link() netsim.Link {
-	l := netsim.Link{Delay: 25 * time.Millisecond, Loss: losses[c[0]], Reorder: reorder[c[1]].share, ReorderDelay: reorder[c[1]].hold,
-		Duplicate: duplicates[c[2]], Jitter: jitters[c[3]]}
-	if bursts[c[4]] == "burst" {
-		l.Burst = 5
-	}
-	return l
-}
-
-func (c cell) seed() uint64 {
-	n := uint64(0)
-	for i, v := range c {
-		n = n*uint64(axes[i]) + uint64(v)
-	}
-	return n + 1
-}
-
-func allCells() []cell {
-	var cells []cell
-	for i := range axes[0] * axes[1] * axes[2] * axes[3] * axes[4] {
-		var c cell
-		for k := range c {
-			c[k], i = i%axes[k], i/axes[k]
-		}
-		cells = append(cells, c)
-	}
-	return cells
-}
-
-// coveringCells chooses n cells so that every pair of settings is in one of them, and as many
-// triples as fit then.
-func coveringCells(n int) []cell {
-	type tuple [6]int
-	pairs, triples := map[tuple]bool{}, map[tuple]bool{}
-	gain := func(c cell, take bool) int {
-		g := 0
-		note := func(seen map[tuple]bool, t tuple, worth int) {
-			if !seen[t] {
-				g += worth
-			}
-			if take {
-				seen[t] = true
-			}
-		}
-		for i := range c {
-			for j := i + 1; j < len(c); j++ {
-				note(pairs, tuple{i, c[i], j, c[j]}, 1000)
-				for k := j + 1; k < len(c); k++ {
-					note(triples, tuple{i, c[i], j, c[j], k, c[k]}, 1)
-				}
-			}
-		}
-		return g
-	}
-	var chosen []cell
-	for range n {
-		best, bestGain := cell{}, -1
-		for _, c := range allCells() {
-			if g := gain(c, false); g > bestGain {
-				best, bestGain = c, g
-			}
-		}
-		gain(best, true)
-		chosen = append(chosen, best)
-	}
-	return chosen
-}
-
-// Each message begins with its channel, its number, its length and a hash.
-const ledgerHeader = 1 + 4 + 4 + 8
-
 func ledgerMessage(rng *rand.Rand, ch ID, number uint32, size int) []byte {
-	b := make([]byte, max(size, ledgerHeader))
-	for i := ledgerHeader; i < len(b); i++ {
-		b[i] = byte(rng.Uint32())
-	}
-	b[0] = byte(ch)
-	binary.BigEndian.PutUint32(b[1:], number)
-	binary.BigEndian.PutUint32(b[5:], uint32(len(b)))
-	binary.BigEndian.PutUint64(b[9:], ledgerHash(b))
-	return b
-}
-
-func ledgerHash(b []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(b[:9])
-	h.Write(b[ledgerHeader:])
-	return h.Sum64()
+	return testkit.LedgerMessage(rng, int(ch), number, size)
 }
 
 // A ledger records the messages of one direction.
@@ -161,12 +52,11 @@ func (l *ledger) problem(format string, args ...any) {
 
 // deliver checks one delivered message.
 func (l *ledger) deliver(ch ID, b []byte) {
-	if len(b) < ledgerHeader || int(binary.BigEndian.Uint32(b[5:])) != len(b) ||
-		binary.BigEndian.Uint64(b[9:]) != ledgerHash(b) || ID(b[0]) != ch {
+	n, ok := testkit.LedgerNumber(int(ch), b)
+	if !ok {
 		l.problem("channel %d: corrupt message of %d bytes", ch, len(b))
 		return
 	}
-	n := binary.BigEndian.Uint32(b[1:])
 	if l.got[ch][n] {
 		l.problem("channel %d: message %d twice", ch, n)
 	}
@@ -267,17 +157,17 @@ type cellResult struct {
 const ledgerSeconds = 6
 
 // runCell is runCellOver for a link of datagrams.
-func runCell(t testing.TB, c cell) cellResult { return runCellOver(t, c, datagrams) }
+func runCell(t testing.TB, c testkit.Cell) cellResult { return runCellOver(t, c, datagrams) }
 
 // runCellOver sends for six seconds, or until the blackout is over, and waits until everything is
 // sent.
-func runCellOver(t testing.TB, c cell, kind linkKind) cellResult {
-	w := newWorld(t, c.seed())
-	up, down := w.both(c.link())
-	w.blackout(2*time.Second, blackouts[c[4]], up, down)
+func runCellOver(t testing.TB, c testkit.Cell, kind linkKind) cellResult {
+	w := newWorld(t, c.Seed())
+	up, down := w.both(c.Link())
+	w.blackout(2*time.Second, c.Blackout(), up, down)
 	client, server := w.connect(Config{Channels: testTable, ReliableLink: kind == streams}, up, down)
 	w.link(kind, client, server)
-	length := ledgerSeconds*time.Second + blackouts[c[4]]
+	length := ledgerSeconds*time.Second + c.Blackout()
 	var took []time.Duration
 	var ledgers []*ledger
 	for _, e := range []*end{client, server} {
@@ -360,9 +250,9 @@ func runCellOver(t testing.TB, c cell, kind linkKind) cellResult {
 
 // TestLedger checks the promises in 60 cells, or in all 945 with -matrix.
 func TestLedger(t *testing.T) {
-	cells := coveringCells(60)
+	cells := testkit.CoveringCells(60)
 	if *matrix {
-		cells = allCells()
+		cells = testkit.AllCells()
 	}
 	type sum struct {
 		cells, bad, sent, arrived, whole, came int
@@ -375,7 +265,7 @@ func TestLedger(t *testing.T) {
 		if len(r.problems) > 0 {
 			t.Errorf("%v\n\t%s", c, strings.Join(r.problems, "\n\t"))
 		}
-		key := fmt.Sprintf("%2.0f %% | %s", losses[c[0]]*100, bursts[c[4]])
+		key := fmt.Sprintf("%2.0f %% | %s", c.Loss()*100, c.Burst())
 		s := rows[key]
 		if s == nil {
 			s = &sum{}
@@ -407,15 +297,15 @@ func TestLedger(t *testing.T) {
 
 // TestCoveringCells checks that the 60 cells hold every pair of settings.
 func TestCoveringCells(t *testing.T) {
-	cells := coveringCells(60)
-	for i := range axes {
-		for j := i + 1; j < len(axes); j++ {
+	cells := testkit.CoveringCells(60)
+	for i := range testkit.CellAxes {
+		for j := i + 1; j < len(testkit.CellAxes); j++ {
 			seen := map[[2]int]bool{}
 			for _, c := range cells {
 				seen[[2]int{c[i], c[j]}] = true
 			}
-			if len(seen) != axes[i]*axes[j] {
-				t.Errorf("axes %d and %d: %d of %d pairs are used", i, j, len(seen), axes[i]*axes[j])
+			if len(seen) != testkit.CellAxes[i]*testkit.CellAxes[j] {
+				t.Errorf("axes %d and %d: %d of %d pairs are used", i, j, len(seen), testkit.CellAxes[i]*testkit.CellAxes[j])
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/deflate"
 )
 
 // A MessageID is the number by which Send and receipts name a message. The peer does not
@@ -94,6 +96,8 @@ type Mux struct {
 	backlog    bool // pick has seen a piece that did not fit
 	work       bool // there are pieces to send, and the pacer holds them back
 	closed     bool
+	packed     bool // events has messages that Events must unpack
+	more       bool // Events has left some
 
 	// State of the link; Relink resets it.
 	reliableLink bool
@@ -200,6 +204,9 @@ type Options struct {
 type Shared struct {
 	// B is the payload. It must not change until every Mux has called Done.
 	B []byte
+	// Packed, if not nil, is B for channels with Compress; see [Mux.SendPacked]. It must not change
+	// either.
+	Packed []byte
 	// Done, if not nil, is called once by each Mux whose SendShared returned no error,
 	// when the Mux does not need B any more. It is called inside a call of the Mux, and
 	// must not call a Mux.
@@ -208,18 +215,28 @@ type Shared struct {
 
 // Send queues a copy of b as a message on a channel. Append sends it. The errors are
 // ErrUnknown, ErrClosed, ErrDirection, ErrTooLarge, ErrExpired and ErrBudget; then
-// nothing was queued.
+// nothing was queued. On a channel with Compress Send does not make the message smaller; see
+// SendPacked.
 func (m *Mux) Send(now time.Time, ch ID, b []byte, o Options) (MessageID, error) {
-	return m.send(now, ch, b, nil, o)
+	return m.send(now, ch, b, nil, nil, o)
 }
 
-// SendShared is Send for p, which it does not copy. If SendShared returns an error the Mux
-// does not use p. A Mux that becomes unreachable never calls Done.
+// SendPacked is Send for a message with its form for channels with Compress, which other
+// channels do not use: a byte 0 and then b, or a byte 1 and then b as raw DEFLATE. packed must
+// not be longer than b and one byte. Whoever calls the Mux makes packed, because that takes long.
+func (m *Mux) SendPacked(now time.Time, ch ID, b, packed []byte, o Options) (MessageID, error) {
+	return m.send(now, ch, b, packed, nil, o)
+}
+
+// SendShared is Send for p, which it does not copy; on a channel with Compress it does if Packed
+// is nil. If SendShared returns an error the Mux does not use p. A Mux that becomes
+// unreachable never calls Done.
 func (m *Mux) SendShared(now time.Time, ch ID, p *Shared, o Options) (MessageID, error) {
-	return m.send(now, ch, p.B, p, o)
+	return m.send(now, ch, p.B, p.Packed, p, o)
 }
 
-func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (MessageID, error) {
+// send queues b, or packed if the channel has Compress. p, if not nil, owns both.
+func (m *Mux) send(now time.Time, ch ID, b, packed []byte, p *Shared, o Options) (MessageID, error) {
 	t := m.at(now)
 	if int(ch) >= len(m.senders) {
 		return 0, ErrUnknown
@@ -241,17 +258,32 @@ func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (Messag
 			return 0, ErrExpired
 		}
 	}
-	if !m.room(s, o.Key, len(b)) {
+	plain, asIs := len(b), s.cfg.Compress && packed == nil
+	if s.cfg.Compress && !asIs {
+		b = packed
+	}
+	size := len(b)
+	if asIs {
+		size++
+	}
+	if !m.room(s, o.Key, size) {
 		s.stats.OverBudget++
-		s.refused, s.wanted = true, int32(len(b))
+		s.refused, s.wanted = true, int32(size)
 		return 0, ErrBudget
 	}
 	msg := m.pool.message()
-	if msg.body, msg.shared = b, p; p == nil {
-		msg.body = m.pool.get(len(b))
-		copy(msg.body, b)
+	switch {
+	case asIs:
+		msg.body = append(append(m.pool.get(size)[:0], deflate.AsIs), b...)
+		if p != nil && p.Done != nil {
+			p.Done()
+		}
+	case p != nil:
+		msg.body, msg.shared = b, p
+	default:
+		msg.body = append(m.pool.get(size)[:0], b...)
 	}
-	msg.ch, msg.size, msg.key, msg.receipt = ch, len(b), o.Key, o.Receipt
+	msg.ch, msg.size, msg.plain, msg.key, msg.receipt = ch, size, uint32(plain), o.Key, o.Receipt
 	msg.deadline, msg.queued = deadline, t
 	m.handles++
 	msg.handle = m.handles
@@ -262,7 +294,7 @@ func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (Messag
 }
 
 // Free returns the size in bytes of the largest message that Send accepts on a channel
-// now, or -1 if it accepts none.
+// now, or -1 if it accepts none. SendPacked may accept a larger one.
 func (m *Mux) Free(ch ID) int {
 	if int(ch) >= len(m.senders) || m.closed || m.closing.begun {
 		return -1
@@ -274,11 +306,14 @@ func (m *Mux) Free(ch ID) int {
 	if !s.cfg.Mode.reliable() {
 		return s.cfg.MaxMessage
 	}
-	return max(-1, min(s.cfg.MaxMessage, s.cfg.QueueLimit-s.cost-messageCost))
+	return max(-1, min(s.cfg.MaxMessage, s.cfg.QueueLimit-s.cost-messageCost-s.cfg.maxWire()+s.cfg.MaxMessage))
 }
 
 // Deadline returns when Advance must be called; zero means never.
 func (m *Mux) Deadline() time.Time {
+	if m.more {
+		return m.time(m.heard)
+	}
 	if m.closed {
 		return m.time(m.received.due)
 	}

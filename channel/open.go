@@ -120,6 +120,8 @@ func (s *ChannelStats) add(o *ChannelStats) {
 	s.MessagesIn += o.MessagesIn
 	s.BytesOut += o.BytesOut
 	s.BytesIn += o.BytesIn
+	s.WireOut += o.WireOut
+	s.WireIn += o.WireIn
 	s.Retransmits += o.Retransmits
 	s.Copies += o.Copies
 	s.Expired += o.Expired

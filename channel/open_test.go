@@ -351,3 +351,37 @@ func TestNoRoomAfterTheEnd(t *testing.T) {
 		x.wantRoom(name)
 	}
 }
+
+// A channel whose last message seemed lost, and has arrived after all, is removed. The next channel with the number
+// sends nothing before the peer knows it.
+func TestTheNextChannelWithANumberWaitsForThePeer(t *testing.T) {
+	x := newTestMux(t, Config{Channels: compressTable})
+	const id = usual + 1
+	open := func(known bool) {
+		t.Helper()
+		if err := x.m.Open(id, Channel{Name: "again", Mode: ReliableUnordered}, known); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(true)
+	for range 5 {
+		x.send(id, "x", Options{})
+		x.m.Append(x.now, nil, MaxPacket)
+	}
+	x.ack(1, 4)
+	if x.m.Settled(id) || x.m.active&(1<<id) == 0 {
+		t.Fatal("the first message does not seem lost")
+	}
+	x.ack(0, 4)
+	x.m.StopSending(id)
+	x.m.StopReceiving(id)
+	if !x.m.Settled(id) {
+		t.Fatal("the channel is not settled")
+	}
+	x.m.Remove(id)
+	open(false)
+	x.send(id, "early", Options{})
+	x.wantIdle("the peer does not know the channel")
+	x.m.Known(id)
+	x.wantPacket("the peer knows the channel", "message 4/0 early")
+}

@@ -24,6 +24,7 @@ type piece struct {
 type message struct {
 	next, prev *message
 	gen        uint32 // grows each time the record is used for another message
+	plain      uint32 // length of the message of the program: not size if the channel has Compress
 	list       *list  // the list that it is in
 	ch         ID
 
@@ -105,7 +106,7 @@ type sender struct {
 	refilled moment
 	pass     uint64 // bytes sent, divided by Weight: the channel with the smallest is next
 
-	stats ChannelStats
+	stats sentCounts
 }
 
 // sendWindow is the largest distance between the oldest unacknowledged reliable message
@@ -120,6 +121,7 @@ func (m *Mux) enqueue(s *sender, msg *message) {
 		old.body, msg.body = msg.body, old.body
 		old.shared, msg.shared = msg.shared, old.shared
 		old.size, msg.size = msg.size, old.size
+		old.plain = msg.plain
 		old.handle, msg.handle = msg.handle, old.handle
 		old.receipt, msg.receipt = msg.receipt, old.receipt
 		old.deadline, old.queued = msg.deadline, msg.queued

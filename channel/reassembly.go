@@ -100,9 +100,12 @@ func (m *Mux) deliverNow(r *receiver, p *partial) {
 
 // deliver emits the event of a message.
 func (m *Mux) deliver(r *receiver, b []byte, owned bool) {
-	r.stats.MessagesIn++
-	r.stats.BytesIn += uint64(len(b))
-	m.events = append(m.events, Event{Type: EventMessage, Channel: r.id, Payload: b, owned: owned})
+	if r.cfg.Compress {
+		m.packed = true
+	} else {
+		r.stats.count(len(b), len(b))
+	}
+	m.events = append(m.events, Event{Type: EventMessage, Channel: r.id, Payload: b, owned: owned, packed: r.cfg.Compress})
 }
 
 // receiver is the receiving half of a channel.
@@ -111,6 +114,7 @@ type receiver struct {
 	id      ID
 	allowed bool // the peer may send on it
 	stopped bool // no channel has the number, or StopReceiving was called
+	broken  bool // a message was malformed: no more are delivered
 	held    int  // bytes of partials, as they count against QueueLimit
 
 	from uint64 // frames in earlier packets of the link are of a channel that had the number before
@@ -121,7 +125,7 @@ type receiver struct {
 	partials *partial // unreliable and sequenced: incomplete messages, oldest first
 	count    int      // number of partials
 
-	stats ChannelStats
+	stats receivedCounts
 }
 
 // fragmentUnreliable processes a fragment of an unreliable or sequenced message.

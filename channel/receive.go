@@ -95,7 +95,7 @@ func (m *Mux) receiveContent(t moment, number uint64, f *frame) bool {
 		return m.refuse(DropDirection)
 	case f.kind == frameBare && r.cfg.Mode != Unreliable, f.kind == frameMessage && r.cfg.Mode == Unreliable:
 		return m.refuse(DropKind)
-	case size > r.cfg.MaxMessage:
+	case size > r.cfg.maxWire():
 		return m.refuse(DropTooLarge)
 	case r.cfg.Mode.reliable():
 		return m.reliable(r, t, f)

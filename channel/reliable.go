@@ -36,7 +36,8 @@ func (m *Mux) first(s *sender, msg *message, t moment) {
 	wait := t - msg.queued
 	s.stats.QueueTime += (wait - s.stats.QueueTime) / 16
 	s.stats.MessagesOut++
-	s.stats.BytesOut += uint64(msg.size)
+	s.stats.BytesOut += uint64(msg.plain)
+	s.stats.WireOut += uint64(msg.size)
 }
 
 // peekID returns the id that the head of the queue has or will get.

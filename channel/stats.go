@@ -28,12 +28,13 @@ const (
 	DropAged                           // an incomplete unreliable message, dropped after 3 s
 	DropUnknownFrame                   // an extension frame that this version does not know
 	DropStale                          // a late frame of a channel that is closed; another channel may have its number
+	DropInflate                        // a message of a channel with Compress that cannot be inflated; the channel delivers no more
 	dropReasons                        // the number of reasons
 )
 
 var dropNames = [dropReasons]string{
 	"malformed", "duplicate", "ack", "closed", "refused", "unknown-channel", "direction", "kind",
-	"too-large", "mismatch", "window", "budget", "evicted", "aged", "unknown-frame", "stale-channel",
+	"too-large", "mismatch", "window", "budget", "evicted", "aged", "unknown-frame", "stale-channel", "inflate",
 }
 
 func (d DropReason) String() string {
@@ -116,7 +117,8 @@ func (m *Mux) waits() Wait {
 // third group are present values.
 type ChannelStats struct {
 	MessagesOut, MessagesIn uint64 // messages sent at least in part; messages delivered
-	BytesOut, BytesIn       uint64 // bytes of these messages
+	BytesOut, BytesIn       uint64 // bytes of these messages, as programs send and get them
+	WireOut, WireIn         uint64 // bytes of these messages as packets carry them: fewer if Compress makes them smaller
 	Retransmits, Copies     uint64 // pieces sent again, as in Stats
 
 	Expired    uint64 // messages dropped because their deadline passed, or they waited too long on a silent link
@@ -130,6 +132,26 @@ type ChannelStats struct {
 	QueueBytes int           // bytes of QueueLimit in use
 	QueueTime  time.Duration // time from Send to the first packet, smoothed
 	Held       int           // bytes held for reassembly and order
+}
+
+// sentCounts are the counters of ChannelStats that a sender counts.
+type sentCounts struct {
+	MessagesOut, BytesOut, WireOut            uint64
+	Retransmits, Copies                       uint64
+	Expired, Overflowed, Replaced, OverBudget uint64
+	QueueTime                                 time.Duration
+}
+
+// receivedCounts are the counters of ChannelStats that a receiver counts.
+type receivedCounts struct {
+	MessagesIn, BytesIn, WireIn, Stale, Duplicates uint64
+}
+
+// count counts a message, whose bytes on the wire may be others.
+func (c *receivedCounts) count(wire, n int) {
+	c.MessagesIn++
+	c.WireIn += uint64(wire)
+	c.BytesIn += uint64(n)
 }
 
 // Stats returns the counters as they are now.
@@ -153,11 +175,16 @@ func (m *Mux) ChannelStats(id ID) ChannelStats {
 		return ChannelStats{}
 	}
 	out, in := m.senders[id], m.receivers[id]
-	s := out.stats
-	s.MessagesIn, s.BytesIn = in.stats.MessagesIn, in.stats.BytesIn
-	s.Stale, s.Duplicates = in.stats.Stale, in.stats.Duplicates
-	s.Queued, s.QueueBytes, s.Held = out.queue.n, out.cost, in.held
-	return s
+	o, i := &out.stats, &in.stats
+	return ChannelStats{
+		MessagesOut: o.MessagesOut, MessagesIn: i.MessagesIn,
+		BytesOut: o.BytesOut, BytesIn: i.BytesIn,
+		WireOut: o.WireOut, WireIn: i.WireIn,
+		Retransmits: o.Retransmits, Copies: o.Copies,
+		Expired: o.Expired, Overflowed: o.Overflowed, Replaced: o.Replaced, OverBudget: o.OverBudget,
+		Stale: i.Stale, Duplicates: i.Duplicates,
+		Queued: out.queue.n, QueueBytes: out.cost, QueueTime: o.QueueTime, Held: in.held,
+	}
 }
 
 func (m *Mux) drop(d DropReason) { m.stats.Drops[d]++ }

@@ -2,7 +2,6 @@ package channel
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -60,8 +59,9 @@ func (d Direction) String() string {
 
 var directionNames = [...]string{"both", "to-server", "to-client"}
 
-// A Channel is one line of the table. Name, Mode, Direction, MaxMessage and QueueLimit
-// must be the same at both ends. The other fields say how this end sends.
+// A Channel is one line of the table. Name, Mode, Direction, MaxMessage, QueueLimit,
+// Compress and Schema must be the same at both ends. The other fields say how this end
+// sends.
 type Channel struct {
 	// Name is the name of the channel in programs and errors: 1 to 64 bytes of UTF-8
 	// without spaces or control characters. The names in a table differ, and none is
@@ -81,6 +81,19 @@ type Channel struct {
 	// message of MaxMessage; 64 MiB is the limit. If a message exceeds QueueLimit, Send
 	// returns ErrBudget on a reliable channel, and drops the oldest messages on others.
 	QueueLimit int
+
+	// Compress means that messages of 512 bytes or more are compressed if that makes them
+	// smaller. MaxMessage and the errors count the bytes of the program, QueueLimit those of
+	// the compressed messages, each with one byte more. It needs a reliable channel. Sessions
+	// compress; a Mux does so only in SendPacked.
+	Compress bool
+
+	// Schema says what the messages are, for the comparison of the tables; the channel does
+	// not use it. It is a list of entries "path:type", separated by semicolons, such as
+	// "tick:uint32;boxes[].x:float32": at most 8 KiB of UTF-8 without spaces or control
+	// characters. Empty means that the messages are bytes. A channel that is opened at run
+	// time has none.
+	Schema string
 
 	// Priority is from 0, sent first, to 7. It is strict: a channel waits as long as a
 	// channel with a lower number has something to send. While channels with lower numbers
@@ -110,6 +123,8 @@ const (
 	maxMessage   = 8 << 20
 	maxQueue     = 64 << 20
 	maxName      = 64
+	maxSchema    = 8 << 10
+	maxText      = 64 << 10
 	maxPriority  = 7
 	maxWeight    = 1000
 	messageCost  = 32 // added to the length of a message where it counts against QueueLimit
@@ -127,7 +142,7 @@ func (c Channel) withDefaults() Channel {
 		c.MaxMessage = message
 	}
 	if c.QueueLimit == 0 {
-		c.QueueLimit = max(queue, c.MaxMessage+messageCost)
+		c.QueueLimit = max(queue, c.maxWire()+messageCost)
 	}
 	if c.Weight == 0 {
 		c.Weight = 1
@@ -185,6 +200,8 @@ func (cs Channels) admits(id ID, c Channel, twice bool) error {
 	switch _, taken := cs.ID(c.Name); {
 	case taken && !twice || c.Name == controlChannel.Name:
 		return &TableError{Channel: label, Field: "Name", Problem: problemName}
+	case c.Schema != "":
+		return &TableError{Channel: label, Field: "Schema", Problem: "a channel that is opened at run time has none"}
 	case id == Control || id > MaxChannels:
 		return &TableError{Channel: label, Field: "table", Problem: problemFull}
 	case int(id) <= len(cs) && cs[id-1].Name != "":
@@ -196,6 +213,8 @@ func (cs Channels) admits(id ID, c Channel, twice bool) error {
 const (
 	problemFull = "a table has at most 63 channels"
 	problemName = "the name is taken; names must differ"
+
+	problemSchema = "use at most 8 KiB of UTF-8 without spaces or control characters"
 )
 
 // Validate returns nil if the table is valid, else a *TableError that says what is wrong.
@@ -230,18 +249,22 @@ func (c Channel) check() (field, problem string) {
 		return "Mode", "unknown"
 	case c.Direction > ToClient:
 		return "Direction", "unknown"
-	case c.MaxMessage < 0 || c.MaxMessage > maxMessage:
-		return "MaxMessage", "use 0 for the default, or up to 8 MiB"
+	case c.MaxMessage < 0 || c.maxWire() > maxMessage:
+		return "MaxMessage", "use 0 for the default, or up to 8 MiB, or a byte less with Compress"
 	case c.QueueLimit > maxQueue:
 		return "QueueLimit", "use 0 for the default, or up to 64 MiB"
-	case d.QueueLimit < d.MaxMessage+messageCost:
-		return "QueueLimit", "too small for one message of MaxMessage and 32 bytes"
+	case d.QueueLimit < d.maxWire()+messageCost:
+		return "QueueLimit", "too small for one message of MaxMessage and 32 bytes, or 33 with Compress"
 	case c.Priority < 0 || c.Priority > maxPriority:
 		return "Priority", "use 0, sent first, to 7"
 	case c.Guarantee < 0:
 		return "Guarantee", "use 0 for none, or bytes per second"
 	case c.Weight < 0 || c.Weight > maxWeight:
 		return "Weight", "use 0 for 1, or up to 1000"
+	case c.Compress && !c.Mode.reliable():
+		return "Compress", "use a reliable channel"
+	case len(c.Schema) > maxSchema || !plain(c.Schema):
+		return "Schema", problemSchema
 	case c.Copies > 16:
 		return "Copies", "use 0 for the default, up to 16, or -1 for none"
 	}
@@ -249,7 +272,12 @@ func (c Channel) check() (field, problem string) {
 }
 
 func validName(s string) bool {
-	if s == "" || len(s) > maxName || !utf8.ValidString(s) {
+	return s != "" && len(s) <= maxName && plain(s)
+}
+
+// plain reports whether s is UTF-8 without spaces and control characters.
+func plain(s string) bool {
+	if !utf8.ValidString(s) {
 		return false
 	}
 	for _, r := range s {
@@ -260,40 +288,59 @@ func validName(s string) bool {
 	return true
 }
 
-// AppendText appends the table as text, of which Hash is the hash. Each channel is one
-// line: number, name, mode, direction, MaxMessage, QueueLimit. The text has defaults in
-// place of zero values, so a table with zero values equals one that states the defaults.
-func (cs Channels) AppendText(b []byte) []byte {
-	for i := range cs {
-		b = append(cs[i].AppendLine(b, ID(i+1)), '\n')
-	}
-	return b
+// AppendLine appends the channel's line of the text of a Table, without the newline.
+func (c Channel) AppendLine(b []byte, id ID) []byte {
+	return c.appendRest(c.appendFields(b, id))
 }
 
-// AppendLine appends the channel's line of the text, without the newline.
-func (c Channel) AppendLine(b []byte, id ID) []byte {
+func (c Channel) appendFields(b []byte, id ID) []byte {
 	c = c.withDefaults()
 	return fmt.Appendf(b, "%d %s %s %s %d %d", id, c.Name, c.Mode, c.Direction, c.MaxMessage, c.QueueLimit)
 }
 
+// appendRest appends the end of a line, which most channels do not have.
+func (c Channel) appendRest(b []byte) []byte {
+	if c.Compress {
+		b = append(b, compressMark...)
+	}
+	if c.Schema != "" {
+		b = append(append(b, schemaMark...), c.Schema...)
+	}
+	return b
+}
+
+const (
+	compressMark = " deflate"
+	schemaMark   = " ="
+)
+
 // maxGuarantee is the largest Guarantee in a line. A larger one has the same effect.
 const maxGuarantee = 1<<31 - 1
 
-// AppendOpenLine appends the channel's line, followed by the values with which the peer
-// sends on the channel: priority, guarantee and weight.
+// AppendOpenLine is AppendLine with the values with which the peer sends on the channel
+// after the six fields that every line has: priority, guarantee and weight.
 func (c Channel) AppendOpenLine(b []byte, id ID) []byte {
-	c = c.withDefaults()
-	return fmt.Appendf(c.AppendLine(b, id), " %d %d %d", c.Priority, min(c.Guarantee, maxGuarantee), c.Weight)
+	d := c.withDefaults()
+	b = fmt.Appendf(c.appendFields(b, id), " %d %d %d", d.Priority, min(d.Guarantee, maxGuarantee), d.Weight)
+	return c.appendRest(b)
 }
 
-// parseFields reads the fields of a line of AppendLine. It does not check the limits.
-func parseFields(f []string, id ID) (Channel, bool) {
-	if len(f) != 6 || f[0] != strconv.Itoa(int(id)) {
+// parseFields reads a line of AppendLine, and with sending one of AppendOpenLine. It does
+// not check the limits.
+func parseFields(line string, id ID, sending bool) (Channel, bool) {
+	line, schema, typed := strings.Cut(line, schemaMark)
+	line, compress := strings.CutSuffix(line, compressMark)
+	f := strings.Split(line, " ")
+	if typed && schema == "" || len(f) < 6 || f[0] != strconv.Itoa(int(id)) {
 		return Channel{}, false
 	}
-	c := Channel{Name: f[1], Mode: Mode(index(modeNames[:], f[2])), Direction: Direction(index(directionNames[:], f[3]))}
-	ok := parseNumber(f[4], &c.MaxMessage) && parseNumber(f[5], &c.QueueLimit)
-	return c, ok && c.MaxMessage != 0 && c.QueueLimit != 0 // zero is not written: it stands for the default
+	c := Channel{Name: f[1], Mode: Mode(index(modeNames[:], f[2])), Direction: Direction(index(directionNames[:], f[3])), Compress: compress, Schema: schema}
+	ok := parseNumber(f[4], &c.MaxMessage) && parseNumber(f[5], &c.QueueLimit) &&
+		c.MaxMessage != 0 && c.QueueLimit != 0 // zero is not written: it stands for the default
+	if sending && len(f) > 6 {
+		return c, ok && c.parseSending(f[6:])
+	}
+	return c, ok && len(f) == 6
 }
 
 // parseNumber reads a number of 32 bits. It returns false if s is not the decimal form of
@@ -307,10 +354,8 @@ func parseNumber(s string, v *int) bool {
 // ParseChannel reads a line of AppendLine or AppendOpenLine. It returns false if the line
 // is malformed, exceeds a limit, or has another number than id.
 func ParseChannel(line string, id ID) (Channel, bool) {
-	f := strings.Split(line, " ")
-	n := min(len(f), 6)
-	c, ok := parseFields(f[:n], id)
-	if !ok || len(f) > n && !c.parseSending(f[n:]) {
+	c, ok := parseFields(line, id, true)
+	if !ok {
 		return Channel{}, false
 	}
 	_, problem := c.check()
@@ -322,31 +367,6 @@ func (c *Channel) parseSending(f []string) bool {
 	return len(f) == 3 && parseNumber(f[0], &c.Priority) && parseNumber(f[1], &c.Guarantee) && parseNumber(f[2], &c.Weight) && c.Weight != 0
 }
 
-// ParseChannels reads the text of AppendText, at most 8 KiB. The error is a *TableError.
-func ParseChannels(text string) (Channels, error) {
-	bad := func(line int) error {
-		return &TableError{Channel: "#" + strconv.Itoa(line+1), Field: "table", Problem: "not the text of a table"}
-	}
-	if len(text) > 8<<10 {
-		return nil, bad(0)
-	}
-	var cs Channels
-	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
-		if text == "" {
-			break
-		}
-		c, ok := parseFields(strings.Split(line, " "), ID(min(i, MaxChannels)+1))
-		if !ok {
-			return nil, bad(i)
-		}
-		cs = append(cs, c)
-	}
-	if err := cs.Validate(); err != nil {
-		return nil, err
-	}
-	return cs, nil
-}
-
 func index(names []string, s string) int {
 	for i, n := range names {
 		if n == s {
@@ -354,42 +374,6 @@ func index(names []string, s string) int {
 		}
 	}
 	return len(names) // Validate refuses it
-}
-
-// Hash returns the 64-bit FNV-1a hash of the table's text. Equal tables have equal
-// hashes.
-//
-// https://datatracker.ietf.org/doc/html/draft-eastlake-fnv
-func (cs Channels) Hash() uint64 {
-	h := fnv.New64a()
-	h.Write(cs.AppendText(nil))
-	return h.Sum64()
-}
-
-// Compare returns nil if the five fields that must be the same are the same in both
-// tables, else a *TableError that names the first difference.
-func (cs Channels) Compare(theirs Channels) error {
-	for i := range min(len(cs), len(theirs)) {
-		a, b := cs[i].withDefaults(), theirs[i].withDefaults()
-		for _, f := range []struct{ name, ours, theirs string }{
-			{"Name", strconv.Quote(a.Name), strconv.Quote(b.Name)},
-			{"Mode", a.Mode.String(), b.Mode.String()},
-			{"Direction", a.Direction.String(), b.Direction.String()},
-			{"MaxMessage", strconv.Itoa(a.MaxMessage), strconv.Itoa(b.MaxMessage)},
-			{"QueueLimit", strconv.Itoa(a.QueueLimit), strconv.Itoa(b.QueueLimit)},
-		} {
-			if f.ours != f.theirs {
-				return &TableError{Channel: label(cs, i), Field: f.name, Ours: f.ours, Theirs: f.theirs}
-			}
-		}
-	}
-	switch n := len(theirs); {
-	case len(cs) > n:
-		return &TableError{Channel: label(cs, n), Field: "channel", Ours: "number " + strconv.Itoa(n+1), Theirs: "missing"}
-	case len(cs) < n:
-		return &TableError{Channel: label(theirs, len(cs)), Field: "channel", Ours: "missing", Theirs: "number " + strconv.Itoa(len(cs)+1)}
-	}
-	return nil
 }
 
 // MaxHeld returns the number of bytes of messages that a peer can make this end hold: the

@@ -95,7 +95,7 @@ func TestDefaultsOfATable(t *testing.T) {
 	}
 	const want = "1 a unreliable both 16384 65536\n2 b sequenced both 16384 65536\n3 c reliable-unordered both 262144 1048576\n" +
 		"4 d reliable-ordered both 2097152 2097184\n5 e unreliable both 65505 65537\n6 f unreliable both 65504 65536\n"
-	if got := string(table.AppendText(nil)); got != want {
+	if got := string(Table{Channels: table}.AppendText(nil)); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	for i, want := range []string{" 0 0 1", " 0 0 1", " 3 2147483647 5"} {
@@ -111,9 +111,16 @@ func TestLinesOfATable(t *testing.T) {
 	chat := Channel{Name: "chat", Mode: ReliableOrdered, Direction: ToClient, MaxMessage: 1000, QueueLimit: 5000}
 	sending := chat
 	sending.Priority, sending.Guarantee, sending.Weight = 7, 2147483647, 1000
+	small, typed := chat, chat
+	small.Compress, typed.Schema = true, "from:uint16;text:string(200)"
+	both := sending
+	both.Compress, both.Schema = true, ":json"
 	for line, want := range map[string]Channel{
-		"5 chat reliable-ordered to-client 1000 5000":                   chat,
-		"5 chat reliable-ordered to-client 1000 5000 7 2147483647 1000": sending,
+		"5 chat reliable-ordered to-client 1000 5000":                                  chat,
+		"5 chat reliable-ordered to-client 1000 5000 7 2147483647 1000":                sending,
+		"5 chat reliable-ordered to-client 1000 5000 deflate":                          small,
+		"5 chat reliable-ordered to-client 1000 5000 =from:uint16;text:string(200)":    typed,
+		"5 chat reliable-ordered to-client 1000 5000 7 2147483647 1000 deflate =:json": both,
 	} {
 		if got, ok := ParseChannel(line, 5); !ok || got != want {
 			t.Errorf("ParseChannel(%q) = %+v, %v; want %+v, true", line, got, ok, want)
@@ -121,6 +128,9 @@ func TestLinesOfATable(t *testing.T) {
 	}
 	for _, line := range []string{
 		"", "5", "5 chat reliable-ordered to-client 1000", "5 chat reliable-ordered to-client 1000 ", " 5 chat reliable-ordered to-client 1000 5000",
+		"5 chat sequenced to-client 1000 5000 deflate", "5 chat reliable-ordered to-client 1000 5000 deflate deflate",
+		"5 chat reliable-ordered to-client 1000 5000 =", "5 chat reliable-ordered to-client 1000 5000 =:json deflate",
+		"5 chat reliable-ordered to-client 1000 5000 =a =b", "5 chat reliable-ordered to-client 1000 5000 =" + strings.Repeat("x", 8<<10+1),
 		"4 chat reliable-ordered to-client 1000 5000", "05 chat reliable-ordered to-client 1000 5000",
 		"5  reliable-ordered to-client 1000 5000", "5 chat reliable to-client 1000 5000", "5 chat reliable-ordered from-client 1000 5000",
 		"5 chat reliable-ordered to-client 0 2000000", "5 chat reliable-ordered to-client 1000 0", "5 chat reliable-ordered to-client 1000 1031",
@@ -148,19 +158,19 @@ func TestTextThatIsNoTable(t *testing.T) {
 		{Channel: "b", Field: "Mode", Problem: "unknown"}:                   good + "2 b unheard-of both 16384 65536\n",
 		{Channel: "b", Field: "Direction", Problem: "unknown"}:              good + "2 b unreliable neither 16384 65536\n",
 	} {
-		if cs, err := ParseChannels(text); cs != nil || !reflect.DeepEqual(err, error(&want)) {
+		if table, err := ParseTable(text); table.Channels != nil || !reflect.DeepEqual(err, error(&want)) {
 			t.Errorf("%q: %v, want %v", text, err, &want)
 		}
 	}
-	long := good + strings.Repeat("x", 8<<10-len(good))
+	long := good + strings.Repeat("x", 64<<10-len(good))
 	for text, line := range map[string]string{long: "#2", long + "x": "#1"} {
 		var bad *TableError
-		if _, err := ParseChannels(text); !errors.As(err, &bad) || bad.Channel != line {
+		if _, err := ParseTable(text); !errors.As(err, &bad) || bad.Channel != line {
 			t.Errorf("%d bytes: %v, want what is wrong with line %s", len(text), err, line)
 		}
 	}
-	if cs, err := ParseChannels(strings.TrimSuffix(good, "\n")); err != nil || len(cs) != 1 || cs[0].Name != "a" {
-		t.Errorf("without the last line feed: %v, %v; want one channel", cs, err)
+	if table, err := ParseTable(strings.TrimSuffix(good, "\n")); err != nil || len(table.Channels) != 1 || table.Channels[0].Name != "a" {
+		t.Errorf("without the last line feed: %v, %v; want one channel", table, err)
 	}
 }
 
@@ -178,17 +188,18 @@ func TestDifferencesOfTables(t *testing.T) {
 		{Channel: "b", Field: "Direction", Ours: "to-server", Theirs: "both"}:  change(func(c *Channel) { c.Direction = Both }),
 		{Channel: "b", Field: "MaxMessage", Ours: "10", Theirs: "11"}:          change(func(c *Channel) { c.MaxMessage = 11 }),
 		{Channel: "b", Field: "QueueLimit", Ours: "100", Theirs: "101"}:        change(func(c *Channel) { c.QueueLimit = 101 }),
+		{Channel: "b", Field: "Compress", Ours: "false", Theirs: "true"}:       change(func(c *Channel) { c.Compress = true }),
 		{Channel: "b", Field: "channel", Ours: "number 2", Theirs: "missing"}:  ours[:1],
 		{Channel: "c", Field: "channel", Ours: "missing", Theirs: "number 3"}:  append(ours[:2:2], Channel{Name: "c"}),
 		{Channel: "a", Field: "MaxMessage", Ours: "16384", Theirs: "16385"}:    {{Name: "a", Mode: Sequenced, MaxMessage: 16385}},
 	} {
-		if err := ours.Compare(theirs); !reflect.DeepEqual(err, error(&want)) {
+		if err := (Table{Channels: ours}).Compare(Table{Channels: theirs}); !reflect.DeepEqual(err, error(&want)) {
 			t.Errorf("%v, want %v", err, &want)
 		}
 	}
 	same := change(func(c *Channel) { c.Priority, c.Guarantee, c.Weight, c.Copies = 1, 2, 3, 4 })
 	same[0].MaxMessage, same[0].QueueLimit = 16384, 65536
-	if err := ours.Compare(same); err != nil || same.Hash() != ours.Hash() {
+	if err := (Table{Channels: ours}).Compare(Table{Channels: same}); err != nil || hashOf(same) != hashOf(ours) {
 		t.Errorf("explicit defaults, or how an end sends, make a difference: %v", err)
 	}
 }
@@ -219,7 +230,7 @@ func TestTableWithItsDefaults(t *testing.T) {
 			t.Errorf("%+v, want %+v", full[i], want)
 		}
 	}
-	if !slices.Equal(table, was) || full.Hash() != table.Hash() || !slices.Equal(full.WithDefaults(), full) {
+	if !slices.Equal(table, was) || hashOf(full) != hashOf(table) || !slices.Equal(full.WithDefaults(), full) {
 		t.Error("WithDefaults changes the table or its hash, or is not the same when it is repeated")
 	}
 }

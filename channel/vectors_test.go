@@ -67,11 +67,14 @@ type vectorChannel struct {
 	Direction  string `json:"direction,omitempty"`
 	MaxMessage int    `json:"maxMessage,omitempty"`
 	QueueLimit int    `json:"queueLimit,omitempty"`
+	Compress   bool   `json:"compress,omitempty"`
+	Schema     string `json:"schema,omitempty"`
 }
 
 type vectorTable struct {
 	Name     string          `json:"name"`
 	Channels []vectorChannel `json:"channels"`
+	Schema   string          `json:"schema,omitempty"` // of requests
 	Text     string          `json:"text"`
 	Hash     string          `json:"hash"`            // hex
 	Error    string          `json:"error,omitempty"` // the field that is wrong
@@ -112,7 +115,7 @@ func loadVectors(t testing.TB, file string, v any) {
 func (v vectorChannel) channel() Channel {
 	return Channel{Name: v.Name, Mode: Mode(slices.Index(modeNames[:], v.Mode)),
 		Direction:  Direction(max(0, slices.Index(directionNames[:], v.Direction))),
-		MaxMessage: v.MaxMessage, QueueLimit: v.QueueLimit}
+		MaxMessage: v.MaxMessage, QueueLimit: v.QueueLimit, Compress: v.Compress, Schema: v.Schema}
 }
 
 func vectorChannels(vs []vectorChannel) (cs Channels) {
@@ -231,20 +234,20 @@ func TestVectorsOfTables(t *testing.T) {
 	var vs []vectorTable
 	loadVectors(t, "tables.json", &vs)
 	for _, v := range vs {
-		cs := vectorChannels(v.Channels)
-		err := cs.Validate()
+		table := Table{Channels: vectorChannels(v.Channels), Schema: v.Schema}
+		err := table.Validate()
 		if v.Error != "" {
 			if bad := (*TableError)(nil); !errors.As(err, &bad) || bad.Field != v.Error {
 				t.Errorf("%s: %v, want an error of field %s", v.Name, err, v.Error)
 			}
 			continue
 		}
-		if err != nil || string(cs.AppendText(nil)) != v.Text || fmt.Sprintf("%016x", cs.Hash()) != v.Hash {
-			t.Errorf("%s: %v, text %q, want %q; hash %016x, want %s", v.Name, err, cs.AppendText(nil), v.Text, cs.Hash(), v.Hash)
+		if err != nil || string(table.AppendText(nil)) != v.Text || fmt.Sprintf("%016x", table.Hash()) != v.Hash {
+			t.Errorf("%s: %v, text %q, want %q; hash %016x, want %s", v.Name, err, table.AppendText(nil), v.Text, table.Hash(), v.Hash)
 		}
-		back, err := ParseChannels(v.Text)
-		if err != nil || cs.Compare(back) != nil {
-			t.Errorf("%s: parsed again: %v; compared: %v", v.Name, err, cs.Compare(back))
+		back, err := ParseTable(v.Text)
+		if err != nil || table.Compare(back) != nil {
+			t.Errorf("%s: parsed again: %v; compared: %v", v.Name, err, table.Compare(back))
 		}
 	}
 }

@@ -108,6 +108,9 @@ func TestRequestOfASession(t *testing.T) {
 			if q.Get("v") != "1" || q.Get("kind") != "native" || q.Get("app") != "7" || len(q.Get("channels")) != 16 || q.Get("room") != "5" {
 				t.Errorf("%s: %v", name, asked[0].URL)
 			}
+			if _, has := h["Godwit-Authorization"]; has != (c.other != "") {
+				t.Errorf("%s: %v", name, h)
+			}
 			if h.Get("Authorization") != c.auth || h.Get("Godwit-Authorization") != c.other || h.Get("X-Own") != c.header.Get("X-Own") {
 				t.Errorf("%s: %v", name, h)
 			}
@@ -139,7 +142,7 @@ func TestRequestOfASession(t *testing.T) {
 
 // A session whose link is cut notices it at once, and asks for another link at once.
 func TestCutLinkIsReplacedAtOnce(t *testing.T) {
-	inGame(t, godwit.Config{}, func(g *game) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
 		f := &gate{g: g}
 		s, err := g.join(f.endpoint(client.Config{}), client.SessionConfig{Handler: g.handler()})
 		g.must(err)
@@ -207,7 +210,7 @@ func TestFinalRefusalEndsTheSessionAtOnce(t *testing.T) {
 		"gone in other words": {true, http.StatusGone, `{"code":"mine","error":"closed down"}`, []string{"renewing, closed here: timeout: closed down"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inGame(t, godwit.Config{}, func(g *game) {
+			inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
 				f := &gate{g: g, answer: func(r *http.Request) (int, string) {
 					if resumes(r) {
 						return c.status, c.body
@@ -228,6 +231,22 @@ func TestFinalRefusalEndsTheSessionAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An interrupted session finds that the server has another table now: it ends, and says why.
+func TestAnotherTableEndsAnInterruptedSession(t *testing.T) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
+		other := testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, netip.MustParseAddrPort("192.0.2.1:7778")), godwit.Config{Channels: table[:2]}))
+		defer other.Close()
+		_, err := g.connect(g.renewing())
+		g.must(err)
+		g.want("open")
+		g.next.Store(other)
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted")
+		_, err = g.connect(client.SessionConfig{})
+		g.wantNow("closed here: timeout: " + err.Error())
+	})
 }
 
 // While a new session is to begin, a server that answers that it is gone ends that for good.
@@ -488,6 +507,29 @@ func TestFailedJoinKeepsNoSource(t *testing.T) {
 	})
 }
 
+// A second session of one endpoint needs another server, or another source address: without them
+// Join fails, and the first session goes on.
+func TestSecondSessionOfAnEndpoint(t *testing.T) {
+	for want, sources := range map[error]netip.Prefix{
+		client.ErrAddressInUse: {},
+		client.ErrNoSource:     netip.MustParsePrefix("198.51.100.7/32"),
+	} {
+		inGame(t, godwit.Config{Handler: godwit.Handler{Request: func(_ *godwit.Conn, r *godwit.Request) { r.Ack() }}}, func(g *game) {
+			f := &gate{g: g}
+			e := f.endpoint(client.Config{Sources: sources})
+			s, err := g.join(e, client.SessionConfig{})
+			g.must(err)
+			for range 2 {
+				if _, err := g.join(e, client.SessionConfig{}); err != want {
+					t.Errorf("a second session: %v, want %v", err, want)
+				}
+			}
+			_, err = s.Request(g.t.Context(), "x", nil)
+			g.must(err)
+		})
+	}
+}
+
 // A Connect that fails closes its socket and ends its goroutine, which TestMain would find.
 func TestFailedConnectLeavesNothing(t *testing.T) {
 	for range 2 {
@@ -497,43 +539,36 @@ func TestFailedConnectLeavesNothing(t *testing.T) {
 	}
 }
 
-// While a server does not answer, the attempts at a new session get rarer, up to one in 5 to 10
-// seconds.
-func TestAttemptsAtANewSessionGetRarer(t *testing.T) {
-	for name, answers := range map[string]bool{"no server": false, "a proxy": true} {
-		inGame(t, godwit.Config{}, func(g *game) {
-			var over atomic.Bool
-			f := &gate{g: g, answer: func(*http.Request) (int, string) {
-				if over.Load() && answers {
-					return http.StatusBadGateway, "<html>"
-				}
-				return 0, ""
-			}}
-			s, err := g.join(f.endpoint(client.Config{}), g.renewing())
-			g.must(err)
-			f.requests()
-			over.Store(true)
-			g.broken.Store(!answers)
-			g.server.Shutdown(g.t.Context(), "")
-			g.want("open", "renewing, closed by the other end: shutdown")
-			time.Sleep(time.Minute)
-			// 250 to 500 ms before the first one, then twice as long each time.
-			if n := len(f.requests()); n < 9 || n > 16 {
-				t.Errorf("%s: %d attempts in a minute, want 9 to 16", name, n)
+// The answer to a request for a link comes when packets arrive again over the old link: the session
+// keeps the old link, and makes no new one.
+func TestAnswerThatIsNotNeededAnyMore(t *testing.T) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
+		f := &gate{g: g, answer: func(r *http.Request) (int, string) {
+			if resumes(r) {
+				time.Sleep(5 * time.Second)
 			}
-			time.Sleep(10 * time.Minute)
-			if n := len(f.requests()); n < 60 || n > 120 {
-				t.Errorf("%s: %d attempts in ten minutes, want 60 to 120", name, n)
-			}
-			s.Close(0, "")
-			g.want("closed here: normal")
-		})
-	}
+			return 0, ""
+		}}
+		e := f.endpoint(client.Config{})
+		s, err := g.join(e, client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted")
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		g.want("resumed")
+		time.Sleep(time.Minute)
+		if st, n := e.Stats(), len(f.requests()); st.Opened != 1 || st.Closed != 0 || n != 2 || s.State() != session.StateOpen {
+			t.Errorf("%d connections were opened and %d closed after %d requests", st.Opened, st.Closed, n)
+		}
+		s.Close(0, "")
+		g.want("closed here: normal")
+	})
 }
 
 // On a slow network a session that has a new link waits for a packet on it before it asks again.
 func TestSlowLinkIsWaitedFor(t *testing.T) {
-	inGame(t, godwit.Config{}, func(g *game) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
 		f := &gate{g: g}
 		s, err := g.join(f.endpoint(client.Config{}), client.SessionConfig{Links: []string{session.LinkWebRTC}, Handler: g.handler()})
 		g.must(err)

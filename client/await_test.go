@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -36,6 +37,23 @@ func TestHowAWaitOfAPolledEndpointEnds(t *testing.T) {
 		check("the endpoint has ended", time.Second, context.DeadlineExceeded)
 		close(done)
 		check("it has happened", time.Second, nil)
+	})
+}
+
+// A connection may open before the goroutine that has begun it waits for it.
+func TestARaceThatIsOverBeforeItBegins(t *testing.T) {
+	inBare(t, SessionConfig{}, func(b *bare) {
+		b.e.loop.Unlock()
+		defer b.e.loop.Lock()
+		ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+		defer cancel()
+		c := &Conn{endpoint: b.e, opened: make(chan struct{})}
+		c.setState(connOpen)
+		begin := time.Now()
+		err := b.s.race(ctx, c, new(reply), []*offered{{Type: session.LinkWebSocket}}, b.s.session, netip.Addr{}, time.Second, false)
+		if d := time.Since(begin); err != nil || d > 0 {
+			b.t.Errorf("the race returns %v after %v, want nil at once", err, d)
+		}
 	})
 }
 

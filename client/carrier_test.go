@@ -18,6 +18,8 @@ import (
 // A valve is a Carrier that takes datagrams while it is open.
 type valve struct {
 	shut   atomic.Bool
+	skip   atomic.Int32 // so many datagrams are not taken
+	sent   atomic.Int32 // so many were taken
 	closed atomic.Int32
 	ch     chan []byte
 }
@@ -25,9 +27,10 @@ type valve struct {
 func newValve() *valve { return &valve{ch: make(chan []byte, 10_000)} }
 
 func (c *valve) Send(b []byte) bool {
-	if c.shut.Load() {
+	if c.shut.Load() || c.skip.Add(-1) >= 0 {
 		return false
 	}
+	c.sent.Add(1)
 	c.ch <- bytes.Clone(b)
 	return true
 }
@@ -41,6 +44,7 @@ func (c *valve) Close(string) {
 // A piped is a session over two valves.
 type piped struct {
 	*game
+	e        *client.Endpoint
 	s        *client.Session
 	up, down *valve
 	link     *client.Link
@@ -54,7 +58,7 @@ type piped struct {
 func overValves(t *testing.T, reliable, held bool, test func(t *testing.T, g *piped)) {
 	t.Helper()
 	inLinkedGame(t, godwit.Config{Limits: session.Limits{Messages: -1, Bytes: -1}}, func(g *game, e *client.Endpoint) {
-		l := &piped{game: g, up: newValve(), down: newValve()}
+		l := &piped{game: g, e: e, up: newValve(), down: newValve()}
 		l.theirs = testkit.Must(g.server.AddLink(godwit.Identity{}, godwit.LinkConfig{Name: "wire", Reliable: reliable, Carrier: l.down}))
 		sc := client.SessionConfig{Channels: table, Handler: g.handler(), Renew: true, Retry: true}
 		if l.hold = make(chan struct{}); held {
@@ -131,6 +135,20 @@ func TestADatagramWithoutRoomIsLostOnAnUnreliableLink(t *testing.T) {
 		g.want("chat: hello")
 		if st := g.s.Stats(); st.Retransmits+st.Copies == 0 {
 			t.Error("nothing is sent again")
+		}
+	})
+}
+
+// A datagram that is lost on an unreliable link does not hold those that follow it.
+func TestALostDatagramHoldsNothing(t *testing.T) {
+	overValves(t, false, false, func(t *testing.T, g *piped) {
+		g.want("open")
+		time.Sleep(time.Second)
+		before := g.up.sent.Load()
+		g.up.skip.Store(1)
+		g.must(g.s.Send(chat, make([]byte, 3000)))
+		if n := g.up.sent.Load() - before; n == 0 {
+			t.Error("no datagram has left behind the one that is lost")
 		}
 	})
 }
@@ -266,6 +284,45 @@ func TestDatagramsThatComeBeforeDialHasReturned(t *testing.T) {
 		s.Close(0, "")
 		<-s.Done()
 	})
+}
+
+// An endpoint that is closed before Dial has returned takes no datagram any more, and closes the Carrier.
+func TestTheEndOfTheEndpointDuringADial(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		carrier := newValve()
+		_, err := e.JoinOver(g.t.Context(), client.LinkConfig{Name: "wire", Dial: func(_ context.Context, l *client.Link) (client.Carrier, error) {
+			e.Close()
+			if l.Receive([]byte("late")) {
+				g.t.Error("a datagram is taken")
+			}
+			return carrier, nil
+		}}, client.SessionConfig{Channels: table})
+		if err == nil || carrier.closed.Load() != 1 {
+			g.t.Errorf("%v; the Carrier was closed %d times", err, carrier.closed.Load())
+		}
+	})
+}
+
+// An endpoint that is closed, or whose socket fails, ends the link of a session whose last datagram waits for room.
+func TestTheEndOfTheEndpointWhileACloseWaits(t *testing.T) {
+	for name, end := range map[string]func(g *piped){
+		"it is closed":     func(g *piped) { g.e.Close() },
+		"its socket fails": func(g *piped) { g.socket.Close() },
+	} {
+		overValves(t, true, false, func(t *testing.T, g *piped) {
+			g.want("open")
+			time.Sleep(time.Second)
+			g.up.shut.Store(true)
+			g.s.Close(300, "")
+			g.want("closed here: code 300")
+			before := g.up.closed.Load()
+			end(g)
+			synctest.Wait()
+			if after := g.up.closed.Load(); before != 0 || after != 1 {
+				t.Errorf("%s: the Carrier was closed %d times before that, and %d after it", name, before, after)
+			}
+		})
+	}
 }
 
 // A link that ends before Dial has returned is no link: its Carrier is closed. Dial is called once, and

@@ -1,10 +1,14 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -75,6 +79,66 @@ func TestMessagesInABatch(t *testing.T) {
 	})
 }
 
+// A message has left when Send returns. If nothing acknowledges it, the client gives it up 300 ms
+// later, and tells the server.
+func TestSendWaitsForNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		c := w.connect(e)
+		w.send(c, "hello")
+		w.want("3 0 hello")
+		time.Sleep(time.Second)
+		synctest.Wait()   // no turn that was due at this moment runs any more
+		var mu sync.Mutex // the tap runs on the goroutine that sends
+		var left []time.Duration
+		sent := func() []time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(left)
+		}
+		start := time.Now()
+		w.network.SetTap(func(p *netsim.Packet) bool {
+			if p.From == e.Addr() && p.Payload[0] == 23 { // a DTLS record with data
+				mu.Lock()
+				left = append(left, time.Since(start))
+				mu.Unlock()
+			}
+			return false
+		})
+		w.send(c, "lost")
+		if n := len(sent()); n != 1 {
+			t.Errorf("%d datagrams have left when Send returns, want 1", n)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if got := sent(); len(got) != 2 || got[1] != 300*time.Millisecond {
+			t.Errorf("datagrams have left after %v, want 0 and 300 ms", got)
+		}
+	})
+}
+
+// A message is acknowledged at once.
+func TestAcknowledgementsDoNotWait(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		c := w.connect(e)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		var left atomic.Int32 // the tap runs on the goroutine that sends
+		w.network.SetTap(func(p *netsim.Packet) bool {
+			if p.From == e.Addr() && p.Payload[0] == 23 {
+				left.Add(1)
+			}
+			return true
+		})
+		w.send(c, "hello")
+		w.want("3 0 hello")
+		synctest.Wait()
+		if n := left.Load(); n != 2 {
+			t.Errorf("%d datagrams have left, want 2: the message and the acknowledgement of its echo", n)
+		}
+	})
+}
+
 func TestCloseIsHeardByTheServer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.connect(w.endpoint(client.Config{}))
@@ -92,6 +156,136 @@ func TestCloseIsHeardByTheServer(t *testing.T) {
 		c.Close()
 		time.Sleep(time.Minute)
 		w.wantQuiet()
+	})
+}
+
+// A close that is lost is sent again.
+func TestACloseThatIsLost(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		c := w.connect(e)
+		w.send(c, "so that the server is open too")
+		w.want("3 0 so that the server is open too")
+		synctest.Wait() // the acknowledgement of the echo has left
+		lost := false
+		w.network.SetTap(func(p *netsim.Packet) bool {
+			lose := p.From == e.Addr() && !lost
+			lost = lost || lose
+			return !lose
+		})
+		begin := time.Now()
+		c.Close()
+		w.want("close: closed by the client")
+		w.want("server: closed by the page")
+		if d := time.Since(begin); d == 0 || d > time.Second {
+			t.Errorf("the server knows of the end after %v, want at most 1 s", d)
+		}
+	})
+}
+
+// When Close of an endpoint returns, the last handler has returned.
+func TestCloseWaitsForTheHandlers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var over atomic.Bool
+		e := testkit.Must(client.Serve(testkit.Listen(t, w.network, pageAddr), client.Config{Handler: client.Handler{
+			Close: func(*client.Conn, *client.CloseError) { time.Sleep(time.Second); over.Store(true) },
+		}}))
+		testkit.Must(e.Connect(w.t.Context(), w.signal, nil))
+		if e.Close(); !over.Load() {
+			t.Error("Close has returned before the handler")
+		}
+		testkit.Listen(t, w.network, e.Addr()) // the socket is closed, too
+	})
+}
+
+// When the socket fails, the connections end.
+func TestTheEndOfTheSocket(t *testing.T) {
+	inWorld(t, func(w *world) {
+		socket := testkit.Listen(t, w.network, pageAddr)
+		ended := make(chan client.CloseCode, 1)
+		e := testkit.Must(client.Serve(socket, client.Config{Handler: client.Handler{
+			Close: func(_ *client.Conn, err *client.CloseError) { ended <- err.Code },
+		}}))
+		c := testkit.Must(e.Connect(w.t.Context(), w.signal, nil))
+		socket.Close()
+		if code := testkit.Next(t, "the end", ended); code != client.CloseByClient {
+			t.Errorf("the connection ends with %v", code)
+		}
+		synctest.Wait()
+		if err := c.Send(0, client.Text, nil); err != session.ErrClosed {
+			t.Errorf("Send: %v", err)
+		}
+		if n := e.Stats().Conns; n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+}
+
+// A torn socket sends nothing.
+type torn struct{ net.PacketConn }
+
+func (torn) WriteTo([]byte, net.Addr) (int, error) { return 0, errors.New("torn") }
+
+// Stats has the datagrams that the socket has not sent.
+func TestSendsThatFailAreCounted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := testkit.Must(client.Serve(torn{testkit.Listen(t, w.network, pageAddr)}, client.Config{}))
+		defer e.Close()
+		if _, err := e.Connect(w.t.Context(), w.signal, nil); err == nil {
+			t.Error("it connects")
+		}
+		synctest.Wait()
+		if st := e.Stats(); st.SendFailed == 0 || st.SendFailed != st.DatagramsOut {
+			t.Errorf("%d of %d datagrams have failed", st.SendFailed, st.DatagramsOut)
+		}
+	})
+}
+
+// Serve needs a valid Config.
+func TestServeThatFails(t *testing.T) {
+	if e, err := client.Serve(nil, client.Config{SilenceTimeout: 1}); e != nil || err == nil {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// The server's ClientHello may overtake its answer to the client's check: the handshake begins with it.
+func TestAHandshakeThatOvertakesTheAnswer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		e := w.endpoint(client.Config{})
+		held, hellos := false, 0
+		w.network.SetTap(func(p *netsim.Packet) bool {
+			if p.From == gameAddr && p.Payload[0] == 22 {
+				hellos++
+			}
+			hold := p.From == gameAddr && p.Payload[0] < 4 && !held
+			if hold {
+				held = true
+				b := bytes.Clone(p.Payload)
+				time.AfterFunc(50*time.Millisecond, func() { w.network.Inject(gameAddr, e.Addr(), b) })
+			}
+			return !hold
+		})
+		begin := time.Now()
+		w.connect(e)
+		if d := time.Since(begin); d > 150*time.Millisecond {
+			t.Errorf("it took %v, with %d datagrams of the server's handshake", d, hellos)
+		}
+	})
+}
+
+// STUN that does not answer a check of the client, from the server's address, begins no handshake.
+func TestAnswersThatNobodyAskedFor(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.network.SetDefault(netsim.Link{Loss: 1})
+		e := w.endpoint(client.Config{})
+		time.AfterFunc(time.Second, func() {
+			w.network.Inject(gameAddr, e.Addr(), append([]byte{1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}, make([]byte, 12)...))
+		})
+		_, err := e.Connect(w.t.Context(), w.signal, nil)
+		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoAnswer {
+			t.Errorf("Connect: %v, want CloseNoAnswer", err)
+		}
 	})
 }
 
@@ -152,8 +346,8 @@ func TestImpostor(t *testing.T) {
 			answer, err := w.signal(ctx, offer)
 			return withOtherFingerprint(answer), err
 		}, nil)
-		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoHandshake {
-			t.Errorf("Connect: %v, want CloseNoHandshake", err)
+		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoHandshake || !errors.Is(err, e.Err) {
+			t.Errorf("Connect: %v, want CloseNoHandshake and its cause", err)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,12 @@ type Config struct {
 	// no connection alive and, with Sources, sends each offer from the local address that
 	// the connection will have.
 	HTTP *http.Client
+
+	// WebTransport, if not nil, opens a WebTransport that a server has offered, as the Dial of
+	// LinkConfig opens a link. Then sessions may use session.LinkWebTransport. The module
+	// webtransport has such a func, Dialer.Dial; package client has none, because it would need
+	// a library for QUIC.
+	WebTransport func(ctx context.Context, offer LinkOffer, l *Link) (Carrier, error)
 
 	// Header has headers that are sent with every offer, for example Authorization. If it
 	// has Authorization, a Session sends its own credentials as Godwit-Authorization.
@@ -68,6 +75,13 @@ type Config struct {
 	// Wireshark reads. It is for debugging only: with the secrets anyone can decrypt the
 	// connections.
 	KeyLog io.Writer
+}
+
+// A LinkOffer is what a server says of a link in its answer.
+type LinkOffer struct {
+	URL    string   // where the link is opened
+	Ticket string   // admits the session, once
+	Hashes []string // SHA-256 hashes of the server's certificates, in base64; none if a CA vouches for it
 }
 
 // alone is setDefaults for an endpoint that the program does not get.

@@ -11,6 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -41,18 +42,22 @@ type Conn struct {
 	session  *Session             // the Session whose link the Conn is; nil if none
 	of       *sessioncore.Session // the session that the link was made for; s.session may be newer
 	active   bool                 // this end is the DTLS client
+	direct   bool                 // it was made without a request
+	succeeds bool                 // another one of the session was being opened on its route
 
 	// The endpoint's lock guards the fields below.
 	peer       *peer.Peer
 	expected   []dtls.Fingerprint // fingerprints of the server's certificate; nil from the handshake on
 	handshake  *dtls.Handshake    // the handshake while it runs
-	routes     []route            // keys of the connection in the endpoint's table
+	routes     []route            // keys in the endpoint's table; once the connection is open, only one is there
 	entry      loop.Entry
 	news       []news // events for the handlers, of the next turn
 	delivering []news // events for the handlers, of this turn
 	begun      int    // handlers were called for so many of delivering; the last one may have panicked
 	state      connState
 	failed     *CloseError // why the connection ended before it was open; else nil
+	admit      []byte      // ADMIT, which is sent before each packet; nil if it need not be sent any more
+	reach      nextLink    // what the next link needs to reach the same server
 }
 
 // news is an event for the handlers.
@@ -120,9 +125,6 @@ func (c *Conn) Close() {
 }
 
 func (c *Conn) close(now time.Time) {
-	if c.state >= connClosing {
-		return
-	}
 	c.peer.Close(now, "")
 	c.end(&CloseError{Code: CloseByClient})
 	c.endpoint.loop.Touch(c)
@@ -181,9 +183,7 @@ func (c *Conn) processEvents(events []peer.Event) {
 	for i := range events {
 		switch ev := &events[i]; ev.Type {
 		case peer.Established:
-			if !c.setState(connOpen) {
-				continue
-			}
+			c.setState(connOpen)
 			c.keepRoute()
 			c.endpoint.stats.Opened++
 			c.addNews(news{kind: newsOpen})
@@ -192,11 +192,15 @@ func (c *Conn) processEvents(events []peer.Event) {
 			}
 		case peer.Message:
 			c.endpoint.stats.MessagesIn++
-			if c.session != nil {
+			switch {
+			case c.direct && len(ev.Payload) > 0 && ev.Payload[0] < ufrag.FirstOfPacket:
+				c.receiveRefused(ev.Payload)
+			case c.session != nil:
+				c.admit = nil // the server has admitted this end
 				c.session.receive(c, ev.Payload)
-				continue
+			default:
+				c.addNews(news{kind: newsMessage, message: Message{Kind(ev.Kind), ev.Stream, ev.Payload}})
 			}
-			c.addNews(news{kind: newsMessage, message: Message{Kind(ev.Kind), ev.Stream, ev.Payload}})
 		}
 	}
 	if c.peer.State() >= peer.Closing {
@@ -212,11 +216,10 @@ func (c *Conn) keepRoute() {
 	e := c.endpoint
 	kept := e.route(c.peer.Remote(), c.local)
 	for _, r := range c.routes {
-		if r != kept && e.conns[r] == c {
+		if r != kept {
 			delete(e.conns, r)
 		}
 	}
-	c.routes = append(c.routes[:0], kept)
 }
 
 var closeCodes = [...]CloseCode{

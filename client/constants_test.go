@@ -17,7 +17,8 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	var want struct {
 		Client struct {
 			FirstBackoff, LongestBackoff, HeadStart, FallenFor, FirstSeek, LongestSeek time.Duration
-			HeadTrips                                                                  int
+			Settled                                                                    time.Duration
+			HeadTrips, MaxMoves                                                        int
 		}
 	}
 	if err := json.Unmarshal(text, &want); err != nil {
@@ -28,6 +29,9 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		t.Errorf("the backoffs are %v and %v, in constants.json %v and %v", firstBackoff, longestBackoff, first, longest)
 	}
 	c := want.Client
+	if maxMoves != c.MaxMoves || settled != c.Settled*time.Millisecond {
+		t.Errorf("a session follows %d moves, in constants.json %d; a row ends after %v, in constants.json %d ms", maxMoves, c.MaxMoves, settled, c.Settled)
+	}
 	race := [4]time.Duration{headStart, fallenFor, firstBetter, longerBetter}
 	if theirs := [4]time.Duration{c.HeadStart, c.FallenFor, c.FirstSeek, c.LongestSeek}; c.HeadTrips != raceTrips ||
 		race != [4]time.Duration{theirs[0] * time.Millisecond, theirs[1] * time.Millisecond, theirs[2] * time.Millisecond, theirs[3] * time.Millisecond} {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -89,15 +90,15 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 	if handling.Now() || e.polling.Running() {
 		return nil, session.ErrInHandler
 	}
+	o, err := e.newOffer()
+	if err != nil {
+		return nil, err
+	}
 	local, err := e.reserveSource()
 	if err != nil {
 		return nil, err
 	}
-	ours, err := peer.NewCredentials(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	answer, err := signal(ctx, local, e.offer(ours))
+	answer, err := signal(ctx, local, o.Append(nil))
 	var server *sdp.Server
 	if err == nil {
 		server, err = parseAnswer(answer)
@@ -105,7 +106,7 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 	var c *Conn
 	if err == nil {
 		c = newConn(e, user, local, server)
-		err = e.open(time.Now(), c, ours, server)
+		err = e.open(time.Now(), c, e.peerConfig(o, server))
 	}
 	if err != nil {
 		e.releaseSource(local)
@@ -130,15 +131,37 @@ func (e *Endpoint) releaseSource(local netip.Addr) {
 	e.sources.release(local)
 }
 
-func (e *Endpoint) offer(ours peer.Credentials) []byte {
+// An ownOffer is an offer of this end, with the association that its INIT describes.
+type ownOffer struct {
+	sdp.Offer
+	association peer.SCTPConfig
+}
+
+func (e *Endpoint) newOffer() (*ownOffer, error) {
+	credentials, err := peer.NewCredentials(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	var cookie [32]byte
+	var tags [8]byte
+	rand.Read(cookie[:])
+	rand.Read(tags[:])
+	association := peer.SCTPConfig{
+		LocalTag:    max(1, binary.BigEndian.Uint32(tags[:4])), // 0 is forbidden
+		InitialTSN:  binary.BigEndian.Uint32(tags[4:]),
+		CookieKey:   cookie,
+		SlowAck:     true, // a godwit server does not wait for acknowledgements
+		MaxMessage:  e.config.MaxReceive,
+		MaxBuffered: 4 * e.config.MaxReceive,
+	}
 	f := e.config.Certificate.Fingerprint()
-	o := sdp.Offer{
-		Ufrag: ours.Ufrag, Pwd: ours.Pwd,
+	return &ownOffer{sdp.Offer{
+		Ufrag: credentials.Ufrag, Pwd: credentials.Pwd,
 		Fingerprints:   []sdp.Fingerprint{{Algorithm: f.Algorithm(), Sum: f.Sum()}},
 		Setup:          sdp.SetupActpass,
 		MaxMessageSize: e.config.MaxReceive,
-	}
-	return o.Append(nil)
+		SCTPInit:       peer.LocalInit(&association),
+	}, association}, nil
 }
 
 // parseAnswer reads the SDP of an answer, which may be wrapped in JSON.
@@ -178,24 +201,28 @@ func newConn(e *Endpoint, user any, local netip.Addr, server *sdp.Server) *Conn 
 		if f, err := dtls.ParseFingerprint(f.Algorithm, f.Sum); err == nil {
 			c.expected = append(c.expected, f)
 		}
+		if len(f.Sum) == len(c.reach.fingerprint) { // SHA-256
+			c.reach.fingerprint, c.reach.addresses = [32]byte(f.Sum), server.Candidates
+		}
 	}
 	return c
 }
 
 // open adds a connection to the endpoint's tables. The next turn of the loop sends its
 // first check.
-func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *sdp.Server) error {
-	c.peer = peer.New(now, e.peerConfig(ours, server))
+func (e *Endpoint) open(now time.Time, c *Conn, config peer.Config) error {
+	c.peer = peer.New(now, config)
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if e.loop.Closed() {
 		return session.ErrClosed
 	}
-	for _, a := range server.Candidates {
+	for _, a := range config.Check.Candidates {
 		r := e.route(a, c.local)
 		if o := e.conns[r]; o != nil {
 			if o.isSuperfluous(c.session) {
 				o.close(now)
+				c.succeeds = true
 			}
 			if o.state < connClosing {
 				return ErrAddressInUse
@@ -222,33 +249,29 @@ func (c *Conn) isSuperfluous(next *Session) bool {
 	return s != nil && c.state == connOpening && (s == next || s.session != c.of || c.of.State() >= sessioncore.Closing)
 }
 
-func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Config {
-	var random struct{ check, cookie [32]byte }
-	var tags [8]byte
-	rand.Read(random.check[:])
-	rand.Read(random.cookie[:])
-	rand.Read(tags[:])
-	return peer.Config{
+// peerConfig returns the configuration of the peer for an offer and its answer.
+func (e *Endpoint) peerConfig(o *ownOffer, server *sdp.Server) peer.Config {
+	var secret [32]byte
+	rand.Read(secret[:])
+	c := peer.Config{
 		Client: server.Setup == sdp.SetupPassive,
 		Check: &peer.CheckConfig{
-			LocalUfrag:     ours.Ufrag,
+			LocalUfrag:     o.Ufrag,
 			RemoteUfrag:    server.Ufrag,
 			RemotePwd:      server.Pwd,
 			Candidates:     server.Candidates,
-			Secret:         random.check,
+			Secret:         secret,
 			PendingTimeout: e.config.AnswerTimeout,
 			ConsentTimeout: e.config.SilenceTimeout,
 		},
-		SCTP: peer.SCTPConfig{
-			LocalTag:    binary.BigEndian.Uint32(tags[:4]),
-			InitialTSN:  binary.BigEndian.Uint32(tags[4:]),
-			CookieKey:   random.cookie,
-			RemotePort:  uint16(server.SCTPPort),
-			SlowAck:     true, // a godwit server does not wait for acknowledgements
-			MaxMessage:  e.config.MaxReceive,
-			MaxBuffered: 4 * e.config.MaxReceive,
-		},
+		SCTP: o.association,
 	}
+	c.SCTP.RemotePort = uint16(server.SCTPPort)
+	// A server that repeats the INIT of the offer does not know the attribute.
+	if !bytes.Equal(o.SCTPInit, server.SCTPInit) {
+		c.RemoteInit, _ = peer.ParseInit(server.SCTPInit)
+	}
+	return c
 }
 
 // wait waits until c is open, has failed, or ctx is done. turns says that it takes the

@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -14,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
@@ -48,7 +47,7 @@ func onServer(t *testing.T, c Config, test func(t *testing.T, e *Endpoint, signa
 // What an answer says about the server's addresses, as SDP or as JSON.
 func TestAddressesOfAnAnswer(t *testing.T) {
 	onServer(t, Config{}, func(t *testing.T, e *Endpoint, signal Signal) {
-		answer, err := signal(t.Context(), e.offer(peer.Credentials{Ufrag: "abcd", Pwd: strings.Repeat("p", 22)}))
+		answer, err := signal(t.Context(), testkit.Must(e.newOffer()).Append(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,13 +105,36 @@ func TestConnectionsHaveTheirOwnSecrets(t *testing.T) {
 		defer e.Close()
 		var seen [4][]any
 		for range 3 {
-			c := e.peerConfig(peer.Credentials{}, &sdp.Server{Setup: sdp.SetupPassive})
+			c := e.peerConfig(testkit.Must(e.newOffer()), &sdp.Server{Setup: sdp.SetupPassive})
 			for i, v := range []any{c.Check.Secret, c.SCTP.CookieKey, c.SCTP.LocalTag, c.SCTP.InitialTSN} {
 				if slices.Contains(seen[i], v) || v == [32]byte{} || v == uint32(0) {
 					t.Errorf("secret %d is %v again", i, v)
 				}
 				seen[i] = append(seen[i], v)
 			}
+		}
+	})
+}
+
+// All requests of a session, also for a WebSocket beside a connection, leave from the source address of
+// the connection.
+func TestRequestsOfASessionLeaveFromItsSource(t *testing.T) {
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		chat := channel.Channels{{Name: "chat"}}
+		server := testkit.Must(godwit.Serve(testkit.Listen(t, network, netip.MustParseAddrPort("192.0.2.1:7777")), godwit.Config{Channels: chat}))
+		defer server.Close()
+		network.BlackoutFor(netip.Addr{}, netip.Addr{}, time.Hour) // so that a WebSocket is tried, too
+		from := map[string]any{}
+		noted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			from[r.Method] = r.Context().Value(sourceKey{})
+			server.ServeHTTP(w, r)
+		})
+		page := netip.MustParseAddrPort("198.51.100.7:0")
+		e := testkit.Must(Serve(testkit.Listen(t, network, page), Config{Sources: netip.PrefixFrom(page.Addr(), 32), HTTP: &http.Client{Transport: testkit.Transport{Handler: noted}}}))
+		defer e.Close()
+		e.Join(t.Context(), "http://game.example/", SessionConfig{Channels: chat})
+		if from[http.MethodPost] != page.Addr() || from[http.MethodGet] != page.Addr() {
+			t.Errorf("the requests are from %v, want %v", from, page.Addr())
 		}
 	})
 }
@@ -160,9 +182,10 @@ func TestSourceIsFreeAfterItsConnection(t *testing.T) {
 // Dial opens a socket of its own, and closes it if it fails or when the connection is over.
 // TestMain finds the goroutine of one that stays open.
 func TestDialHasItsOwnSocket(t *testing.T) {
-	server := testkit.Must(rtcserver.Listen("127.0.0.1:0", rtcserver.Config{Handler: rtcserver.Handler{
-		Message: func(c *rtcserver.Conn, _ rtcserver.Message) { c.Close("enough") },
-	}}))
+	server := testkit.Must(rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
+		Settings: rtcserver.Settings{HandshakeTimeout: testkit.Patience},
+		Handler:  rtcserver.Handler{Message: func(c *rtcserver.Conn, _ rtcserver.Message) { c.Close("enough") }},
+	}))
 	defer server.Close()
 	transport := testkit.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.RemoteAddr = "127.0.0.1:1"
@@ -177,9 +200,11 @@ func TestDialHasItsOwnSocket(t *testing.T) {
 		t.Error("a bad Config is no error")
 	}
 	closed := make(chan struct{})
-	c, err := Dial(t.Context(), "http://game.example/", Config{HTTP: &http.Client{Transport: transport}, Handler: Handler{
-		Close: func(*Conn, *CloseError) { close(closed) },
-	}})
+	c, err := Dial(t.Context(), "http://game.example/", Config{
+		AnswerTimeout: testkit.Patience, HandshakeTimeout: testkit.Patience,
+		HTTP:    &http.Client{Transport: transport},
+		Handler: Handler{Close: func(*Conn, *CloseError) { close(closed) }},
+	})
 	if err != nil || c == nil {
 		t.Fatalf("%v, %v", c, err)
 	}
@@ -203,7 +228,7 @@ func TestNextConnectionTakesThePlaceOfAClosedOne(t *testing.T) {
 			server := &sdp.Server{Setup: sdp.SetupPassive, Candidates: []netip.AddrPort{dialServer}}
 			next := newConn(e, nil, netip.Addr{}, server)
 			e.loop.Unlock()
-			if err := e.open(time.Now(), next, testkit.Must(peer.NewCredentials(rand.Reader)), server); err != nil {
+			if err := e.open(time.Now(), next, e.peerConfig(testkit.Must(e.newOffer()), server)); err != nil {
 				t.Fatal(err)
 			}
 			if n := e.Stats().Conns; n != 1 || c.state != connGone {

@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -19,7 +18,6 @@ type wholeEnd interface {
 	SendNamed(name string, b []byte, o channel.Options) (channel.MessageID, error)
 	Free(ch channel.ID) int
 	Status(id session.RequestID) (session.Status, bool)
-	Request(ctx context.Context, name string, b []byte) ([]byte, error)
 	ChannelStats(ch channel.ID) channel.ChannelStats
 }
 
@@ -47,7 +45,7 @@ func TestBothEndsSayTheSame(t *testing.T) {
 			t.Errorf("the session has the id %v at the client and %v at the server", id, conn.ID())
 		}
 		for name, end := range map[string]wholeEnd{"server": conn, "client": native} {
-			if diff := table.Compare(end.Channels()); diff != nil {
+			if diff := (channel.Table{Channels: table}).Compare(channel.Table{Channels: end.Channels()}); diff != nil {
 				t.Errorf("%s: the tables differ: %v", name, diff)
 			}
 			if n := end.Free(chat); n != 256<<10 {

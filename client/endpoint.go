@@ -216,11 +216,14 @@ func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
 	case peer.DTLS:
 		// The server's ClientHello may overtake the answer to this end's check.
 		if c.peer.State() == peer.Waiting {
+			if c.succeeds {
+				break // it may be the ClientHello for the connection before
+			}
 			e.beginHandshake(c)
 		}
 		events, forHandshake := c.peer.Receive(now, d.Remote, d.B, e.events[:0])
 		e.events = events
-		if len(forHandshake) > 0 && c.handshake != nil {
+		if c.handshake != nil {
 			c.handshake.Receive(forHandshake)
 		}
 		c.processEvents(events)

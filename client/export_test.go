@@ -5,9 +5,11 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/websock"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // CutWebSocket breaks the WebSocket that a session is on.
@@ -50,7 +52,7 @@ func (u unusedWebSocket) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	ws, err := websock.Dial(r.Context(), to, a.webSocket().Ticket, &http.Client{Transport: u.RoundTripper}, nil, u.e.buffers)
+	ws, err := websock.Dial(r.Context(), to.String(), a.webSocket().Ticket, &http.Client{Transport: u.RoundTripper}, nil, u.e.buffers)
 	if err != nil {
 		return nil, err
 	}
@@ -58,3 +60,38 @@ func (u unusedWebSocket) RoundTrip(r *http.Request) (*http.Response, error) {
 	ws.Abort()
 	return resp, nil
 }
+
+// MoveToWebSocket gives an open session a new WebSocket, whichever link it has.
+func MoveToWebSocket(ctx context.Context, s *Session) error {
+	e := s.endpoint
+	authorization, err := s.authorization(ctx, true)
+	if err != nil {
+		return err
+	}
+	a, err := s.post(ctx, netip.Addr{}, nil, authorization)
+	if err != nil {
+		return err
+	}
+	to, err := a.linkURL(a.webSocket())
+	if err != nil {
+		return err
+	}
+	conn, err := websock.Dial(ctx, to.String(), a.webSocket().Ticket, e.signal.discreet(), nil, e.buffers)
+	if err != nil {
+		return err
+	}
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	w := &carried{session: s, of: s.session, kind: session.LinkWebSocket, reliable: true, carrier: conn, fewer: make(chan struct{}, 1)}
+	conn.Start(&e.running, websock.Handler{Receive: w.receive, Room: w.room, Ended: w.ended})
+	if old := s.link; old != nil {
+		s.link = nil // so that the new link is no worse one
+		old.leave(time.Now(), true)
+	}
+	s.linkUp(w)
+	e.loop.Wake()
+	return nil
+}
+
+// MoveToWebRTC gives a session that is on a WebSocket WebRTC. Session.Link says whether it has worked.
+func MoveToWebRTC(ctx context.Context, s *Session) { s.dialBetter(ctx) }

@@ -32,9 +32,6 @@ func (e *Endpoint) beginHandshake(c *Conn) {
 func (e *Endpoint) emit(c *Conn, ev dtls.HandshakeEvent) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if e.loop.Closed() || c.state == connGone {
-		return
-	}
 	*e.outbox.Add() = outboxed{c, ev}
 	e.loop.Wake()
 }
@@ -43,11 +40,10 @@ func (e *Endpoint) emit(c *Conn, ev dtls.HandshakeEvent) {
 // events at a time, which bounds the outbox.
 func (e *Endpoint) takeOutbox(now time.Time) {
 	taken := e.outbox.Take()
-	for i, o := range taken {
-		taken[i] = outboxed{}
+	for _, o := range taken {
 		c := o.conn
-		if c.state == connGone || c.handshake == nil {
-			continue
+		if c.handshake == nil {
+			continue // c is over
 		}
 		if o.event.Kind >= dtls.Done {
 			endHandshake(c)
@@ -56,6 +52,7 @@ func (e *Endpoint) takeOutbox(now time.Time) {
 		c.processEvents(e.events)
 		e.loop.Touch(c)
 	}
+	clear(taken)
 }
 
 // endHandshake stops c's handshake.

@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// maxAnswer limits the body of an answer in bytes. Servers send about 1 KiB.
-const maxAnswer = 32 << 10
+// maxAnswer limits the body of an answer in bytes. Servers send about 1 KiB, and up to 64 KiB of
+// the text of their table.
+const maxAnswer = 128 << 10
 
 // longestRetry is the longest Retry-After of a server that is believed.
 const longestRetry = time.Minute
@@ -77,7 +78,7 @@ func newHTTPSignal(c *Config) httpSignal {
 
 func dialFromSource(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second}
-	if a, ok := ctx.Value(sourceKey{}).(netip.Addr); ok && a.IsValid() {
+	if a, _ := ctx.Value(sourceKey{}).(netip.Addr); a.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
 	}
 	return d.DialContext(ctx, network, addr)
@@ -118,7 +119,7 @@ func (s *httpSignal) exchange(ctx context.Context, to string, from netip.Addr, o
 	case resp.StatusCode != http.StatusOK:
 		return nil, nil, refused(resp, body)
 	case len(body) > maxAnswer:
-		return nil, nil, errors.New("client: the server's answer is larger than 32 KiB")
+		return nil, nil, errors.New("client: the server's answer is larger than 128 KiB")
 	}
 	if resp.Request != nil { // the program's transport may leave it out
 		r = resp.Request

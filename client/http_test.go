@@ -71,7 +71,7 @@ func TestSignalingThatIsOfNoUse(t *testing.T) {
 		{"refused in text", 404, "404 page not found\nat all", "client: the server refuses with status 404: 404 page not found"},
 		{"not an answer", 200, "<html>", "client: sdp: not SDP"},
 		{"JSON of something else", 200, "{}", `client: the server's JSON has no "answer"`},
-		{"endless", 200, strings.Repeat("a", 1<<20), "client: the server's answer is larger than 32 KiB"},
+		{"endless", 200, strings.Repeat("a", 1<<20), "client: the server's answer is larger than 128 KiB"},
 	} {
 		inWorld(t, func(w *world) {
 			e := w.endpoint(client.Config{HTTP: &http.Client{Transport: transport(func(resp http.ResponseWriter, r *http.Request) {

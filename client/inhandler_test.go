@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
@@ -62,6 +63,11 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 			}
 			return nil
 		},
+		"Front.Gone": func(ctx context.Context, _ *client.Endpoint) error {
+			_, err := new(client.Front).Gone(ctx, auth.Seat{})
+			return err
+		},
+		"Front.Seat": func(ctx context.Context, _ *client.Endpoint) error { _, err := new(client.Front).Seat(ctx); return err },
 		"Session.Request": func(ctx context.Context, _ *client.Endpoint) error {
 			_, err := asked.Load().Request(ctx, "x", nil)
 			return err
@@ -69,6 +75,10 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 	}
 	if got, all := slices.Sorted(maps.Keys(calls)), testkit.CallsThatMayWait(t); !slices.Equal(got, all) {
 		t.Errorf("the calls are %v, want %v", got, all)
+	}
+	if yields { // a Front knows of no endpoint, and so of no body of a loop over Poll
+		delete(calls, "Front.Gone")
+		delete(calls, "Front.Seat")
 	}
 	if !polled {
 		delete(calls, "Endpoint.Poll") // yields ErrManual anywhere

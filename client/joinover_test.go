@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,12 +21,11 @@ import (
 // is called when it has been taken.
 type narrow struct {
 	ch     chan []byte
-	refuse int // takes no more than every refuse-th datagram; 0 takes all
-	sent   int
+	refuse *rand.Rand // refuses one datagram of two at random; nil takes all
 }
 
 func (n *narrow) Send(b []byte) bool {
-	if n.sent++; n.refuse > 0 && n.sent%n.refuse != 0 {
+	if n.refuse != nil && n.refuse.IntN(2) == 0 {
 		return false
 	}
 	select {
@@ -54,7 +54,7 @@ func TestLinksOfTheProgram(t *testing.T) {
 			inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
 				up, down := &narrow{ch: make(chan []byte, 1)}, &narrow{ch: make(chan []byte, 1)}
 				if !reliable {
-					up.refuse, down.refuse = 2, 2
+					up.refuse, down.refuse = rand.New(rand.NewPCG(1, 0)), rand.New(rand.NewPCG(2, 0))
 				}
 				theirs, err := g.server.AddLink(godwit.Identity{Name: "ada"}, godwit.LinkConfig{Name: "wire", Reliable: reliable, Carrier: down})
 				g.must(err)
@@ -110,6 +110,11 @@ func TestLinksOfTheProgramThatFail(t *testing.T) {
 		} {
 			if _, err := g.server.AddLink(godwit.Identity{}, lc); err == nil || !strings.Contains(err.Error(), "LinkConfig."+name) {
 				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, name := range []string{session.LinkWebRTC, session.LinkWebTransport, session.LinkWebSocket, session.LinkInProcess} {
+			if _, err := g.server.AddLink(godwit.Identity{}, godwit.LinkConfig{Name: name, Carrier: deaf}); err == nil || !strings.Contains(err.Error(), "LinkConfig.Name") {
+				t.Errorf("a link with the name %s: %v", name, err)
 			}
 		}
 		link := testkit.Must(g.server.AddLink(godwit.Identity{}, godwit.LinkConfig{Name: "wire", Carrier: &narrow{ch: make(chan []byte, 1)}}))

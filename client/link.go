@@ -212,7 +212,8 @@ func (s *Session) rank(name string) int {
 func (s *Session) wants(name string) bool { return slices.Contains(s.config.Links, name) }
 
 // Link returns the name of the link that the session uses now, or used last:
-// session.LinkWebRTC, session.LinkWebSocket, or the name of JoinOver. It is empty before the session has a link.
+// session.LinkWebRTC, LinkWebTransport, LinkWebSocket, or the name of JoinOver. It is empty before
+// the session has a link.
 func (s *Session) Link() string {
 	s.endpoint.loop.Lock()
 	defer s.endpoint.loop.Unlock()
@@ -265,9 +266,9 @@ func (e *Endpoint) JoinOver(ctx context.Context, lc LinkConfig, sc SessionConfig
 }
 
 // dialOver makes a link of the program's own.
-func (s *Session) dialOver(ctx context.Context, of *sessioncore.Session) error {
-	w := &carried{session: s, of: of, kind: s.over.Name, reliable: s.over.Reliable, fewer: make(chan struct{}, 1)}
-	carrier, err := s.over.Dial(ctx, &Link{w})
+func (s *Session) dialOver(ctx context.Context, lc *LinkConfig, of *sessioncore.Session) error {
+	w := &carried{session: s, of: of, kind: lc.Name, reliable: lc.Reliable, fewer: make(chan struct{}, 1)}
+	carrier, err := lc.Dial(ctx, &Link{w})
 	if err == nil && carrier == nil {
 		err = errors.New("client: LinkConfig.Dial has returned no Carrier")
 	}
@@ -277,7 +278,8 @@ func (s *Session) dialOver(ctx context.Context, of *sessioncore.Session) error {
 	e := s.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if w.carrier = carrier; w.closed {
+	if w.carrier = carrier; w.closed || e.loop.Closed() {
+		w.closed = true
 		carrier.Close("the link has ended")
 		return errLinkEnded
 	}

@@ -39,7 +39,7 @@ func TestLinksOfEndedSessionsEnd(t *testing.T) {
 		}
 		signal := func(auth string) client.Signal {
 			return func(_ context.Context, offer []byte) ([]byte, error) {
-				r := httptest.NewRequest(http.MethodPost, fmt.Sprintf("/?v=1&kind=native&channels=%016x", table.Hash()), bytes.NewReader(offer))
+				r := httptest.NewRequest(http.MethodPost, fmt.Sprintf("/?v=1&kind=native&channels=%016x", channel.Table{Channels: table}.Hash()), bytes.NewReader(offer))
 				r.RemoteAddr = "198.51.100.7:1"
 				r.Header.Set("Accept", "application/sdp")
 				if auth != "" {
@@ -171,7 +171,7 @@ func TestRefusalsThatComeTooLateEndNothing(t *testing.T) {
 }
 
 func refusalThatComesTooLate(t *testing.T, heard bool) {
-	inGame(t, godwit.Config{}, func(g *game) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
 		signal := roundTrip(func(r *http.Request) (*http.Response, error) {
 			if !strings.Contains(r.Header.Get("Authorization"), "Resume") {
 				return g.RoundTrip(r)

@@ -116,6 +116,10 @@ func yielded(ev Event) {
 	}
 }
 
+// Yield has Poll yield an event that a func of the SessionHandler was called for, as if there
+// were no such func; see [github.com/godwit-rtc/godwit.Conn.Yield].
+func (s *Session) Yield(ev Event) { s.yield(ev) }
+
 // yield gives Poll an event that the SessionHandler has no func for. It returns false
 // without Config.Manual: the program does not get the event.
 func (s *Session) yield(ev Event) bool {

@@ -67,6 +67,27 @@ var echo = godwit.Config{Handler: godwit.Handler{
 	Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
 }}
 
+// A func of the SessionHandler may leave an event to Poll.
+func TestHandlersLeaveEventsToPoll(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{Handler: client.SessionHandler{
+			Message: func(s *client.Session, ch channel.ID, b []byte) {
+				s.Yield(client.Event{Type: session.EventMessage, Channel: ch, Data: b})
+			},
+		}})
+		g.must(err)
+		g.must(s.Send(chat, []byte("hello")))
+		e.Flush()
+		got := poll(e, time.Second, func(ev client.Event) {
+			if ev.Session != s {
+				t.Errorf("%v is of another session", ev.Type)
+			}
+		})
+		wantAll(t, "the events", got, "open", "message hello")
+	})
+}
+
 // Poll of a client yields the events without a handler, in order. The client sends at Flush and
 // has no goroutine.
 func TestPollOfAClient(t *testing.T) {
@@ -353,6 +374,9 @@ func TestOneGoroutinePollsAClient(t *testing.T) {
 			}
 			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, session.ErrInHandler) {
 				t.Errorf("Join during a %s: %v, want ErrInHandler", what, err)
+			}
+			if _, err := e.JoinOver(g.t.Context(), client.LinkConfig{}, client.SessionConfig{}); !errors.Is(err, session.ErrInHandler) {
+				t.Errorf("JoinOver during a %s: %v, want ErrInHandler", what, err)
 			}
 			wantAll(t, "Poll amid a "+what, poll(e, time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+session.ErrInHandler.Error())
 		}

@@ -27,6 +27,7 @@ const (
 	firstBetter  = 30 * time.Second
 	longerBetter = 600 * time.Second
 	betterOpens  = 20 * time.Second // how long a better link may take to open
+	shortLife    = 30 * time.Second // a WebRTC link that lasts no longer after a move to it is left out of the next race
 )
 
 // A fallen notes the server for which a WebSocket has opened before WebRTC, so that the next
@@ -39,12 +40,14 @@ type fallen struct {
 // An offered is a link that the server's answer offers.
 type offered struct {
 	Type, URL, Ticket string
+	Hashes            []string
 }
 
 // A reply is the server's answer to the request of a session.
 type reply struct {
 	body  []byte
 	links []offered
+	asked *url.URL      // that of the request
 	url   *url.URL      // that of the answer, after redirects
 	took  time.Duration // the request and its answer
 }
@@ -52,27 +55,41 @@ type reply struct {
 // parseLinks reads the links of an answer. It ignores those that it does not know.
 func (a *reply) parseLinks() {
 	var body struct{ Links []offered }
-	if len(a.body) > 0 && a.body[0] == '{' && json.Unmarshal(a.body, &body) == nil {
+	if json.Unmarshal(a.body, &body) == nil { // SDP is no JSON
 		a.links = body.Links
 	}
 }
 
-// webSocket returns the offer of a WebSocket, or nil.
-func (a *reply) webSocket() *offered {
+// offer returns the offer of a link of a type, or nil.
+func (a *reply) offer(name string) *offered {
 	for i := range a.links {
-		if l := &a.links[i]; l.Type == session.LinkWebSocket && l.Ticket != "" {
+		if l := &a.links[i]; l.Type == name && l.Ticket != "" {
 			return l
 		}
 	}
 	return nil
 }
 
+// webSocket returns the offer of a WebSocket, or nil.
+func (a *reply) webSocket() *offered { return a.offer(session.LinkWebSocket) }
+
+// others returns the offers of links that the session wants beside WebRTC, in order of preference.
+// With tcp they do not use UDP.
+func (s *Session) others(a *reply, tcp bool) (all []*offered) {
+	for _, name := range s.config.Links {
+		if l := a.offer(name); l != nil && name != session.LinkWebRTC && (!tcp || name == session.LinkWebSocket) {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
 // linkURL returns the URL of an offered link: its own, or that of the answer without the
 // parameters of signaling.
-func (a *reply) linkURL(l *offered) (string, error) {
+func (a *reply) linkURL(l *offered) (*url.URL, error) {
 	u, err := a.url.Parse(l.URL)
 	if err != nil {
-		return "", fmt.Errorf("client: the server's link has a bad URL: %w", err)
+		return nil, fmt.Errorf("client: the server's link has a bad URL: %w", err)
 	}
 	if l.URL == "" {
 		q := u.Query()
@@ -88,9 +105,9 @@ func (a *reply) linkURL(l *offered) (string, error) {
 		u.Scheme = "wss"
 	}
 	if a.url.Scheme == "https" && u.Scheme != "wss" {
-		return "", errors.New("client: the server's link is not encrypted, but its answer was")
+		return nil, errors.New("client: the server's link is not encrypted, but its answer was")
 	}
-	return u.String(), nil
+	return u, nil
 }
 
 // secretHeaders are the headers that net/http does not send to another host after a redirect,
@@ -99,25 +116,26 @@ var secretHeaders = []string{"Authorization", "Cookie", "Cookie2", "Proxy-Authen
 
 // linkHeader returns the program's headers for a request to a link. Those with credentials go
 // only to the host of the session's URL: the answer, or a redirect, chooses the host of the link.
-func (s *Session) linkHeader(link string) http.Header {
+func (s *Session) linkHeader(a *reply, link *url.URL) http.Header {
 	header := make(http.Header)
 	maps.Copy(header, s.endpoint.signal.header)
-	ours, err := url.Parse(s.url)
-	theirs, bad := url.Parse(link)
-	if err != nil || bad != nil || !strings.EqualFold(ours.Host, theirs.Host) || ours.Scheme == "https" && theirs.Scheme != "wss" {
-		maps.DeleteFunc(header, func(name string, _ []string) bool {
-			return slices.Contains(secretHeaders, http.CanonicalHeaderKey(name))
-		})
+	if !strings.EqualFold(a.asked.Host, link.Host) || a.asked.Scheme == "https" && link.Scheme != "wss" {
+		withoutSecrets(header)
 	}
 	return header
 }
 
-// race waits until c, which may be nil, or a WebSocket is open, or both have failed. The
-// other one may open later. head is the head start of c.
-func (s *Session) race(ctx context.Context, c *Conn, a *reply, of *sessioncore.Session, local netip.Addr, head time.Duration, turns bool) error {
-	ws := a.webSocket()
-	switch {
-	case !s.wants(session.LinkWebSocket) || ws == nil:
+// withoutSecrets removes the headers that have credentials.
+func withoutSecrets(header http.Header) {
+	maps.DeleteFunc(header, func(name string, _ []string) bool {
+		return slices.Contains(secretHeaders, http.CanonicalHeaderKey(name))
+	})
+}
+
+// race waits until c, which may be nil, or one of the other links is open, or all have failed. c
+// may open later. head is the head start of c.
+func (s *Session) race(ctx context.Context, c *Conn, a *reply, others []*offered, of *sessioncore.Session, local netip.Addr, head time.Duration, turns bool) error {
+	if len(others) == 0 {
 		if c == nil {
 			return errors.New("client: the server offers none of SessionConfig.Links")
 		}
@@ -126,53 +144,77 @@ func (s *Session) race(ctx context.Context, c *Conn, a *reply, of *sessioncore.S
 	}
 	e := s.endpoint
 	e.loop.Lock()
+	if c != nil && c.state != connOpening && c.failed == nil { // c was faster than this goroutine, and linkUp is over
+		e.loop.Unlock()
+		return nil
+	}
 	up := make(chan struct{})
 	s.up, s.upErr = up, nil
 	e.loop.Unlock()
 	trying, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go s.tryWebSocket(trying, c, a, ws, of, local, head)
+	go s.tryOthers(trying, c, a, others, of, local, head)
 	err := e.await(ctx, up, turns)
+	if err != nil {
+		cancel() // before c ends, or tryOthers would take that for a failure of c
+	}
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if s.up == up {
-		s.up = nil
-	}
-	if err != nil && c != nil {
-		c.close(time.Now())
-	}
 	if err == nil {
-		err = s.upErr
+		return s.upErr
+	}
+	if c != nil {
+		c.close(time.Now())
 	}
 	return err
 }
 
-// tryWebSocket opens a WebSocket if c is not open after its head start, and ends the race if
-// both have failed.
-func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offered, of *sessioncore.Session, local netip.Addr, head time.Duration) {
+// tryOthers opens other links if c is not open after its head start, and ends the race if all have
+// failed. The first of them that opens ends the attempts at the others.
+func (s *Session) tryOthers(ctx context.Context, c *Conn, a *reply, others []*offered, of *sessioncore.Session, local netip.Addr, head time.Duration) {
 	if c != nil && !s.endpoint.outlast(ctx, c, a.took, head) {
 		return
 	}
-	err := s.openWebSocket(ctx, a, ws, of, local)
-	if err == nil {
-		s.noteFall(c)
-		return
+	ended := make(chan error, len(others))
+	for _, l := range others {
+		go func() {
+			if l.Type == session.LinkWebSocket {
+				ended <- s.openWebSocket(ctx, a, l, of, local)
+			} else {
+				ended <- s.openWebTransport(ctx, a, l, of)
+			}
+		}()
+	}
+	var err error
+	for range others {
+		one := <-ended
+		if one == nil {
+			s.noteFall(c)
+			return
+		}
+		if err == nil {
+			err = one
+		} else {
+			err = fmt.Errorf("%w; %w", err, one)
+		}
 	}
 	if c != nil {
 		select {
 		case <-c.opened:
 		case <-ctx.Done():
-			return
 		}
 	}
 	e := s.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
+	if ctx.Err() != nil {
+		return // the race is over, and s.up may be that of the next one
+	}
 	if c != nil {
 		if c.failed == nil {
 			return // it has opened, and linkUp has ended the race
 		}
-		err = fmt.Errorf("%w; and no WebSocket opens: %w", c.failed, err)
+		err = fmt.Errorf("%w; and no other link opens: %w", c.failed, err)
 	}
 	s.dialed(err)
 	e.loop.Wake()
@@ -188,7 +230,7 @@ func (e *Endpoint) outlast(ctx context.Context, c *Conn, took, head time.Duratio
 	for again := head; ; again = 0 {
 		select {
 		case <-c.opened:
-			return e.failed(c) != nil
+			return ctx.Err() == nil && e.failed(c) != nil
 		case <-ctx.Done():
 			return false
 		case <-timer.C:
@@ -221,16 +263,16 @@ func (s *Session) openWebSocket(ctx context.Context, a *reply, l *offered, of *s
 		return err
 	}
 	e := s.endpoint
-	header := s.linkHeader(to)
+	header := s.linkHeader(a, to)
 	ctx = context.WithValue(ctx, sourceKey{}, local)
-	conn, err := websock.Dial(ctx, to, l.Ticket, e.signal.discreet(), header, e.buffers)
+	conn, err := websock.Dial(ctx, to.String(), l.Ticket, e.signal.discreet(), header, e.buffers)
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	w := &carried{session: s, of: of, kind: session.LinkWebSocket, reliable: true, carrier: conn, fewer: make(chan struct{}, 1)}
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if e.loop.Closed() || ctx.Err() != nil {
+	if e.loop.Closed() {
 		conn.Abort()
 		return session.ErrClosed
 	}
@@ -238,6 +280,18 @@ func (s *Session) openWebSocket(ctx context.Context, a *reply, l *offered, of *s
 	s.linkUp(w)
 	e.loop.Wake()
 	return nil
+}
+
+// openWebTransport opens a WebTransport with Config.WebTransport and makes it a link of the session.
+func (s *Session) openWebTransport(ctx context.Context, a *reply, l *offered, of *sessioncore.Session) error {
+	to, err := a.url.Parse(l.URL)
+	if err != nil || to.Scheme != "https" {
+		return fmt.Errorf("client: the server's WebTransport has a bad URL: %q", l.URL)
+	}
+	offer := LinkOffer{URL: to.String(), Ticket: l.Ticket, Hashes: l.Hashes}
+	return s.dialOver(ctx, &LinkConfig{Name: session.LinkWebTransport, Dial: func(ctx context.Context, link *Link) (Carrier, error) {
+		return s.endpoint.config.WebTransport(ctx, offer, link)
+	}}, of)
 }
 
 // noteFall notes that a WebSocket has opened before c, if WebRTC was tried and c is not open yet.
@@ -249,41 +303,70 @@ func (s *Session) noteFall(c *Conn) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if c.state < connOpen || c.failed != nil {
-		e.fell = fallen{s.url, time.Now()}
+		e.fell = fallen{s.at(), time.Now()}
 	}
 }
 
 // forgetFall forgets noteFall: WebRTC has opened, so the network has UDP. It may have needed more
 // than the head start. The endpoint's lock is held.
 func (s *Session) forgetFall() {
-	if e := s.endpoint; e.fell.url == s.url {
+	if e := s.endpoint; e.fell.url == s.at() {
 		e.fell = fallen{}
 	}
 }
 
+// noteLife looks at how long the link has lasted that has fallen silent, or has ended. If it
+// uses UDP, and has carried the session for a moment only, the next race is without UDP. So where
+// UDP opens, and is gone after seconds, it does not interrupt the session again and again. The
+// endpoint's lock is held.
+func (s *Session) noteLife(now time.Time) {
+	if s.linkName == session.LinkWebSocket {
+		return
+	}
+	s.noUDP = now.Sub(s.moved) <= shortLife && s.tcp
+	if !s.noUDP {
+		s.better = firstBetter
+	}
+}
+
+// avoidsUDP reports whether a race is to be without UDP. It says so once.
+func (s *Session) avoidsUDP() bool {
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
+	avoids := s.noUDP
+	s.noUDP = false
+	return avoids
+}
+
+// untilBetter returns how long to wait before an attempt at a better link.
+func (s *Session) untilBetter() time.Duration {
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
+	return s.better
+}
+
 // headStart returns how long a WebSocket waits for WebRTC, from the beginning of the request on.
-// A session that has lost its link does not wait.
+// A session that has lost its link, or prefers the WebSocket, does not wait.
 func (s *Session) headStart(a *reply, resume bool) time.Duration {
 	e := s.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if resume || e.fell.url == s.url && time.Since(e.fell.at) < fallenFor {
+	if resume || s.rank(session.LinkWebSocket) < s.rank(session.LinkWebRTC) || e.fell.url == s.at() && time.Since(e.fell.at) < fallenFor {
 		return 0
 	}
 	return max(headStart, raceTrips*a.took)
 }
 
 // dialBetter makes a WebRTC link for a session that is open on a WebSocket, and waits until
-// it has opened or failed. The session moves when it opens.
-func (s *Session) dialBetter(ctx context.Context) error {
+// it has opened or failed, or ctx is done. The session moves when it opens. It does not matter
+// why it fails: the session has a link.
+func (s *Session) dialBetter(ctx context.Context) {
 	e := s.endpoint
 	e.loop.Lock()
 	of := s.session
+	s.better = min(2*s.better, longerBetter) // before the next attempt
 	e.loop.Unlock()
-	c, _, err := s.request(ctx, of, true, true)
-	if err != nil || c == nil { // c is nil if the server does not answer the offer
-		return err
+	if c, _, _ := s.request(ctx, of, true, true, s.wants(session.LinkWebRTC)); c != nil {
+		c.wait(ctx, false)
 	}
-	_, err = c.wait(ctx, false)
-	return err
 }

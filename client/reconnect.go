@@ -17,7 +17,12 @@ const (
 	firstBackoff   = 500 * time.Millisecond
 	longestBackoff = 10 * time.Second
 	attemptTimeout = 10 * time.Second
-	patience       = 3 * time.Second // wait for a packet of the server over a new link
+
+	// The longest wait after a server's answer that it does not know the session. Such an answer costs it little, and another
+	// server may know the session.
+	unknownBackoff = time.Second
+
+	patience = 3 * time.Second // wait for a packet of the server over a new link
 
 	maxUnknown = 5 // attempts in a row after which one server's "unknown session" is final
 )
@@ -37,35 +42,43 @@ type backoff struct {
 	of     need
 	next   time.Duration // longest wait before the next attempt
 	denied bool          // the credentials were refused once
-	better time.Duration // wait before the next attempt at a better link
 
 	unknownAt string // the last instance of a server that did not know the session
 	unknown   int    // the number of its refusals in a row
 }
 
-// countUnknown counts an attempt that failed with err. It returns true if the last
-// maxUnknown attempts reached the same server, which does not know the session: there is
-// probably no other server.
+// countUnknown counts an attempt that failed with err. It returns true if maxUnknown attempts in a row reached the same server,
+// which does not know the session: there is probably no other server. Attempts that reached no server, or one that is busy, do not
+// count.
 func (b *backoff) countUnknown(err error) bool {
 	e, _ := errors.AsType[*SignalError](err)
 	at := e.unknownAt()
+	if at == "" {
+		return false
+	}
 	if at != b.unknownAt {
 		b.unknownAt, b.unknown = at, 0
 	}
 	b.unknown++
-	return at != "" && b.unknown == maxUnknown
+	return b.unknown == maxUnknown
 }
 
 // wait returns the time to wait after an attempt that returned err, which may be nil.
 func (b *backoff) wait(err error) time.Duration {
-	d := b.next/2 + rand.N(b.next/2)
+	e, ok := errors.AsType[*SignalError](err)
+	next := b.next
+	if e.unknownAt() != "" {
+		next = min(next, unknownBackoff)
+	}
+	d := next/2 + rand.N(next/2)
 	b.next = min(2*b.next, longestBackoff)
-	if e, ok := errors.AsType[*SignalError](err); ok {
+	if ok {
 		asked := e.retryAfter
 		if b.of == needLink {
 			asked = min(asked, longestBackoff) // the session ends when its grace time has passed
 		}
-		d = max(d, asked)
+		// Clients that are refused at the same moment must not come back at the same moment.
+		d = max(d, asked+rand.N(asked/2+1))
 	}
 	return d
 }
@@ -92,7 +105,6 @@ func (s *Session) startReconnect() {
 		return
 	}
 	s.reconnecting = true
-	s.forgetWake()
 	go s.reconnect()
 }
 
@@ -120,26 +132,29 @@ func (s *Session) reconnect() {
 	for n := s.nextNeed(); n != needNothing; n = s.nextNeed() {
 		if n != b.of {
 			b = backoff{of: n, next: firstBackoff}
-			if n == needSession {
-				s.pause(n, b.wait(nil))
-				continue
+			s.forgetWake() // it was for the need of before, and must not end the first wait
+			if n == needSession && !s.follows(&b) {
+				s.rest(n, b.wait(nil))
 			}
-			b.better = firstBetter
 		}
 		if n == needBetter {
-			if s.rest(b.better) {
+			if s.rest(n, s.untilBetter()) {
 				s.attemptBetter()
-				b.better = min(2*b.better, longerBetter)
 			}
 			continue
 		}
 		err := s.attempt(n)
-		if isDenied(err) && !b.denied && s.config.Token != nil {
+		if n == needSession && s.detours(err) { // the program's own server is the next one
+		} else if isDenied(err) && !b.denied && s.config.mayGetAnother() {
 			b.denied = true // Token may return another token the next time
 		} else if s.config.isFinal(err) || b.countUnknown(err) {
 			s.fail(n, err)
 		}
-		s.pause(n, b.wait(err))
+		if n == needLink {
+			s.pause(n, b.wait(err))
+		} else {
+			s.rest(n, b.wait(err)) // the end of an attempt's link is a wake, but no reason to hurry
+		}
 	}
 }
 
@@ -156,37 +171,40 @@ func (s *Session) nextNeed() need {
 func (s *Session) attempt(n need) error {
 	ctx, cancel := context.WithTimeout(s.ctx, attemptTimeout)
 	defer cancel()
-	s.forgetWake()
 	if n == needSession {
 		return s.reopen(ctx)
 	}
+	s.setQuit(cancel)
 	err := s.dial(ctx, true, false)
+	s.setQuit(nil)
 	if err == nil {
 		s.pause(n, patience) // until a packet arrives over the new link; else try again
+		s.endpoint.loop.Lock()
+		defer s.endpoint.loop.Unlock()
+		return s.takeRefusal()
 	}
 	return err
 }
 
-// rest waits for d. It returns false if the session does not need a better link any more.
-func (s *Session) rest(d time.Duration) bool {
+// rest waits for d, also after wakeReconnect. It returns false, at once, if the session does
+// not need n any more.
+func (s *Session) rest(n need, d time.Duration) bool {
 	for end := time.Now().Add(d); ; {
 		s.endpoint.loop.Lock()
-		needed := s.needs() == needBetter
+		needed := s.needs() == n
 		s.endpoint.loop.Unlock()
 		left := time.Until(end)
 		if !needed || left <= 0 || s.ctx.Err() != nil {
 			return needed && s.ctx.Err() == nil
 		}
-		s.pause(needBetter, left)
+		s.pause(n, left)
 	}
 }
 
-// attemptBetter makes one attempt at a better link. It does not matter why it fails: the
-// session has a link.
+// attemptBetter makes one attempt at a better link.
 func (s *Session) attemptBetter() {
 	ctx, cancel := context.WithTimeout(s.ctx, betterOpens)
 	defer cancel()
-	s.forgetWake()
 	s.dialBetter(ctx)
 }
 

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"errors"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -16,7 +17,7 @@ import (
 
 // A link that a session leaves for a new link is a closed connection, and is counted.
 func TestLinkThatIsReplacedIsCounted(t *testing.T) {
-	inGame(t, godwit.Config{}, func(g *game) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
 		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
 		g.must(err)
 		g.want("open")
@@ -35,10 +36,46 @@ func TestLinkThatIsReplacedIsCounted(t *testing.T) {
 	})
 }
 
+// A session resumes on its old link while it waits a long time before the next attempt at a new link.
+// When the link is cut after that, the waits between attempts are short again.
+func TestWaitsAreShortAgainAfterASessionHasResumed(t *testing.T) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
+		asked := make(chan struct{}, 100)
+		f := &gate{g: g, answer: func(*http.Request) (int, string) { asked <- struct{}{}; return 0, "" }}
+		s := testkit.Must(g.join(f.endpoint(client.Config{}), client.SessionConfig{Links: []string{session.LinkWebRTC}, Handler: g.handler()}))
+		g.want("open")
+		<-asked
+		g.broken.Store(true)
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted")
+		for range 6 { // after which the session waits for 5 s or more
+			<-asked
+		}
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		g.want("resumed")
+		for c := range g.server.RTC().Conns() {
+			c.Close("cut")
+		}
+		g.want("interrupted")
+		begin := time.Now()
+		for range 3 {
+			<-asked
+		}
+		if d := time.Since(begin); d > 2*time.Second {
+			t.Errorf("the third attempt comes after %v, want at most 0.5 s and 1 s", d)
+		}
+		g.broken.Store(false)
+		g.want("resumed")
+		s.Close(0, "")
+		g.want("closed here: normal")
+	})
+}
+
 // A session that is being closed waits for the end of its messages on the link that it has:
-// it does not leave the link for a new one, which it could not use.
+// it does not leave the link for a new one, which it could not use. An attempt without a request
+// would have ended the link already, because both would have the same addresses.
 func TestSessionThatIsClosedKeepsItsLink(t *testing.T) {
-	c := godwit.Config{Handler: godwit.Handler{}}
+	c := godwit.Config{NoDirect: true}
 	inGame(t, c, func(g *game) {
 		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
 		g.must(err)

@@ -79,8 +79,28 @@ func TestRetryAfter(t *testing.T) {
 	e := refusalOf(503, ours, "3600")
 	for l, want := range map[need]time.Duration{needLink: 10 * time.Second, needSession: time.Minute} {
 		b := backoff{of: l, next: firstBackoff}
-		if d := b.wait(e); d != want {
-			t.Errorf("attempt %d: a pause of %v, want %v", l, d, want)
+		if d := b.wait(e); d < want || d > want*3/2 {
+			t.Errorf("attempt %d: a pause of %v, want %v to %v", l, d, want, want*3/2)
+		}
+	}
+}
+
+// A server refuses many clients at the same moment, all with the same Retry-After. They come back spread over time.
+func TestClientsThatWereRefusedTogetherComeBackApart(t *testing.T) {
+	e := refusalOf(503, `{"error":"full","code":"full"}`, "2")
+	const clients = 1000
+	tenths := make(map[time.Duration]int)
+	for range clients {
+		b := backoff{of: needSession, next: firstBackoff}
+		d := b.wait(e)
+		if d < 2*time.Second || d > 3*time.Second {
+			t.Fatalf("a wait of %v, want 2 s to 3 s", d)
+		}
+		tenths[d/(100*time.Millisecond)]++
+	}
+	for at, n := range tenths {
+		if n > clients/4 { // a tenth on average
+			t.Errorf("%d of %d clients come back within 100 ms, after %v", n, clients, at*100*time.Millisecond)
 		}
 	}
 }

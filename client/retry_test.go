@@ -78,3 +78,26 @@ func TestJoinGetsNewCredentialsOnce(t *testing.T) {
 		})
 	}
 }
+
+// A server refuses the credentials, fails, and refuses the credentials again: Join has got new ones
+// once, so the second refusal is final.
+func TestJoinGetsNewCredentialsOnceInAllAttempts(t *testing.T) {
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		answers := []int{401, 502, 401, 401}
+		server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(answers[0])
+			if answers[0] == 401 {
+				w.Write([]byte(`{"code":"token","error":"no"}`))
+			}
+			answers = answers[1:]
+		})
+		socket := testkit.Listen(t, network, netip.MustParseAddrPort("198.51.100.7:0"))
+		e := testkit.Must(Serve(socket, Config{HTTP: &http.Client{Transport: testkit.Transport{Handler: server}}}))
+		defer e.Close()
+		token := func(context.Context) (string, error) { return "t", nil }
+		_, err := e.Join(t.Context(), "http://game.example/", SessionConfig{Retry: true, Token: token})
+		if !isDenied(err) || len(answers) != 1 {
+			t.Errorf("%v; %d answers are left, want 1", err, len(answers))
+		}
+	})
+}

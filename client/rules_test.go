@@ -82,7 +82,7 @@ func TestCountOfUnknownSessions(t *testing.T) {
 		{"aaaaa", "....x"},
 		{"aaaabaaaaa", ".........x"},
 		{"ababababab", ".........."},
-		{"aaaa-aaaa", "........."},
+		{"aaaa-aaaa", ".....x..."},
 		{"------", "......"},
 		{"baaaaa", ".....x"},
 	} {
@@ -113,6 +113,13 @@ func TestWaitsOfBackoff(t *testing.T) {
 			most *= time.Millisecond
 			if d := b.wait(nil); d < most/2 || d >= most {
 				t.Fatalf("a wait of %v, want %v to %v", d, most/2, most)
+			}
+		}
+		b = backoff{of: needLink, next: firstBackoff}
+		for _, most := range []time.Duration{500, 1000, 1000, 1000} {
+			most *= time.Millisecond
+			if d := b.wait(unknownAt("a")); d < most/2 || d >= most {
+				t.Fatalf("after a server that does not know the session a wait of %v, want %v to %v", d, most/2, most)
 			}
 		}
 	}
@@ -196,6 +203,8 @@ func TestLinkThatOpens(t *testing.T) {
 		"one that is better":                     {ws, rtc, nil, true, "moved"},
 		"one that is worse":                      {rtc, ws, nil, false, ""},
 		"one that is as good":                    {rtc, rtc, nil, false, ""},
+		"one without a place in Links":           {rtc, "wire", nil, false, ""},
+		"after one without a place in Links":     {"wire", rtc, nil, true, "moved"},
 		"while a new session opens":              {"", rtc, func(s *Session, _ *linkStub) { s.state = sessionReopening }, true, ""},
 		"for a session that is over":             {"", rtc, func(s *Session, _ *linkStub) { s.state = sessionEnded }, false, ""},
 		"for the session before the present one": {"", rtc, func(s *Session, l *linkStub) { l.of = new(sessioncore.Session) }, false, ""},
@@ -273,6 +282,7 @@ func TestEndpointKeepsNothingOfASession(t *testing.T) {
 				}
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
+				network.SetDefault(netsim.Link{Delay: time.Millisecond}) // the answer comes too late
 				if _, err := s.Request(ctx, "forgotten", nil); !errors.Is(err, context.Canceled) {
 					t.Errorf("%s: %v", name, err)
 				}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/deflate"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
@@ -36,13 +38,23 @@ type Session struct {
 	session      *sessioncore.Session
 	opened       chan struct{} // closed when session is not being opened any more
 	entry        loop.Entry
-	link         link                // the open link of session; nil if there is none
-	linkName     string              // for Link
-	retry        time.Time           // while link takes no datagram: when session is looked at again
-	up           chan struct{}       // closed when dial need not wait any more; nil if none waits
-	upErr        error               // why dial has failed
-	lost         *CloseError         // why the last link ended
-	token        sessioncore.Token   // the newest resume token
+	link         link              // the open link of session; nil if there is none
+	linkName     string            // for Link
+	moved        time.Time         // when the session moved to the link; zero if the link is its first one
+	noUDP        bool              // the next race is without UDP
+	better       time.Duration     // wait before the next attempt at a better link
+	tcp          bool              // the last answer had a WebSocket, and the session wants it
+	retry        time.Time         // while link takes no datagram: when session is looked at again
+	up           chan struct{}     // closed when dial need not wait any more, and then nil
+	upErr        error             // why dial has failed
+	lost         *CloseError       // why the last link ended
+	token        sessioncore.Token // the newest resume token
+	next         nextLink          // what the session needs for a link without a request
+	trying       *Conn             // the last such link
+	seat         *auth.Seat        // where the session is; nil if it is where Connect or Join began it
+	goal         *auth.Seat        // where the next session is to be; see move.go
+	moves        moves
+	refusal      *SignalError        // why the server has refused such a link, until an attempt takes it
 	reconnecting bool                // the goroutine of reconnect runs
 	why          session.CloseReason // in sessionGivenUp: why it has
 	asked        map[uint32]func(session.Result)
@@ -84,12 +96,27 @@ func (s *Session) Send(ch channel.ID, b []byte) error {
 // SendWith is Send with options. It has one more error, session.ErrExpired. The MessageID
 // is the number that SessionHandler.Receipt gets.
 func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error) {
+	return s.send(ch, "", b, nil, o)
+}
+
+// send is SendWith. If name is not empty it is the name of the channel. packed, if not nil, is b for
+// channels with Compress. No lock is held while send makes it.
+func (s *Session) send(ch channel.ID, name string, b, packed []byte, o channel.Options) (channel.MessageID, error) {
 	s.endpoint.loop.Lock()
+	if name != "" {
+		ch, _ = s.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown
+	}
+	if packed == nil && s.session.Mux().Packs(ch, len(b)) {
+		s.endpoint.loop.Unlock()
+		p := deflate.TakePacker()
+		defer p.Return()
+		return s.send(ch, name, b, p.Pack(b), o)
+	}
 	defer s.release()
 	if s.state.over() {
 		return 0, session.ErrClosed
 	}
-	return s.session.Send(time.Now(), ch, b, o)
+	return s.session.SendPacked(time.Now(), ch, b, packed, o)
 }
 
 // Close ends the session. The session first delivers its reliable messages, for at most
@@ -143,7 +170,13 @@ func (s *Session) linkUp(l link) bool {
 		s.link = nil // so that linkDown does nothing
 		old.leave(now, true)
 	}
-	s.link, s.linkName = l, l.name()
+	s.link, s.linkName, s.moved = l, l.name(), time.Time{}
+	if c, ok := l.(*Conn); ok {
+		s.noteReach(c)
+	}
+	if s.session.WasOpen() {
+		s.moved = now
+	}
 	s.session.Link(now, sessioncore.LinkInfo{Reliable: l.isReliable()})
 	s.endpoint.loop.Touch(s)
 	s.dialed(nil)
@@ -206,12 +239,23 @@ func (s *Session) settle(now time.Time) {
 
 // carry sends a datagram of a session over c. It returns false if c cannot send.
 func (e *Endpoint) carry(now time.Time, c *Conn, b []byte) bool {
+	if c.admit != nil && !e.push(now, c, c.admit) {
+		return false
+	}
+	if !e.push(now, c, b) {
+		return false
+	}
+	e.stats.MessagesOut++
+	return true
+}
+
+// push sends a datagram over c. It returns false if c cannot send.
+func (e *Endpoint) push(now time.Time, c *Conn, b []byte) bool {
 	out, to, err := c.peer.Send(now, e.loop.Slot(), 0, peer.Kind(Binary), b)
 	if err != nil {
 		return false
 	}
 	e.loop.Push(out, to.Remote, c.local)
-	e.stats.MessagesOut++
 	return true
 }
 
@@ -229,11 +273,8 @@ func (s *Session) due() bool {
 func (s *Session) abandon(now time.Time) {
 	s.close(session.CloseReason{Text: "the endpoint was closed"}, true)
 	s.settle(now)
-	if s.link != nil { // the server may say nothing more, and a WebSocket would wait for its answer
-		s.closeLink()
-		s.session.Unlink(now)
-		s.endpoint.loop.Touch(s)
-	}
+	s.session.Unlink(now) // the server may say nothing more, and a WebSocket would wait for its answer
+	s.endpoint.loop.Touch(s)
 }
 
 // close ends the session, and none follows. atOnce means that it does not wait until its
@@ -288,13 +329,19 @@ func (s *Session) processEvents(ev *sessioncore.Event) {
 	switch ev.Type {
 	case sessioncore.EventOpen:
 		s.setState(sessionOpen)
+		s.goal, s.moves.opened = nil, time.Now()
 		s.startReconnect() // on a worse link it looks for a better one
 	case sessioncore.EventResumed:
 		s.wakeReconnect() // which runs while the session is interrupted
 	case sessioncore.EventToken:
-		s.token = sessioncore.Token(ev.Data)
+		s.token, s.next.ufrag, s.next.pwd = sessioncore.Next(ev.Data)
 	case sessioncore.EventInterrupted:
+		s.noteLife(time.Now())
+		s.wakeReconnect() // which may rest because the link of before was worse than WebRTC
 		s.startReconnect()
+		s.startAsking()
+	case sessioncore.EventMoved:
+		s.noteMove(ev.Data)
 	case sessioncore.EventClosed:
 		if !s.config.Renew || !s.config.renewable(ev.Reason) || !s.setState(sessionRenewing) { // only an open session is renewed
 			s.setState(sessionClosing)

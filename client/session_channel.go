@@ -51,11 +51,5 @@ func (s *Session) Channels() channel.Channels {
 
 // SendNamed is SendWith for the session's channel with a name.
 func (s *Session) SendNamed(name string, b []byte, o channel.Options) (channel.MessageID, error) {
-	s.endpoint.loop.Lock()
-	defer s.release()
-	if s.state.over() {
-		return 0, session.ErrClosed
-	}
-	ch, _ := s.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown
-	return s.session.Send(time.Now(), ch, b, o)
+	return s.send(0, name, b, nil, o) // 0 for a name that is empty, which is ErrUnknown
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
@@ -17,6 +18,10 @@ type SessionConfig struct {
 	// Channels is the table, the same at both ends; at most 63 channels. Do not change the
 	// slice after Connect or Join.
 	Channels channel.Channels
+
+	// Schema is the same as the server's Config.Schema. Package typed sets it; empty means that
+	// requests and the connect message are bytes.
+	Schema string
 
 	// Handler is the set of funcs that are called for the session's events. A nil func
 	// is not called.
@@ -32,24 +37,49 @@ type SessionConfig struct {
 	// with a context that ends after 10 s. Token may wait.
 	Token func(context.Context) (string, error)
 
+	// Invite, if not nil, returns an invite for a new session, in place of a request to the url of
+	// Connect or Join: the session needs no web server. An invite is good once, so Invite is called for each
+	// attempt, as Token is. Token is not called then. The url may be empty; if it is not, the session
+	// resumes with requests to it where it cannot resume without one.
+	Invite func(context.Context) (auth.Invite, error)
+
+	// Seat, if not nil, returns the place of a new session, for example from the front of a fleet: the url of
+	// Connect or Join may be empty, and Token and Invite are not called. It is called for each attempt, as Token
+	// is. The session resumes at the URL of its seat where it cannot resume without a request.
+	Seat func(context.Context) (auth.Seat, error)
+
+	// Gone, if not nil, is asked every second while the session is interrupted whether its server is gone
+	// for good, for example at the front of a fleet. It gets the seat of the session, which is empty if the session has
+	// none. If it returns true the session ends at once with
+	// session.CloseTimeout, and not only when it has been interrupted for the server's grace time. With Renew a
+	// new session follows. An error means that it does not know. A goroutine of the session calls Gone, with a
+	// context that ends after 3 s.
+	Gone func(context.Context, auth.Seat) (bool, error)
+
 	// Hello is the connect message, at most 1024 bytes. The server's program gets it in
 	// its Open handler. With Renew do not change the slice while the session exists.
 	Hello []byte
 
 	// Links are the links that the session may use, in order of preference:
-	// session.LinkWebRTC and session.LinkWebSocket. Nil means both, in this order. WebRTC is
-	// tried at once, and a WebSocket beside it if the server offers one and WebRTC is not open
-	// 0.5 s after the HTTP request began, or three times the time of that request if that is
-	// longer; twice as late if datagrams of the server arrive. The endpoint does not wait for
-	// WebRTC if the session has lost its link, or if a WebSocket has won at the same server in
-	// the last hour. The first link that opens carries the session, and a better one that opens
-	// later takes it over. While the session is on a WebSocket it tries WebRTC again, after 30 s at first, then after twice as long each
-	// time, up to 10 minutes; with NoReconnect it does not.
+	// session.LinkWebRTC, session.LinkWebTransport and session.LinkWebSocket. Nil means these, in
+	// this order, without WebTransport if Config.WebTransport is nil. WebRTC is tried at once,
+	// and the others beside it if the server offers them and WebRTC is not open 0.5 s after the
+	// HTTP request began, or three times the time of that request if that is longer; twice as
+	// late if datagrams of the server arrive. The endpoint does not wait for WebRTC if the
+	// session has lost its link or prefers the WebSocket, or if another link has won at the same
+	// server in the last hour. The first link that opens carries the session, and WebRTC takes
+	// it over if it opens later. While the session is on another link it tries WebRTC again,
+	// after 30 s at first, then after twice as long each time, up to 10 minutes; with
+	// NoReconnect it does not. If WebRTC interrupts the session within 30 s after such a move,
+	// the session is on the WebSocket again, and the times get longer.
 	Links []string
 
 	// Renew begins a new session, with another number, when an open session has ended
 	// because nothing arrived from the server for too long, because the server does not
-	// know the session any more, or because the server was shut down. Then
+	// know the session any more, because the server was shut down, or because it has moved the
+	// session to another server (session.CloseMoved): there the new session begins, at once. If
+	// that fails twice, or the servers have moved the session more than 4 times in a row
+	// and each of the sessions was open for less than 30 s, the new session begins like the first one. Then
 	// Handler.Renewing is called in place of Handler.Close, and Handler.Open when the new
 	// session is open. Until then calls such as Send return session.ErrClosed.
 	// Handler.Close is called after Session.Close, after a final refusal of the server,
@@ -58,14 +88,15 @@ type SessionConfig struct {
 	Renew bool
 
 	// RenewAfter are the codes after which Renew begins a new session. Nil means
-	// session.CloseTimeout and session.CloseShutdown. A session that this end has closed is
+	// session.CloseTimeout, session.CloseShutdown and session.CloseMoved. A session that this end has closed is
 	// not renewed. Without Renew, RenewAfter has no effect.
 	RenewAfter []session.CloseCode
 
 	// Retry means that Connect and Join try again after an attempt that has failed, until
 	// their context is done or the server has refused for a reason that will not change.
 	// An attempt may take 10 s. The first wait is up to 0.5 s, and the waits double up to
-	// 10 s. A wait is longer if the server's Retry-After says so, but at most 60 s.
+	// 10 s. If the server's Retry-After is longer, of which at most 60 s count, a wait is
+	// that time and up to half of it more.
 	Retry bool
 
 	// NoReconnect means that an interrupted session makes no new link. It still resumes if
@@ -138,8 +169,8 @@ func (c *SessionConfig) setDefaults() error {
 		return errors.New("client: SessionConfig.Links is empty: use nil for all links")
 	}
 	for _, name := range c.Links {
-		if name != session.LinkWebRTC && name != session.LinkWebSocket {
-			return fmt.Errorf("client: SessionConfig.Links has %q, but must have session.LinkWebRTC or session.LinkWebSocket", name)
+		if name != session.LinkWebRTC && name != session.LinkWebSocket && name != session.LinkWebTransport {
+			return fmt.Errorf("client: SessionConfig.Links has %q, but must have session.LinkWebRTC, LinkWebTransport or LinkWebSocket", name)
 		}
 	}
 	return nil
@@ -148,7 +179,7 @@ func (c *SessionConfig) setDefaults() error {
 // renewable reports whether a new session may follow one that ended with r.
 func (c *SessionConfig) renewable(r session.CloseReason) bool {
 	if c.RenewAfter == nil {
-		return r.Code == session.CloseTimeout || r.Code == session.CloseShutdown
+		return r.Code == session.CloseTimeout || r.Code == session.CloseShutdown || r.Code == session.CloseMoved
 	}
 	return slices.Contains(c.RenewAfter, r.Code)
 }

@@ -2,24 +2,26 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
-	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// Connect begins a session with the godwit server whose signaling is at url. It uses a
+// Connect begins a session with the godwit server whose signaling is at url or, if
+// SessionConfig.Invite is set, with that of the invite; then url may be empty. It uses a
 // new socket, which is closed with the session. Connect waits until the session is open
 // or has failed. ctx limits this wait; after Connect has returned, ctx has no effect on
 // the session. The error is a *channel.TableError if the table of SessionConfig is not
@@ -64,7 +66,7 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 	denied := false
 	try := func(ctx context.Context) (*Session, error) {
 		s, err := e.joinOnce(ctx, url, sc, own)
-		if isDenied(err) && !denied && sc.Token != nil {
+		if isDenied(err) && !denied && sc.mayGetAnother() {
 			denied = true
 			s, err = e.joinOnce(ctx, url, sc, own)
 		}
@@ -105,10 +107,16 @@ func (e *Endpoint) joinOnce(ctx context.Context, url string, sc SessionConfig, o
 
 // joinWith makes one attempt. over, if not nil, is the link of the program's own.
 func (e *Endpoint) joinWith(ctx context.Context, url string, sc SessionConfig, own bool, over *LinkConfig) (*Session, error) {
+	if sc.Links == nil && e.config.WebTransport != nil {
+		sc.Links = []string{session.LinkWebRTC, session.LinkWebTransport, session.LinkWebSocket}
+	}
 	if err := sc.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, over: over, woken: make(chan struct{}, 1), finished: make(chan struct{})}
+	if e.config.WebTransport == nil && slices.Contains(sc.Links, session.LinkWebTransport) {
+		return nil, errors.New("client: SessionConfig.Links has session.LinkWebTransport, which needs Config.WebTransport")
+	}
+	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, over: over, better: firstBetter, woken: make(chan struct{}, 1), finished: make(chan struct{})}
 	var err error
 	if s.session, err = sessioncore.New(time.Now(), sc.session()); err != nil {
 		return nil, err
@@ -161,6 +169,9 @@ func (s *Session) open(ctx context.Context, turns bool) error {
 // unopened returns why the session ended before it was open. The endpoint's lock is
 // held.
 func (s *Session) unopened(ours *sessioncore.Session) error {
+	if refusal := s.takeRefusal(); refusal != nil {
+		return refusal
+	}
 	e := &SessionError{Why: ours.Reason()}
 	if !e.Why.Remote && s.lost != nil {
 		e.Err = s.lost
@@ -174,31 +185,51 @@ func (s *Session) dial(ctx context.Context, resume, turns bool) error {
 	e := s.endpoint
 	e.loop.Lock()
 	of := s.session
+	s.refusal = nil // of an attempt that another link has made superfluous
 	e.loop.Unlock()
 	if s.over != nil {
-		return s.dialOver(ctx, of)
+		return s.dialOver(ctx, s.over, of)
 	}
-	c, a, err := s.request(ctx, of, resume, false)
-	if err != nil || a == nil {
+	if !resume {
+		i, err := s.takeSeat(ctx)
+		if err != nil {
+			return err
+		}
+		if i != nil {
+			return s.dialInvite(ctx, of, i, turns)
+		}
+	}
+	tcp := resume && s.avoidsUDP()
+	if resume && !tcp {
+		if over, err := s.dialNext(ctx, of); over {
+			return err
+		}
+	}
+	if s.at() == "" {
+		return errors.New("client: no URL for a request")
+	}
+	c, a, err := s.request(ctx, of, resume, false, s.wants(session.LinkWebRTC) && !tcp)
+	if a == nil {
 		return err
 	}
 	local := netip.Addr{}
 	if c != nil {
 		local = c.local
 	}
-	return s.race(ctx, c, a, of, local, s.headStart(a, resume), turns)
+	return s.race(ctx, c, a, s.others(a, tcp), of, local, s.headStart(a, resume), turns)
 }
 
 // request sends the HTTP request, and begins to open a WebRTC connection if the session wants
 // one. Without an error and an answer the session needs no link any more. better says that
-// the session has a link, which it keeps until the connection is open.
-func (s *Session) request(ctx context.Context, of *sessioncore.Session, resume, better bool) (*Conn, *reply, error) {
+// the session has a link, which it keeps until the connection is open; offers, that WebRTC is to
+// be one of the links.
+func (s *Session) request(ctx context.Context, of *sessioncore.Session, resume, better, offers bool) (*Conn, *reply, error) {
 	e := s.endpoint
 	authorization, err := s.authorization(ctx, resume)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !s.wants(session.LinkWebRTC) {
+	if !offers {
 		a, err := s.post(ctx, netip.Addr{}, nil, authorization)
 		if err == nil && resume && !s.removeLink() {
 			a = nil
@@ -220,11 +251,11 @@ func (s *Session) request(ctx context.Context, of *sessioncore.Session, resume, 
 // if the server's answer has only other links.
 func (s *Session) offer(ctx context.Context, of *sessioncore.Session, local netip.Addr, authorization string, replaces bool) (*Conn, *reply, error) {
 	e := s.endpoint
-	ours, err := peer.NewCredentials(rand.Reader)
+	o, err := e.newOffer()
 	if err != nil {
-		return nil, nil, fmt.Errorf("client: %w", err)
+		return nil, nil, err
 	}
-	a, err := s.post(ctx, local, e.offer(ours), authorization)
+	a, err := s.post(ctx, local, o.Append(nil), authorization)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -240,7 +271,7 @@ func (s *Session) offer(ctx context.Context, of *sessioncore.Session, local neti
 	}
 	c := newConn(e, nil, local, server)
 	c.session, c.of = s, of
-	if err = e.open(time.Now(), c, ours, server); err != nil {
+	if err = e.open(time.Now(), c, e.peerConfig(o, server)); err != nil {
 		return nil, nil, err
 	}
 	return c, a, nil
@@ -271,6 +302,12 @@ func (s *Session) authorization(ctx context.Context, resume bool) (string, error
 		defer s.endpoint.loop.Unlock()
 		return "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(s.token[:]), nil
 	}
+	if s.seat != nil {
+		if s.seat.Token == "" {
+			return "", nil
+		}
+		return "Bearer " + s.seat.Token, nil
+	}
 	if s.config.Token == nil {
 		return "", nil
 	}
@@ -284,22 +321,20 @@ func (s *Session) authorization(ctx context.Context, resume bool) (string, error
 // post sends an offer to the server and returns the answer. A nil offer asks only for links
 // that need none.
 func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, authorization string) (*reply, error) {
-	u, err := url.Parse(s.url)
+	u, err := url.Parse(s.at())
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	q := u.Query()
-	q.Set("v", "1")
-	q.Set("kind", "native")
-	q.Set("channels", fmt.Sprintf("%016x", s.config.Channels.Hash()))
-	if s.config.Version != "" {
-		q.Set("app", s.config.Version)
-	}
+	maps.Copy(q, s.terms())
 	u.RawQuery = q.Encode()
 	signal := s.endpoint.signal
 	signal.header = signal.header.Clone()
 	if signal.header == nil {
 		signal.header = make(http.Header)
+	}
+	if front, err := url.Parse(s.url); s.seat != nil && (err != nil || !strings.EqualFold(front.Host, u.Host) || front.Scheme != u.Scheme) {
+		withoutSecrets(signal.header) // the server before has chosen this URL
 	}
 	gated := signal.header.Get("Authorization") != "" // the program's own, for a gate in front of the server
 	if authorization != "" && gated {
@@ -307,20 +342,47 @@ func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, auth
 	} else if authorization != "" {
 		signal.header.Set("Authorization", authorization)
 	}
-	signal.links = s.wants(session.LinkWebSocket)
+	signal.links = s.wants(session.LinkWebSocket) || s.wants(session.LinkWebTransport)
 	began := time.Now()
 	b, final, err := signal.exchange(ctx, u.String(), local, offer)
-	if e, ok := errors.AsType[*SignalError](err); ok && e.Code == "channels" {
-		if theirs, bad := channel.ParseChannels(e.Detail["channels"]); bad == nil {
-			if diff := s.config.Channels.Compare(theirs); diff != nil {
-				return nil, diff
-			}
-		}
+	if e, ok := errors.AsType[*SignalError](err); ok {
+		return nil, s.named(e)
 	}
 	if err != nil {
 		return nil, err
 	}
-	a := &reply{body: b, url: final, took: time.Since(began)}
+	a := &reply{body: b, asked: u, url: final, took: time.Since(began)}
 	a.parseLinks()
+	s.endpoint.loop.Lock()
+	s.tcp = s.wants(session.LinkWebSocket) && a.webSocket() != nil
+	s.endpoint.loop.Unlock()
 	return a, nil
+}
+
+// table returns what must be the same at both ends.
+func (s *Session) table() channel.Table {
+	return channel.Table{Channels: s.config.Channels, Schema: s.config.Schema}
+}
+
+// terms returns what the server compares with its own versions and table.
+func (s *Session) terms() url.Values {
+	q := url.Values{"v": {"1"}, "kind": {"native"}, "channels": {fmt.Sprintf("%016x", s.table().Hash())}}
+	if s.config.Version != "" {
+		q.Set("app", s.config.Version)
+	}
+	return q
+}
+
+// named returns a refusal of the server or, if the tables differ, an error that names the first
+// difference.
+func (s *Session) named(e *SignalError) error {
+	if e.Code != "channels" {
+		return e
+	}
+	if theirs, err := channel.ParseTable(e.Detail["channels"]); err == nil {
+		if diff := s.table().Compare(theirs); diff != nil {
+			return diff
+		}
+	}
+	return e
 }

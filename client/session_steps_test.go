@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -174,10 +173,9 @@ func TestDeadlineOfASession(t *testing.T) {
 // A datagram that a connection cannot send does not count as sent.
 func TestConnectionThatIsNotOpenCarriesNothing(t *testing.T) {
 	inBare(t, SessionConfig{}, func(b *bare) {
-		ours := testkit.Must(peer.NewCredentials(rand.Reader))
 		server := &sdp.Server{Setup: sdp.SetupPassive}
 		c := newConn(b.e, nil, netip.Addr{}, server)
-		c.peer = peer.New(time.Now(), b.e.peerConfig(ours, server))
+		c.peer = peer.New(time.Now(), b.e.peerConfig(testkit.Must(b.e.newOffer()), server))
 		if c.carry(time.Now(), []byte{1}) || b.e.stats.MessagesOut != 0 || b.e.loop.State().Out != 0 {
 			t.Errorf("it has sent: %d messages, %d datagrams", b.e.stats.MessagesOut, b.e.loop.State().Out)
 		}

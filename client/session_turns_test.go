@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -113,6 +114,28 @@ func TestSocketFailsAfterAPanic(t *testing.T) {
 		default:
 			t.Error("Done is not closed")
 		}
+	})
+}
+
+// The socket fails between two sessions, while the old link is still there: the program gets the end.
+func TestSocketFailsBetweenTwoSessions(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		f := &gate{g: g, answer: func(r *http.Request) (int, string) {
+			if resumes(r) {
+				return http.StatusGone, `{"code":"resume","error":"it is over","reason":"ended"}`
+			}
+			return 0, ""
+		}}
+		socket := testkit.Listen(g.t, g.network, pageAddr)
+		e := testkit.Must(client.Serve(socket, client.Config{HTTP: &http.Client{Transport: f}}))
+		defer e.Close()
+		s := testkit.Must(g.join(e, g.renewing()))
+		g.want("open")
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted", "renewing, closed here: timeout: it is over")
+		socket.Close()
+		g.wantNow("closed here: normal: the endpoint was closed")
+		<-s.Done()
 	})
 }
 
@@ -221,7 +244,7 @@ func TestJoinSaysWhyEachLinkFails(t *testing.T) {
 		g.dark(time.Hour)
 		begin := time.Now()
 		_, err := g.join(e, client.SessionConfig{})
-		if err == nil || !strings.Contains(err.Error(), "does not answer over UDP") || !strings.Contains(err.Error(), "no WebSocket opens") || !strings.Contains(err.Error(), "418") {
+		if err == nil || !strings.Contains(err.Error(), "does not answer over UDP") || !strings.Contains(err.Error(), "no other link opens") || !strings.Contains(err.Error(), "418") {
 			t.Errorf("%v", err)
 		}
 		if d := time.Since(begin); d != 10*time.Second {
@@ -271,6 +294,38 @@ func TestPolledChannelHasItsNumberUntilItsEndIsTold(t *testing.T) {
 				t.Errorf("while its end is told the table has %d channels, want %d", n, len(table)+1)
 			}
 		}), "channel closed")
+		if n := len(s.Channels()); n != len(table) {
+			t.Errorf("after it the table has %d channels, want %d", n, len(table))
+		}
+	})
+}
+
+// A channel whose end waits for the next Poll, because the body has broken off, has its number until
+// then.
+func TestChannelWhoseEndWaitsForThePollHasItsNumber(t *testing.T) {
+	inGame(t, godwit.Config{MaxClientChannels: 2}, func(g *game) {
+		e := g.manual()
+		s := testkit.Must(g.join(e, client.SessionConfig{}))
+		for _, name := range []string{"one", "two"} {
+			testkit.Must(s.OpenChannel(channel.Channel{Name: name}))
+		}
+		poll(e, time.Second, nil)
+		for _, name := range []string{"one", "two"} {
+			ch, _ := s.Channels().ID(name)
+			g.must(s.CloseChannel(ch))
+		}
+		e.Flush()
+		time.Sleep(time.Second) // the answers wait at the socket
+		for range e.Poll(0) {
+			break
+		}
+		e.Flush()
+		_, one := s.Channels().ID("one")
+		_, two := s.Channels().ID("two")
+		if one == two {
+			t.Errorf("one is in the table: %v, two: %v; want the one whose end is not told", one, two)
+		}
+		wantAll(t, "the other end", poll(e, time.Second, nil), "channel closed")
 		if n := len(s.Channels()); n != len(table) {
 			t.Errorf("after it the table has %d channels, want %d", n, len(table))
 		}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // answering is a transport that keeps the last request and counts the bodies that were closed.
@@ -33,7 +35,7 @@ func (a *answering) Read(b []byte) (int, error) { return a.body.Read(b) }
 func (a *answering) Close() error               { a.closed++; return nil }
 
 // An offer has its content type and the accepted types of an answer, and is sent from the
-// connection's address. The answer has at most 32 KiB, and its body is closed.
+// connection's address. The answer has at most 128 KiB, and its body is closed.
 func TestPostOfAnOffer(t *testing.T) {
 	from := netip.MustParseAddr("127.0.0.9")
 	for name, c := range map[string]struct {
@@ -42,7 +44,7 @@ func TestPostOfAnOffer(t *testing.T) {
 	}{
 		"an answer":           {strings.NewReader("answer"), ""},
 		"the largest one":     {strings.NewReader(strings.Repeat("a", maxAnswer)), ""},
-		"a larger one":        {strings.NewReader(strings.Repeat("a", maxAnswer+1)), "client: the server's answer is larger than 32 KiB"},
+		"a larger one":        {strings.NewReader(strings.Repeat("a", maxAnswer+1)), "client: the server's answer is larger than 128 KiB"},
 		"one that breaks off": {iotest.ErrReader(errors.New("cut")), "client: cut"},
 	} {
 		a := &answering{status: http.StatusOK, body: c.body}
@@ -182,7 +184,7 @@ func TestSourceOfAnOffer(t *testing.T) {
 		sources[netip.MustParseAddr("127.0.0.9")] = "127.0.0.9"
 	}
 	for from, want := range sources {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		body, err := s.post(ctx, web.URL, from, []byte("offer"))
 		if cancel(); err != nil || !strings.HasPrefix(string(body), want+":") {
 			t.Errorf("from %v: the server sees %q, %v", from, body, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
@@ -78,6 +79,7 @@ func outageOverSockets(t *testing.T, signalingToo bool) {
 		if relay, err = netsim.ListenRelay(netsim.RelayConfig{Target: socket.LocalAddr().(*net.UDPAddr).AddrPort()}); err != nil {
 			return nil, err
 		}
+		c.NoDirect = signalingToo
 		c.RTC.Public = []netip.AddrPort{relay.Addr()}
 		return godwit.Serve(socket, c)
 	})
@@ -121,8 +123,9 @@ func newSocketWorld(t *testing.T, open func(godwit.Config) (*godwit.Server, erro
 			Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.User.(*pair).ours.take(ch, b) },
 		},
 		Ceiling: -1,
-		RTC:     rtcserver.Settings{MaxOffers: -1},
-		Limits:  godwit.Limits{Messages: -1, Bytes: -1},
+		Grace:   testkit.Patience, OpenTimeout: testkit.Patience, // on a busy machine all may take long
+		RTC:    rtcserver.Settings{MaxOffers: -1, HandshakeTimeout: testkit.Patience},
+		Limits: godwit.Limits{Messages: -1, Bytes: -1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -140,6 +143,12 @@ func (w *socketWorld) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("no route to host")
 	}
 	return http.DefaultTransport.RoundTrip(r)
+}
+
+// unhurried returns c with limits for handshakes in real time that a busy machine keeps.
+func unhurried(c client.Config) client.Config {
+	c.AnswerTimeout, c.HandshakeTimeout = testkit.Patience, testkit.Patience
+	return c
 }
 
 // A pair is the two ends of a session, and the messages that each end has from the other.
@@ -160,7 +169,7 @@ func (w *socketWorld) connect(name string) *pair {
 	}
 	w.pairs.Store(name, p)
 	var err error
-	p.client, err = client.Connect(w.t.Context(), w.url, client.Config{HTTP: &http.Client{Transport: w}}, client.SessionConfig{
+	p.client, err = client.Connect(w.t.Context(), w.url, unhurried(client.Config{HTTP: &http.Client{Transport: w}}), client.SessionConfig{
 		Channels: table,
 		Hello:    []byte(name),
 		Handler: client.SessionHandler{

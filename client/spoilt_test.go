@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
@@ -13,6 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Bytes of messages that lie in the memory of datagrams. A handler panics, so messages wait
@@ -142,5 +144,42 @@ func TestConnKeepsMessagesAfterAPanic(t *testing.T) {
 					say(string(later))
 				}
 			})
+	})
+}
+
+// The same over a WebSocket, whose datagrams arrive while a handler runs.
+func TestSessionKeepsMessagesOfAWebSocketAfterAPanic(t *testing.T) {
+	var l listener
+	inGame(t, godwit.Config{}, func(g *game) {
+		hc := testkit.ServeHTTP(g.t, g.server).Client()
+		e := testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), client.Config{Manual: true, HTTP: hc}))
+		defer e.Close()
+		var c *godwit.Conn
+		testkit.Must(g.join(e, client.SessionConfig{Links: []string{session.LinkWebSocket}, Handler: client.SessionHandler{
+			Message: func(_ *client.Session, _ channel.ID, b []byte) {
+				if string(b) == one {
+					for range 10 {
+						c.Send(chat, later)
+						time.Sleep(100 * time.Millisecond) // each is a datagram
+					}
+				}
+				l.hear(b)
+			},
+		}}))
+		synctest.Wait()
+		c = slices.Collect(g.server.Conns())[0]
+		for _, text := range []string{"boom", one, two} {
+			g.must(c.Send(chat, []byte(text)))
+		}
+		for range 3 {
+			synctest.Wait()
+			try(func() {
+				for range e.Poll(0) {
+				}
+			})
+		}
+		if len(l.got) < 2 || l.got[0] != one || l.got[1] != two {
+			t.Errorf("%d messages arrive, which begin with %.10q", len(l.got), l.got)
+		}
 	})
 }

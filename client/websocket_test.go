@@ -2,7 +2,9 @@ package client_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,7 +23,8 @@ func inLinkedGame(t *testing.T, c godwit.Config, test func(g *game, e *client.En
 	c.Handler.Message = func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }
 	inGame(t, c, func(g *game) {
 		pipes := testkit.ServeHTTP(g.t, g.server)
-		e := testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), client.Config{HTTP: pipes.Client()}))
+		g.socket = testkit.Listen(g.t, g.network, pageAddr)
+		e := testkit.Must(client.Serve(g.socket, client.Config{HTTP: pipes.Client()}))
 		defer e.Close()
 		test(g, e)
 	})
@@ -158,6 +161,62 @@ func TestAWebSocketCarriesTheSessionWhileUDPIsSilent(t *testing.T) {
 	})
 }
 
+// Where UDP never arrives a session on a WebSocket tries WebRTC after 30 s, then after twice as
+// long each time, up to ten minutes.
+func TestAttemptsAtWebRTCGetRarer(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		g.dark(24 * time.Hour)
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		asked := func(d time.Duration) uint64 {
+			before := g.server.RTC().Stats().Offers
+			time.Sleep(d)
+			return g.server.RTC().Stats().Offers - before
+		}
+		// An attempt fails within 20 s.
+		if n := asked(18 * time.Minute); n != 5 {
+			t.Errorf("%d attempts in 18 minutes, want 5, after 30 s, 1, 2, 4 and 8 minutes", n)
+		}
+		if n := asked(6 * time.Hour); n < 34 || n > 36 {
+			t.Errorf("%d attempts in the next six hours, want one in each ten minutes", n)
+		}
+		g.wantLink(s, session.LinkWebSocket)
+	})
+}
+
+// An endpoint is closed while a session on a WebSocket asks for WebRTC: the request ends, too.
+func TestCloseOfAnEndpointEndsARequest(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		inner := testkit.ServeHTTP(g.t, g.server).Client().Transport
+		asked, ended := make(chan bool, 2), make(chan error, 1)
+		through := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost {
+				if asked <- true; len(asked) == 2 {
+					<-r.Context().Done()
+					ended <- r.Context().Err()
+					return nil, r.Context().Err()
+				}
+			}
+			return inner.RoundTrip(r)
+		})
+		e := testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), client.Config{HTTP: &http.Client{Transport: through}}))
+		g.dark(time.Hour)
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		g.wantLink(s, session.LinkWebSocket)
+		time.Sleep(35 * time.Second)
+		if len(asked) != 2 || len(ended) != 0 {
+			t.Fatalf("%d requests, of which %d have ended", len(asked), len(ended))
+		}
+		e.Close()
+		g.want("closed here: normal: the endpoint was closed")
+		synctest.Wait()
+		if len(ended) != 1 {
+			t.Error("the request goes on")
+		}
+	})
+}
+
 // A WebSocket that breaks is replaced by another one.
 func TestABrokenWebSocketIsReplaced(t *testing.T) {
 	inLinkedGame(t, godwit.Config{Links: []string{session.LinkWebSocket}}, func(g *game, e *client.Endpoint) {
@@ -169,6 +228,7 @@ func TestABrokenWebSocketIsReplaced(t *testing.T) {
 			g.want("interrupted", "resumed")
 			g.echo(s, fmt.Sprint(i))
 		}
+		synctest.Wait()
 		if st := g.server.Stats().Links; st.Open != 1 || st.Opened != 4 || st.Broken != 0 {
 			t.Errorf("%+v", st)
 		}
@@ -182,6 +242,7 @@ func TestABrokenWebSocketIsReplacedWhileWebRTCIsBeingTried(t *testing.T) {
 		g.dark(time.Hour)
 		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
 		g.want("open")
+		g.echo(s, "hello") // the session is open at the server, too
 		for range 3 {
 			start := time.Now()
 			client.CutWebSocket(s)
@@ -256,5 +317,65 @@ func TestALateWebRTCIsNoReasonToBeginWithAWebSocket(t *testing.T) {
 		if n := g.server.Stats().Links.Opened; n != 2 {
 			t.Errorf("%d WebSockets were opened, want 2", n)
 		}
+	})
+}
+
+// UDP opens, and is gone five seconds after each move to WebRTC. The race that follows is without
+// WebRTC, so that the WebSocket carries the session for longer and longer. A WebRTC link that lasts
+// is in the next race.
+func TestUDPThatIsGoneAfterSecondsIsTriedEverMoreRarely(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		// live returns the seconds between the moves to WebRTC, after each of which UDP lasts for a time.
+		live := func(total, lifetime int) (gaps []int) {
+			link, last := s.Link(), 0
+			for i := range total {
+				if s.Link() == session.LinkWebRTC && link == session.LinkWebSocket {
+					gaps = append(gaps, i-last)
+					last = i
+				}
+				link = s.Link()
+				if link == session.LinkWebRTC && (len(gaps) == 0 || i-last >= lifetime) {
+					g.dark(time.Hour)
+				} else {
+					g.dark(0)
+				}
+				time.Sleep(time.Second)
+			}
+			return gaps
+		}
+		time.Sleep(5 * time.Second)
+		got, want := live(500, 5), []int{4, 37, 67, 127, 247}
+		if !slices.EqualFunc(got, want, func(a, b int) bool { return a == b || a == b+1 }) {
+			t.Errorf("seconds between the moves to WebRTC: %v, want %v", got, want)
+		}
+		if got := live(600, 40); len(got) < 2 || got[0] < 200 || got[1] > 50 {
+			t.Errorf("seconds between the moves to WebRTC, where UDP lasts 40 s: %v", got)
+		}
+	})
+}
+
+// UDP that is gone after seconds is tried again at once where there is nothing else.
+func TestUDPThatIsGoneAfterSecondsIsTriedAgainWithoutAWebSocket(t *testing.T) {
+	inLinkedGame(t, godwit.Config{Links: []string{session.LinkWebRTC}}, func(g *game, e *client.Endpoint) {
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		for range 3 {
+			time.Sleep(5 * time.Second)
+			g.dark(4 * time.Second)
+			g.want("interrupted", "resumed")
+		}
+		g.wantLink(s, session.LinkWebRTC)
+	})
+}
+
+// A session that prefers the WebSocket opens it beside WebRTC, without a head start.
+func TestAWebSocketThatIsPreferred(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		s := testkit.Must(g.join(e, client.SessionConfig{Links: []string{session.LinkWebSocket, session.LinkWebRTC}, Handler: g.handler()}))
+		g.want("open")
+		time.Sleep(time.Minute)
+		g.wantLink(s, session.LinkWebSocket)
 	})
 }

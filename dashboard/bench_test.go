@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -30,7 +31,7 @@ func benchmarkPoll(b *testing.B, srv *godwit.Server) {
 // its own address, which works only on Linux.
 func BenchmarkPoll(b *testing.B) {
 	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
-		Channels: four, MaxConns: 1 << 20, RTC: rtcserver.Settings{MaxOffers: -1},
+		Channels: four, MaxConns: 1 << 20, RTC: rtcserver.Settings{MaxOffers: -1, HandshakeTimeout: testkit.Patience},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -38,7 +39,9 @@ func BenchmarkPoll(b *testing.B) {
 	defer srv.Close()
 	web := httptest.NewServer(srv)
 	defer web.Close()
-	e, err := client.Listen("0.0.0.0:0", client.Config{Sources: netip.MustParsePrefix("127.64.0.0/10")})
+	e, err := client.Listen("0.0.0.0:0", client.Config{
+		Sources: netip.MustParsePrefix("127.64.0.0/10"), AnswerTimeout: testkit.Patience, HandshakeTimeout: testkit.Patience,
+	})
 	if err != nil {
 		b.Skipf("only Linux has the addresses 127.64.0.0/10 on loopback without configuration: %v", err)
 	}

@@ -23,6 +23,12 @@ var dropNames = [len(rtcserver.Stats{}.Drops)]string{
 	rtcserver.DropInbox:        "datagrams for a shard whose inbox is full",
 	rtcserver.DropTaken:        "connectivity checks from an address in use",
 	rtcserver.DropQUIC:         "datagrams of QUIC that came too fast",
+	rtcserver.DropForged:       "connectivity checks with a forged invite",
+	rtcserver.DropExpired:      "connectivity checks with an invite that has expired",
+	rtcserver.DropNoSession:    "connectivity checks for a session that is not here",
+	rtcserver.DropSpent:        "connectivity checks with an invite that was used",
+	rtcserver.DropLimited:      "connectivity checks with an invite, beyond a limit",
+	rtcserver.DropRelay:        "datagrams that claim to be of a relay",
 }
 
 // refusalNames are the texts for channels that were closed at once, by reason.
@@ -61,6 +67,9 @@ func causesOf(st godwit.Stats, all godwit.Totals) []count {
 	for i, n := range st.RTC.Drops {
 		t.add(dropNames[i], n)
 	}
+	t.add("links without a request: refused", st.Direct.Refused)
+	t.add("links without a request: the client did not say who it is", st.Direct.Silent)
+	t.add("links without a request: packets that came too early", st.Direct.Early)
 	t.add("WebSockets refused: no good ticket", st.Links.Refused)
 	t.add("WebSockets that broke the protocol", st.Links.Broken)
 	t.add("links that may drop: too many datagrams of a client", st.Links.DroppedIn)

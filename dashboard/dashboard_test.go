@@ -113,6 +113,10 @@ func TestFiguresAgreeWithStats(t *testing.T) {
 		if f.Server.Open != 2 || f.Server.Open != st.Open || f.Server.Begun != st.Begun || f.Server.Pending != st.Pending {
 			t.Errorf("the server is %+v, want %+v", f.Server, st)
 		}
+		all := srv.Totals()
+		if s := f.Server; s.PacketsIn != all.PacketsIn || s.PacketsOut != all.PacketsOut || s.BytesIn != all.BytesIn || s.BytesOut != all.BytesOut || s.BytesIn == 0 {
+			t.Errorf("the server is %+v, the totals are %+v", s, all)
+		}
 		if f.Matching != 2 || len(f.Sessions) != 2 {
 			t.Errorf("%d sessions of %d, want both", len(f.Sessions), f.Matching)
 		}

@@ -38,7 +38,7 @@ type server struct {
 	Open       int     `json:"open"`
 	Pending    int     `json:"pending"`
 	Begun      uint64  `json:"begun"`
-	PacketsIn  uint64  `json:"packetsIn"`
+	PacketsIn  uint64  `json:"packetsIn"` // of the sessions, over all links
 	PacketsOut uint64  `json:"packetsOut"`
 	BytesIn    uint64  `json:"bytesIn"`
 	BytesOut   uint64  `json:"bytesOut"`
@@ -118,13 +118,13 @@ func serverOf(s *godwit.Server) server {
 	st, all := s.Stats(), s.Totals()
 	v := server{
 		Open: st.Open, Pending: st.Pending, Begun: st.Begun,
-		PacketsIn: st.RTC.DatagramsIn, PacketsOut: st.RTC.DatagramsOut,
-		BytesIn: st.RTC.BytesIn, BytesOut: st.RTC.BytesOut,
+		PacketsIn: all.PacketsIn, PacketsOut: all.PacketsOut,
+		BytesIn: all.BytesIn, BytesOut: all.BytesOut,
 		Causes: causesOf(st, all), Ends: endsOf(st),
 	}
 	for _, ch := range all.Channels[1:] { // the first is control
-		v.GoodIn += ch.BytesIn
-		v.GoodOut += ch.BytesOut
+		v.GoodIn += ch.WireIn
+		v.GoodOut += ch.WireOut
 	}
 	return v
 }

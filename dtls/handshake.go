@@ -54,6 +54,10 @@ type HandshakeConfig struct {
 	// Peer has the fingerprints of the offer. The certificate of the peer must match one of
 	// them. If Peer is empty, every handshake fails.
 	Peer []Fingerprint
+	// AnyPeer accepts every certificate whose key is accepted, in place of those of Peer. The
+	// handshake then shows only that the peer has the key of the certificate that KeysReady
+	// names: the owner must find out by other means who that is, before it uses the connection.
+	AnyPeer bool
 	// SRTP offers use_srtp although no media follows: Chromium offers it, too, and some
 	// peers fail without it. A client with SRTP fails if the peer does not select a profile;
 	// to try without SRTP needs a new connection.
@@ -108,6 +112,9 @@ type HandshakeEvent struct {
 	Again bool
 	Keys  *Keys // KeysReady
 	Err   error // Failed
+
+	// Peer is the SHA-256 fingerprint of the peer's certificate; with KeysReady if AnyPeer is set.
+	Peer Fingerprint
 }
 
 // A Gate limits the number of handshakes that compute at a time, so that other work does not
@@ -139,7 +146,7 @@ type Handshake struct {
 func StartHandshake(c HandshakeConfig) *Handshake {
 	c.Timeout = or(c.Timeout, defaultTimeout)
 	c.MTU = min(or(c.MTU, defaultMTU), defaultMTU)
-	h := &Handshake{config: c, screen: screen{client: c.Client, peers: c.Peer}}
+	h := &Handshake{config: c, screen: screen{client: c.Client, peers: c.Peer, anyPeer: c.AnyPeer}}
 	h.pipe = newPipe(c.Gate, h.write)
 	h.pipe.screen = h.read
 	go h.run()
@@ -278,7 +285,11 @@ func (h *Handshake) emitKeys() error {
 	}
 	if !h.keys && !h.over && !h.stopped.Load() {
 		h.keys = true
-		h.config.Emit(HandshakeEvent{Kind: KeysReady, Keys: h.known.keys})
+		ev := HandshakeEvent{Kind: KeysReady, Keys: h.known.keys}
+		if h.config.AnyPeer {
+			ev.Peer = fingerprintOf(h.screen.leaf)
+		}
+		h.config.Emit(ev)
 	}
 	return nil
 }

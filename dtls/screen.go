@@ -46,10 +46,11 @@ const (
 // not belong to the key. And the promises of a finished handshake do not depend on pion
 // alone. The screen does not check signatures.
 //
-// Set client and peers of the zero value. The lock of its Handshake guards it.
+// Set client, and peers or anyPeer, of the zero value. The lock of its Handshake guards it.
 type screen struct {
-	client bool          // this end is the DTLS client
-	peers  []Fingerprint // fingerprints of the offer
+	client  bool          // this end is the DTLS client
+	peers   []Fingerprint // fingerprints of the offer
+	anyPeer bool          // every certificate will do
 
 	in       [maxMessages]incoming
 	declared int    // bytes of all messages in in, according to their first pieces
@@ -256,7 +257,7 @@ func (s *screen) certificate(body []byte) error {
 	if !ok {
 		return ErrMessage
 	}
-	if !slices.ContainsFunc(s.peers, func(f Fingerprint) bool { return f.matches(leaf) }) {
+	if !s.anyPeer && !slices.ContainsFunc(s.peers, func(f Fingerprint) bool { return f.matches(leaf) }) {
 		return ErrPeer
 	}
 	c, err := x509.ParseCertificate(leaf)

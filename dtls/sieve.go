@@ -46,9 +46,13 @@ const (
 // Alerts and application data of epoch 1 wait until the owner opens them, after Done.
 // All other records are dropped and counted.
 //
-// The zero value is ready. A Sieve is not safe for concurrent use. It is not needed any
-// more when the handshake is over.
+// The zero value is ready for a DTLS server. A Sieve is not safe for concurrent use. It is not
+// needed any more when the handshake is over.
 type Sieve struct {
+	// Client says that this end is the DTLS client. Then no ClientHello passes: it would end the
+	// handshake, and a stranger can send one. See IsRival.
+	Client bool
+
 	messages [maxMessages]message
 	declared int       // bytes of all messages, according to their first pieces
 	pieces   int       // pieces of all messages that have passed
@@ -93,6 +97,30 @@ func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
 		}
 	}
 	return s.release(b)
+}
+
+// IsRival reports whether a datagram has a piece of a ClientHello though this end is the DTLS
+// client, and nothing that only a server sends has arrived yet. So the peer may be a client, too:
+// a handshake in which this end is the server may succeed.
+func (s *Sieve) IsRival(datagram []byte) bool {
+	if !s.Client || s.pieces > 0 || len(datagram) > maxHandshake {
+		return false
+	}
+	for r := range Records(datagram) {
+		if r.Epoch != 0 || r.Type != TypeHandshake {
+			continue
+		}
+		for rest := r.Body(); ; {
+			f, tail, ok := parseFragment(rest)
+			if !ok {
+				break
+			}
+			if rest = tail; f.kind == msgClientHello && f.end > f.off {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // release appends the held records once they may pass.
@@ -230,7 +258,7 @@ func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	if f.seq >= maxMessages || f.length > maxLength(f.kind) {
 		return b, dropFull
 	}
-	if f.off == f.end && f.length > 0 {
+	if f.off == f.end && f.length > 0 || s.Client && f.kind == msgClientHello {
 		return b, dropFragment
 	}
 	m := &s.messages[f.seq]

@@ -387,3 +387,45 @@ func FuzzSieve(f *testing.F) {
 		}
 	})
 }
+
+// A ClientHello does not pass at a DTLS client, whole or in pieces. It shows a rival until a message of a
+// server has passed.
+func TestSieveOfAClientPassesNoClientHello(t *testing.T) {
+	hello := handshakeRecord(frag(msgClientHello, 0, 300, 0, 300))
+	s := Sieve{Client: true}
+	for what, rival := range map[string][]byte{
+		"whole":                       hello,
+		"a later piece":               handshakeRecord(frag(msgClientHello, 0, 300, 100, 50)),
+		"after HelloVerifyRequest":    handshakeRecord(frag(msgClientHello, 1, 300, 0, 300)),
+		"after a record that is none": append(plaintextRecord(TypeAlert, 1, "xx"), hello...),
+		"after a fragment of another": handshakeRecord(frag(msgCertificate, 1, 10, 0, 10), frag(msgClientHello, 0, 300, 0, 300)),
+	} {
+		if !s.IsRival(rival) {
+			t.Errorf("%s: a ClientHello shows no rival", what)
+		}
+	}
+	for what, other := range map[string][]byte{
+		"nothing":             nil,
+		"a ServerHello":       handshakeRecord(frag(msgServerHello, 0, 300, 0, 300)),
+		"an empty piece":      handshakeRecord(frag(msgClientHello, 0, 300, 0, 0)),
+		"a cut one":           handshakeRecord(frag(msgClientHello, 0, 300, 0, 300)[:200]),
+		"an encrypted record": finishedRecord(),
+		"too much":            append(bytes.Clone(hello), make([]byte, maxHandshake)...),
+	} {
+		if s.IsRival(other) {
+			t.Errorf("%s shows a rival", what)
+		}
+	}
+	if server := (Sieve{}); server.IsRival(hello) {
+		t.Error("a ClientHello shows a rival of a DTLS server")
+	}
+	wantPieces(t, &s, "a ClientHello", hello)
+	if s.Drops()[dropFragment] != 1 {
+		t.Errorf("drops %v, want one fragment", s.Drops())
+	}
+	wantPieces(t, &s, "a ServerHello with the same number", handshakeRecord(frag(msgServerHello, 0, 300, 0, 100)), "0:0-100")
+	if s.IsRival(hello) {
+		t.Error("a ClientHello after a piece of a ServerHello shows a rival")
+	}
+	wantPieces(t, &s, "a ClientHello afterwards", hello)
+}

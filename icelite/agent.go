@@ -47,7 +47,7 @@ type Config struct {
 	ConsentTimeout time.Duration
 
 	// Secret must be random and unknown to every peer. Several agents may share it:
-	// challenges are computed from it and from Local.Ufrag, which differs between agents.
+	// challenges are computed from it, from Local.Ufrag and from the time at which the agent is made.
 	// Without Secret the agent sends no challenges, and only [Agent.Proved] proves an
 	// address.
 	Secret *[32]byte
@@ -98,6 +98,7 @@ type Agent struct {
 	secret      *[32]byte
 	local       Credentials
 	remoteUfrag string
+	next        *restart // nil if there is none
 	pending     time.Duration
 	started     time.Time
 	maxPaths    int
@@ -129,13 +130,11 @@ func New(now time.Time, c Config) *Agent {
 // it goes back after a second without a proof. After a trial has failed, a check alone
 // takes the selection from a proved path only if that path has been silent for 6 s.
 func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, Verdict) {
-	if string(r.local) != a.local.Ufrag {
+	pwd, restarted, ok := a.password(r)
+	if !ok {
 		return b, verdictWrongUsername
 	}
-	if a.remoteUfrag != "" && string(r.remote) != a.remoteUfrag {
-		return b, verdictWrongUsername
-	}
-	if !r.verify(a.local.Pwd) {
+	if !r.Verify(pwd) {
 		return b, verdictWrongIntegrity
 	}
 
@@ -146,11 +145,11 @@ func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *
 	verdict := verdictChecked
 	switch {
 	case len(r.unknown) > 0:
-		b, verdict = r.appendError(b, a.local.Pwd, codeUnknownAttribute), verdictUnknownAttribute
+		b, verdict = r.appendError(b, pwd, codeUnknownAttribute), verdictUnknownAttribute
 	case r.controlled:
-		b, verdict = r.appendError(b, a.local.Pwd, codeRoleConflict), verdictRoleConflict
+		b, verdict = r.appendError(b, pwd, codeRoleConflict), verdictRoleConflict
 	default:
-		b = r.appendSuccess(b, a.local.Pwd, from)
+		b = r.appendSuccess(b, pwd, from)
 	}
 	// With username fragments of NewCredentials a request is always longer than its
 	// response. With shorter fragments of the caller the response could be longer, and
@@ -168,6 +167,7 @@ func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *
 		a.stats.Moves++
 	}
 	a.stats.Checks++
+	a.paths[0].restarted = restarted
 	a.refill()
 	a.paths[0].account(len(r.msg.Raw), size)
 	return b, verdict

@@ -49,8 +49,8 @@ func TestChecksOfBrowsers(t *testing.T) {
 				if drop != DropNone || !v.Granted() {
 					t.Fatalf("check %d: drop %q, verdict %q; want no drop, and a granted check", i, drop, v)
 				}
-				if string(a.r.LocalUfrag()) != c.config.Local.Ufrag || string(a.r.remoteUfrag()) != c.config.Remote.Ufrag {
-					t.Errorf("check %d: its username fragments are %q and %q, want %q and %q", i, a.r.LocalUfrag(), a.r.remoteUfrag(), c.config.Local.Ufrag, c.config.Remote.Ufrag)
+				if string(a.r.LocalUfrag()) != c.config.Local.Ufrag || string(a.r.RemoteUfrag()) != c.config.Remote.Ufrag {
+					t.Errorf("check %d: its username fragments are %q and %q, want %q and %q", i, a.r.LocalUfrag(), a.r.RemoteUfrag(), c.config.Local.Ufrag, c.config.Remote.Ufrag)
 				}
 				if a.r.UseCandidate() != check.nominating {
 					t.Errorf("check %d: nominating %v, want %v", i, a.r.UseCandidate(), check.nominating)

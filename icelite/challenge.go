@@ -110,15 +110,17 @@ func (a *Agent) asking() *challenge {
 
 // draw returns the challenge with a number for an address. Without the secret nobody can
 // distinguish it from random bytes, also with knowledge of other challenges. It is half of
-// a hash, so it cannot be extended.
+// a hash, so it cannot be extended. Agents may have the same fragment, one after another: the time
+// distinguishes them, or a former user of the address could know the challenges of a later one.
 func (a *Agent) draw(number uint64, to netip.AddrPort) [ChallengeLen]byte {
-	var in [32 + 8 + 16 + 2 + ufragLen]byte
+	var in [32 + 8 + 16 + 2 + 8 + ufragLen]byte
 	copy(in[:], a.secret[:])
 	binary.BigEndian.PutUint64(in[32:], number)
 	ip := to.Addr().As16()
 	copy(in[40:], ip[:])
 	binary.BigEndian.PutUint16(in[56:], to.Port())
-	copy(in[58:], a.local.Ufrag)
+	binary.BigEndian.PutUint64(in[58:], uint64(a.started.UnixNano()))
+	copy(in[66:], a.local.Ufrag)
 	sum := sha256.Sum256(in[:])
 	return [ChallengeLen]byte(sum[:])
 }
@@ -162,6 +164,7 @@ func (a *Agent) prove(now time.Time, i int) {
 	p := &a.paths[i]
 	p.proved, p.in, p.out = true, 0, 0
 	a.asking().answered = now
+	a.completeRestart(i)
 	if i != a.selected {
 		return
 	}

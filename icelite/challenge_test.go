@@ -95,6 +95,11 @@ func TestAnAnswerIsOfOneAddressAndOneTime(t *testing.T) {
 			t.Error("two agents make the same challenge")
 		}
 	}
+	// A client uses the fragment of an invite or a resume again.
+	later := New(origin.Add(1), Config{Local: ours, Remote: theirs, Secret: &[32]byte{1}})
+	if later.draw(1, home) == a.draw(1, home) {
+		t.Error("a later agent with the same fragment makes the same challenge")
+	}
 }
 
 // The first challenge is sent before other datagrams, within three times the bytes that

@@ -70,8 +70,9 @@ func (h *hmacSHA1) message(key string, b []byte) []byte {
 	return h.end(key)
 }
 
-// verify reports, in constant time, whether the sender of the request knows pwd.
-func (r *Request) verify(pwd string) bool {
+// Verify reports, in constant time, whether the sender of the request knows pwd. It allocates
+// nothing.
+func (r *Request) Verify(pwd string) bool {
 	want := r.mac.message(pwd, r.msg.Raw[:r.covered])
 	return subtle.ConstantTimeCompare(want, r.integrity) == 1
 }

@@ -25,6 +25,7 @@ type Path struct {
 
 	nominated bool // the last check that asked for the selection came from it: an authentic record from it selects it
 	left      bool // selected before the path that is on trial
+	restarted bool // the last valid check had the credentials of a restart that is not complete
 
 	first int32 // when the first valid check arrived, in ticks since the agent was made
 }

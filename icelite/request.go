@@ -59,7 +59,8 @@ type Request struct {
 	msg stun.Message // Raw is the caller's buffer
 	mac hmacSHA1
 
-	local, remote []byte // the halves of USERNAME
+	username      []byte // value of USERNAME
+	local, remote []byte // its halves
 	integrity     []byte // value of MESSAGE-INTEGRITY
 	covered       int    // bytes of Raw that MESSAGE-INTEGRITY covers
 	unknown       []uint16
@@ -86,9 +87,12 @@ func (r *Request) Parse(b []byte) Drop {
 // agent.
 func (r *Request) LocalUfrag() []byte { return r.local }
 
-// remoteUfrag returns the second half of USERNAME, a view: the username fragment of the
+// RemoteUfrag returns the second half of USERNAME, a view: the username fragment of the
 // peer.
-func (r *Request) remoteUfrag() []byte { return r.remote }
+func (r *Request) RemoteUfrag() []byte { return r.remote }
+
+// Username returns USERNAME, a view: both fragments with a colon between.
+func (r *Request) Username() []byte { return r.username }
 
 // UseCandidate reports whether the request nominates its address. Do not rely on it before
 // Answer has verified the request.
@@ -102,7 +106,7 @@ func (r *Request) reset() {
 	r.msg.Raw = nil
 	r.msg.Attributes = r.msg.Attributes[:0]
 	r.unknown = r.unknown[:0]
-	r.local, r.remote, r.integrity, r.covered = nil, nil, nil, 0
+	r.username, r.local, r.remote, r.integrity, r.covered = nil, nil, nil, nil, 0
 	r.useCandidate, r.controlled = false, false
 }
 
@@ -196,7 +200,7 @@ func (r *Request) splitUsername(username []byte) Drop {
 	if !ok || !ufragFits(local) || !ufragFits(remote) {
 		return dropNoUsername
 	}
-	r.local, r.remote = local, remote
+	r.username, r.local, r.remote = username, local, remote
 	return DropNone
 }
 

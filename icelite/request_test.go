@@ -106,8 +106,8 @@ func TestUsernameIsTwoFragments(t *testing.T) {
 		if d := r.Parse(c.chromium()); d != tt.want {
 			t.Errorf("%.20q: Parse = %q, want %q", tt.username, d, tt.want)
 		}
-		if string(r.LocalUfrag()) != tt.local || string(r.remoteUfrag()) != tt.remote {
-			t.Errorf("%.20q: the fragments are %.20q and %.20q, want %.20q and %.20q", tt.username, r.LocalUfrag(), r.remoteUfrag(), tt.local, tt.remote)
+		if string(r.LocalUfrag()) != tt.local || string(r.RemoteUfrag()) != tt.remote {
+			t.Errorf("%.20q: the fragments are %.20q and %.20q, want %.20q and %.20q", tt.username, r.LocalUfrag(), r.RemoteUfrag(), tt.local, tt.remote)
 		}
 	}
 }
@@ -170,7 +170,7 @@ func TestRequestIsReused(t *testing.T) {
 		t.Fatal("UseCandidate() = false for a check with USE-CANDIDATE")
 	}
 	r.Parse(nil)
-	if r.UseCandidate() || r.LocalUfrag() != nil || r.remoteUfrag() != nil {
+	if r.UseCandidate() || r.LocalUfrag() != nil || r.RemoteUfrag() != nil {
 		t.Error("a dropped datagram leaves results of the one before")
 	}
 	r.Parse(aCheck().firefox())

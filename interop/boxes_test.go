@@ -1,15 +1,8 @@
 package interop
 
 import (
-	"bufio"
 	"cmp"
-	"io"
-	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"syscall"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/interop/browser"
@@ -19,14 +12,9 @@ import (
 // other's box and the other's chat. In WebKitGTK, which has no WebRTC, a WebSocket carries
 // the game.
 func TestBoxes(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "boxes")
-	build := exec.Command("go", "build", "-o", program, "./examples/boxes")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := buildExample(t, "boxes")
 	everyBrowser(t, append([]browser.Kind{browser.WebKit}, browser.Kinds...), func(t *testing.T, b *browser.Browser) {
-		url := startBoxes(t, program)
+		url, _ := startExample(t, program)
 		ada, bob := enterBoxes(t, b, url, "ada"), enterBoxes(t, b, url, "bob")
 		for _, turn := range []struct {
 			who, other *tab
@@ -66,51 +54,15 @@ func TestBoxes(t *testing.T) {
 // enterBoxes opens a page and joins the game.
 func enterBoxes(t *testing.T, b *browser.Browser, url, name string) *tab {
 	t.Helper()
-	p := &tab{b.Page(t, url), t}
-	p.do(`window.until = async (f) => { while (!f()) await new Promise((go) => setTimeout(go, 20)); };
-		window.seen = async (name) => {
+	p := examplePage(t, b, url)
+	p.do(`window.seen = async (name) => {
 			const find = () => [...players.values()].find((p) => p.name === name && p.x !== undefined);
 			await until(find);
 			return find();
 		};
 		window.press = (type, code) => document.activeElement.dispatchEvent(new KeyboardEvent(type, { code, bubbles: true }));
-		window.enter = (form, field, text) => {
-			document.getElementById(field).focus();
-			document.getElementById(field).value = text;
-			document.getElementById(form).requestSubmit();
-		};
 		await until(() => window.players);
 		enter("join", "name", arg);
 		await seen(arg);`, name, nil)
 	return p
-}
-
-// startBoxes runs the program until the test ends, and returns the URL that it prints. At
-// the end the program must stop by itself when it gets a signal.
-func startBoxes(t *testing.T, program string) string {
-	t.Helper()
-	cmd := exec.Command(program, "-data", ":0", "-http", netip.AddrPortFrom(browser.Host(t), 0).String())
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the program ends with %v, want nil", err)
-		}
-	})
-	said, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil && err != io.EOF {
-		t.Fatal(err)
-	}
-	url := regexp.MustCompile(`http://\S+`).FindString(said)
-	if url == "" {
-		t.Fatalf("the program prints %q, want its URL", said)
-	}
-	return url
 }

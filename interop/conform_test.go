@@ -70,7 +70,7 @@ func TestClientConforms(t *testing.T) {
 		files.Handle("GET /godwit.min.js", web.Handler())
 		var out bytes.Buffer
 		ended := make(chan error, 1)
-		go func() { ended <- conform.Serve(t.Context(), l, cases, 5*time.Second, &out, files) }()
+		go func() { ended <- conform.Serve(t.Context(), l, cases, time.Minute, &out, files) }()
 		b.Page(t, "http://"+l.Addr().String()+"/page")
 		if err := <-ended; err != nil {
 			t.Errorf("%v\n%s", err, out.String())

@@ -176,6 +176,7 @@ func TestDashboard(t *testing.T) {
 
 // A page that nobody sees asks for nothing, and goes on when it is seen.
 func TestDashboardRestsWhileItIsHidden(t *testing.T) {
+	t.Parallel()
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()

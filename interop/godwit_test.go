@@ -74,6 +74,7 @@ func TestEchoesUnderLoss(t *testing.T) {
 }
 
 func TestConnectsUnderLoss(t *testing.T) {
+	t.Parallel()
 	for _, kind := range browser.Kinds {
 		for _, loss := range []float64{0, lossy} {
 			t.Run(fmt.Sprintf("%s/loss=%.0f%%", kind, 100*loss), func(t *testing.T) {

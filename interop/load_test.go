@@ -4,11 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,16 +85,15 @@ func writeTrace(t testing.TB, tap *wiretap.Tap) {
 	}
 }
 
-// freePort finds a port for a server whose relay must know it first. No other
-// process serves on the host's address of our namespace.
+// nextPort counts the ports that freePort has returned.
+var nextPort atomic.Uint32
+
+// freePort returns a port for a server whose relay must know it first. No other process serves on the host's address of
+// our namespace, and the system gives sockets that ask for any port one above 32,767. freePort does not try the port: a
+// browser that starts at this moment would inherit the socket and keep the port for some milliseconds.
 func freePort(t testing.TB) netip.AddrPort {
 	t.Helper()
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(browser.Host(t), 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(browser.Host(t), uint16(10_000+nextPort.Add(1)%20_000))
 }
 
 // figures are times in ms, sorted, of the attempts that succeeded.

@@ -13,14 +13,18 @@ import (
 // more messages than that; with -long many more.
 func TestManyMessages(t *testing.T) {
 	const (
-		lossy  = 20_000
+		lossy  = 2_000
 		window = 200 // small packets that fit the buffer of a browser's socket
 	)
-	clean := 110_000
+	clean := 102_000
 	if *long {
 		clean = 250_000
 	}
-	for _, kind := range browser.Kinds {
+	kinds := []browser.Kind{browser.Chromium} // the two share the fault and its remedy
+	if *long {
+		kinds = browser.Kinds
+	}
+	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			w := newRelayedWorld(t, browser.Start(t, kind), godwitServers, netsim.Link{Loss: .05}, netsim.Link{Loss: .05})
 			p := w.tab()

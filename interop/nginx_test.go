@@ -41,9 +41,14 @@ http {
 // sees the address of the page.
 func TestNginx(t *testing.T) {
 	needNginx(t)
+	playBehind(t, startNginx)
+}
+
+// playBehind plays with and without UDP behind a proxy with TLS and HTTP/2 on the server's machine, which start starts.
+func playBehind(t *testing.T, start func(t testing.TB, listen netip.AddrPort, upstream string) (url string)) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWebWorld(t, b, netsim.Link{Delay: oneWay}, allLinks, behindNginx(t))
-		w.url = startNginx(t, netip.AddrPortFrom(browser.Host(t), 0), w.url)
+		w.url = start(t, netip.AddrPortFrom(browser.Host(t), 0), w.url)
 		p := w.tab()
 		var protocol string
 		p.do(`return performance.getEntriesByType("navigation")[0].nextHopProtocol;`, nil, &protocol)

@@ -17,6 +17,7 @@ func listenPion(addr string, config config) (server, error) {
 	s, err := pionserver.Listen(addr, pionserver.Config{
 		Public:     config.public,
 		Negotiated: config.negotiated,
+		SNAP:       config.snap,
 		KeyLog:     config.keyLog,
 		Handler: pionserver.Handler{
 			Open: func(c *pionserver.Conn) { config.open(c) },

@@ -58,7 +58,7 @@ func TestReadme(t *testing.T) {
 	}
 	start(t, dir, address)
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		var said string
 		err := b.Page(t, "http://"+address+"/").Eval(ctx, `

@@ -12,6 +12,7 @@ import (
 // is closed by the end of pagehide. Firefox does so only if there was none before pagehide, and loads the page again else,
 // in which case keep goes on as after a reload.
 func TestClientComesBack(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, begin string
 		asItWas     browser.Kind // that brings the page back

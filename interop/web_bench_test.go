@@ -25,7 +25,7 @@ func BenchmarkReliableEchoes(b *testing.B) {
 		} {
 			b.Run(string(kind)+"/"+way.name, func(b *testing.B) {
 				w := newWebWorld(b, browser.Start(b, kind), netsim.Link{Loss: lossy, Delay: oneWay})
-				w.serveNative()
+				w.serveNative(browser.Host(b), netsim.Link{Loss: lossy, Delay: oneWay}, false)
 				var got exchanged
 				w.tab().doWithin(benchLimit(b.N, 60), way.js, load(b), &got)
 				if got.Echoed != got.Sent {
@@ -102,21 +102,17 @@ func (f *figures) add(ms float64) {
 	}
 }
 
-// serveNative answers offers at /native with a pion server that echoes on reliable channels too, behind a relay of
-// the same quality.
-func (w *webWorld) serveNative() {
+// serveNative answers offers at /native with a pion server that echoes on reliable channels too, behind a relay. snap
+// says that it answers SNAP.
+func (w *webWorld) serveNative(host netip.Addr, link netsim.Link, snap bool) {
 	w.t.Helper()
 	target := freePort(w.t)
-	link := netsim.Link{Loss: lossy, Delay: oneWay}
-	relay, err := netsim.ListenRelay(netsim.RelayConfig{
-		Listen: netip.AddrPortFrom(browser.Host(w.t), 0), Target: target, Up: link, Down: link, Seed: 1,
+	relay := relayAt(w.t, netsim.RelayConfig{
+		Listen: netip.AddrPortFrom(host, 0), Target: target, Up: link, Down: link, Seed: 1,
 	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { relay.Close() })
 	srv, err := pionServers.listen(target.String(), config{
 		public:  relay.Addr(),
+		snap:    snap,
 		open:    func(conn) {},
 		message: func(c conn, m message) { c.Send(m.stream, m.text, m.data) },
 		close:   func(conn, string) {},
@@ -126,4 +122,15 @@ func (w *webWorld) serveNative() {
 	}
 	w.t.Cleanup(func() { srv.Shutdown(context.Background()) })
 	w.http.Handle("/native", srv)
+}
+
+// relayAt starts a relay that ends with the test.
+func relayAt(t testing.TB, c netsim.RelayConfig) *netsim.Relay {
+	t.Helper()
+	relay, err := netsim.ListenRelay(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { relay.Close() })
+	return relay
 }

@@ -14,6 +14,7 @@ import (
 // The server opens a channel at run time, and at once sends on it; the page hears of it, hears what was sent, and what it
 // sends itself is echoed.
 func TestClientTakesAChannelAtRunTime(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWebWorld(t, b, netsim.Link{Loss: 0.05, Delay: 10 * time.Millisecond})
 		p := w.tab()
@@ -45,6 +46,7 @@ func TestClientTakesAChannelAtRunTime(t *testing.T) {
 // page closes every second one, the server the others; there are more than the page may have
 // open at a time. Each message must arrive on its channel, once.
 func TestAPageOpensAndClosesChannels(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		closed := make(chan godwit.ChannelID, 16)
 		w := newWebWorld(t, b, netsim.Link{Loss: 0.1, Delay: 10 * time.Millisecond}, func(c *godwit.Config) {

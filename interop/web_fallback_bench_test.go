@@ -15,7 +15,7 @@ import (
 // session is open, over a WebSocket, with an RTT of 100 ms: of a page that has not been there before, and, as second-…, of
 // the next session of the page. The page has its connection for HTTP already. With nginx it has TLS and HTTP/2.
 func BenchmarkOpensWithoutUDP(b *testing.B) {
-	host := distantHost(b)
+	host := distantHost(b, netsim.Link{Delay: oneWay})
 	for _, way := range []string{"direct", "nginx"} {
 		for _, kind := range browser.Kinds {
 			b.Run(way+"/"+string(kind), func(b *testing.B) {
@@ -35,13 +35,12 @@ func BenchmarkOpensWithoutUDP(b *testing.B) {
 	}
 }
 
-// distantHost returns an address of the test that is oneWay away from the browsers: their TCP passes a pair of TUN devices.
-func distantHost(b *testing.B) netip.Addr {
+// distantHost returns an address of the test that the browsers reach over a link: their TCP passes a pair of TUN devices.
+func distantHost(b *testing.B, link netsim.Link) netip.Addr {
 	b.Helper()
 	near := browser.Host(b).As4()
 	near[2] += 128 // such an address is free, and the browsers may connect to it
 	host := netip.AddrFrom4(near)
-	link := netsim.Link{Delay: oneWay}
 	tun, err := netsim.OpenTun(netsim.TunConfig{
 		Near: netsim.TunEnd{Namespace: "/proc/self/ns/net", Addrs: []netip.Prefix{netip.PrefixFrom(host, 24)}},
 		Far:  netsim.TunEnd{Namespace: browser.Namespace(b), Addrs: []netip.Prefix{netip.PrefixFrom(host.Next(), 24)}},

@@ -13,6 +13,7 @@ import (
 
 // TestClientWhereUDPDoesNotArrive has nftables drop UDP between a client and the server; see fallsBack and outlivesTheEnd.
 func TestClientWhereUDPDoesNotArrive(t *testing.T) {
+	t.Parallel()
 	run := func(name string, test func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,9 +94,11 @@ type endTimes struct {
 }
 
 // outlivesTheEnd drops UDP amid reliable messages in each direction, and lets it through again while they go on. The
-// session goes on over a WebSocket and returns to WebRTC, and every message arrives once and in order.
+// session goes on over a WebSocket and returns to WebRTC, and every message arrives once and in order. The page is one of
+// HTTPS, so it tries a link without a request first.
 func outlivesTheEnd(t testing.TB, kind browser.Kind) endTimes {
 	w := newWebWorld(t, browser.Start(t, kind), netsim.Link{Delay: oneWay}, allLinks)
+	w.serveHTTPS()
 	p := w.tab()
 	p.do(`await join(); window.begun = performance.now(); listen(["news"], arg.size); window.going = exchange(arg);`, map[string]any{
 		"channels": []string{"chat"}, "rate": endRate, "size": outageSize, "count": endCount, "drain": outageDrain.Milliseconds(),

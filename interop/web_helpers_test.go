@@ -2,11 +2,16 @@ package interop
 
 import (
 	_ "embed"
+	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +111,22 @@ func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...f
 	return w
 }
 
+// serveHTTPS serves the page over HTTPS: only such pages have all functions of a browser.
+func (w *webWorld) serveHTTPS() {
+	w.t.Helper()
+	host := browser.Host(w.t)
+	l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	dir := w.t.TempDir()
+	browser.WriteCertificate(w.t, dir, host)
+	page := &http.Server{Handler: w.http, ErrorLog: log.New(io.Discard, "", 0)}
+	go page.ServeTLS(l, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	w.t.Cleanup(func() { page.Close() })
+	w.url = "https://" + l.Addr().String() + "/"
+}
+
 // listenRelay puts a relay before the server. With -wiretap the relay records the datagrams.
 func (w *webWorld) listenRelay(link netsim.Link) *netsim.Relay {
 	w.t.Helper()
@@ -169,7 +190,14 @@ func (w *webWorld) loseLinks() {
 func (w *webWorld) start() {
 	w.t.Helper()
 	var err error
-	if w.server, err = godwit.Listen(w.target.String(), w.config); err != nil {
+	for began := time.Now(); ; <-time.After(5 * time.Millisecond) {
+		w.server, err = godwit.Listen(w.target.String(), w.config)
+		// A browser that starts when a server ends keeps the socket of the server until it runs its own program.
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > patience {
+			break
+		}
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

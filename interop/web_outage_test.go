@@ -25,6 +25,7 @@ const (
 // TestClientOutlivesOutages interrupts the link between pages and servers that exchange messages. Reliable messages must
 // arrive once and in order; unreliable messages must not arrive when they are stale.
 func TestClientOutlivesOutages(t *testing.T) {
+	t.Parallel()
 	for _, o := range []struct {
 		name string
 		run  func(t *testing.T, kind browser.Kind)

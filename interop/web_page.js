@@ -18,9 +18,10 @@ async function until(ms, done) {
   return done();
 }
 
-// join opens a session and leaves it in window.conn. What happens to it is in conn.log, with the time.
-async function join(options = {}) {
-  const conn = await godwit.connect("godwit/", { channels: table, ...options });
+// join opens a session and leaves it in window.conn. What happens to it is in conn.log, with the time. to is an invite,
+// if there is one.
+async function join({ to = "godwit/", ...options } = {}) {
+  const conn = await godwit.connect(to, { channels: table, ...options });
   window.conn = conn;
   conn.log = [];
   for (const type of ["interrupted", "resumed", "close"]) {
@@ -139,4 +140,47 @@ async function native({ rate, size, count, drain }) {
   await until(drain, () => book.seen.size === count);
   pc.close();
   return book.result();
+}
+
+// waits opens a session with each target, one after the other, and sends a message at once. It returns, for each, the ms
+// from the answer to the open channel and those from the beginning to the echo, or null if there was none within limit ms.
+async function waits({ targets, limit }) {
+  const all = [];
+  for (const target of targets) {
+    const start = performance.now();
+    const conn = new godwit.Conn(target, { channels: table, timeout: limit });
+    conn.opened.catch((e) => console.log(e.message));
+    let echoed = 0;
+    conn.on("chat", () => (echoed ||= performance.now() - start));
+    conn.send("chat", Uint8Array.of(1));
+    await until(limit, () => echoed);
+    all.push(echoed ? [conn.times.ice + conn.times.transport, echoed] : null);
+    await Promise.race([conn.close(), pause(1000)]);
+  }
+  return all;
+}
+
+// nativeWaits does what waits does with a reliable data channel of the browser's own.
+async function nativeWaits({ count, limit }) {
+  const all = [];
+  for (let i = 0; i < count; i++) {
+    const start = performance.now();
+    const pc = new RTCPeerConnection();
+    const dc = pc.createDataChannel("native");
+    let [answered, opened, echoed] = [0, 0, 0];
+    dc.onopen = () => {
+      opened = performance.now();
+      dc.send("1");
+    };
+    dc.onmessage = () => (echoed = performance.now() - start);
+    await pc.setLocalDescription();
+    const response = await fetch("/native", { method: "POST", body: pc.localDescription.sdp });
+    const { answer } = await response.json();
+    answered = performance.now();
+    await pc.setRemoteDescription(answer);
+    await until(limit, () => echoed);
+    all.push(echoed ? [opened - answered, echoed] : null);
+    pc.close();
+  }
+  return all;
 }

@@ -13,6 +13,7 @@ import (
 
 // Level one from the client: datagrams of both kinds through a lossy relay, and an end for which the page gets an event.
 func TestClientSendsPlainDatagrams(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		const count = 300
 		pages := make(chan *rtcserver.Conn, 1)

@@ -11,6 +11,7 @@ import (
 // A page that is loaded again twice, while messages are exchanged, keeps its session: the server has one Conn, and the
 // reliable messages of both ends arrive once.
 func TestClientOutlivesItsPage(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		const count = 400
 		w := newWebWorld(t, b, netsim.Link{Loss: 0.05, Delay: oneWay})

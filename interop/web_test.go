@@ -27,6 +27,7 @@ func everyBrowser(t *testing.T, kinds []browser.Kind, run func(t *testing.T, b *
 }
 
 func TestClientKeepsEveryPromise(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		for _, loss := range []float64{0, 0.05, 0.1, 0.3} {
 			t.Run(fmt.Sprintf("loss=%.0f%%", 100*loss), func(t *testing.T) {
@@ -55,6 +56,7 @@ func TestClientKeepsEveryPromise(t *testing.T) {
 }
 
 func TestClientAsks(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		p := newWebWorld(t, b, netsim.Link{Loss: lossy, Delay: oneWay}).tab()
 		var reply string
@@ -83,6 +85,7 @@ func TestClientIsToldWhyItIsRefused(t *testing.T) {
 }
 
 func TestClientKeepsItsLinkWhenItsAddressChanges(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWebWorld(t, b, netsim.Link{Delay: oneWay})
 		p := w.tab()
@@ -103,6 +106,7 @@ func TestClientKeepsItsLinkWhenItsAddressChanges(t *testing.T) {
 }
 
 func TestClientBeginsANewSessionWhenTheServerComesBack(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWebWorld(t, b, netsim.Link{Delay: 10 * time.Millisecond})
 		p := w.tab()

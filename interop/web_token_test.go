@@ -65,6 +65,7 @@ const refuse = `
 	}`
 
 func TestClientShowsTokens(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		p := newTokenWorld(t, b).tab()
 		for _, tt := range []struct {
@@ -97,6 +98,7 @@ func TestClientShowsTokens(t *testing.T) {
 
 // A resume does not need the token, which is valid once: a session that has lost its link continues on another.
 func TestClientResumesWithoutItsToken(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newTokenWorld(t, b)
 		p := w.tab()

@@ -1,12 +1,8 @@
 package interop
 
 import (
-	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -66,16 +62,7 @@ func newWebTransportWorld(t *testing.T, b *browser.Browser) *webWorld {
 	w.http.Handle("GET /godwit.min.js", web.Handler())
 	w.http.Handle("GET /godwit.webtransport.min.js", web.Handler())
 	w.http.Handle("/godwit/", w.server)
-	l, err := net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	browser.WriteCertificate(t, dir, browser.Host(t))
-	page := &http.Server{Handler: w.http, ErrorLog: log.New(io.Discard, "", 0)}
-	go page.ServeTLS(l, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
-	t.Cleanup(func() { page.Close() })
-	w.url = "https://" + l.Addr().String() + "/"
+	w.serveHTTPS()
 	return w
 }
 

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // BenchmarkScrape measures a scrape of sessions over WebRTC, on a network in memory,
@@ -14,7 +16,9 @@ import (
 func BenchmarkScrape(b *testing.B) {
 	for _, n := range []int{0, 1000} {
 		b.Run(fmt.Sprintf("%dsessions", n), func(b *testing.B) {
-			w := newWorld(b, godwit.Config{Channels: table})
+			w := newWorld(b, godwit.Config{
+				Channels: table, OpenTimeout: testkit.Patience, RTC: rtcserver.Settings{HandshakeTimeout: testkit.Patience},
+			})
 			defer w.close()
 			w.network.SetDefault(netsim.Link{})
 			var joining sync.WaitGroup

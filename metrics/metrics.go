@@ -51,7 +51,7 @@ var reasons = []struct {
 }{
 	{session.CloseNormal, "normal"}, {session.CloseKicked, "kicked"}, {session.CloseShutdown, "shutdown"},
 	{session.CloseProtocolError, "protocol-error"}, {session.CloseAuth, "auth"}, {session.CloseReplaced, "replaced"},
-	{session.CloseTimeout, "timeout"}, {session.CloseDuplicate, "duplicate"}, {session.CloseLimitMessages, "limit-messages"},
+	{session.CloseTimeout, "timeout"}, {session.CloseDuplicate, "duplicate"}, {session.CloseMoved, "moved"}, {session.CloseLimitMessages, "limit-messages"},
 	{session.CloseLimitBytes, "limit-bytes"}, {session.CloseLimitSize, "limit-size"}, {session.CloseLimitEarly, "limit-early"},
 	{session.CloseLimitRequests, "limit-requests"}, {session.CloseProgram, "program"},
 }
@@ -75,6 +75,14 @@ func (p *page) server(s *godwit.Stats) {
 	p.add(s.Left)
 	p.counter("godwit_sessions_refused_total", "Connect requests refused: malformed, authorization, version, table, resume token, Duplicates, MaxConns, or too many sessions of the address.")
 	p.add(s.Refused)
+	p.counter("godwit_direct_links_total", "Links that began without a request, with an invite or to resume, by result; resumed ones are admitted, too.")
+	p.add(s.Direct.Admitted, "result", "admitted")
+	p.add(s.Direct.Resumed, "result", "resumed")
+	p.add(s.Direct.Refused, "result", "refused")
+	p.add(s.Direct.Silent, "result", "silent")
+	p.counter("godwit_direct_drops_total", "Datagrams of such links that were dropped: packets before the client was admitted, and repetitions of what admits it.")
+	p.add(s.Direct.Early, "cause", "early")
+	p.add(s.Direct.Repeated, "cause", "repeated")
 	p.counter("godwit_broadcast_unsent_total", "Messages of Broadcast and groups that a session did not get: its queue was full, or it was interrupted.")
 	p.add(s.Unsent)
 }
@@ -176,8 +184,10 @@ func (p *page) channels(all []godwit.ChannelTotals) {
 	}
 	p.counter("godwit_channel_messages_total", "Messages sent at least in part (out), and delivered (in).")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.addWays(ch.MessagesIn, ch.MessagesOut, label...) })
-	p.counter("godwit_channel_bytes_total", "Bytes of those messages.")
+	p.counter("godwit_channel_bytes_total", "Bytes of those messages, as programs send and get them.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.addWays(ch.BytesIn, ch.BytesOut, label...) })
+	p.counter("godwit_channel_wire_bytes_total", "Bytes of those messages as packets carry them: fewer on a channel with Compress.")
+	family(func(ch *godwit.ChannelTotals, label ...string) { p.addWays(ch.WireIn, ch.WireOut, label...) })
 
 	p.counter("godwit_channel_dropped_total", "Messages that were not sent: expired, queue overflowed, replaced by a newer one, over-budget (refused by Send); and stale messages, which arrived too late.")
 	family(func(ch *godwit.ChannelTotals, label ...string) {

@@ -58,11 +58,13 @@ func (w *world) close() {
 func (w *world) connect(table godwit.Channels) (*client.Session, *client.Endpoint, error) {
 	n := w.clients.Add(1)
 	pc := testkit.Listen(w.t, w.network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 5000))
-	e, err := client.Serve(pc, client.Config{HTTP: &http.Client{Transport: testkit.Transport{Handler: w.server}}})
+	e, err := client.Serve(pc, client.Config{
+		HTTP: &http.Client{Transport: testkit.Transport{Handler: w.server}}, AnswerTimeout: testkit.Patience, HandshakeTimeout: testkit.Patience,
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := e.Join(context.Background(), "http://game.example/godwit/", client.SessionConfig{Channels: table})
+	s, err := e.Join(context.Background(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Retry: true}) // in real time the server may be slow
 	return s, e, err
 }
 
@@ -202,6 +204,8 @@ func (w *world) agree(s scrape) {
 	w.want(s, tot.Drops[channel.DropDuplicate], "godwit_session_drops_total", "cause", "duplicate")
 	for _, ch := range tot.Channels[:3] {
 		w.want(s, ch.MessagesOut, "godwit_channel_messages_total", "channel", ch.Name, "direction", "out")
+		w.want(s, ch.WireOut, "godwit_channel_wire_bytes_total", "channel", ch.Name, "direction", "out")
+		w.want(s, ch.WireIn, "godwit_channel_wire_bytes_total", "channel", ch.Name, "direction", "in")
 		w.want(s, ch.Stale, "godwit_channel_dropped_total", "channel", ch.Name, "cause", "stale")
 		w.want(s, ch.Duplicates, "godwit_channel_duplicates_total", "channel", ch.Name)
 		w.want(s, ch.QueueBytes, "godwit_channel_queue_bytes", "channel", ch.Name)

@@ -24,6 +24,8 @@ var refusals = [len(rtcserver.Stats{}.ChannelsRefused)]string{
 func (p *page) rtc(s *rtcserver.Stats) {
 	p.counter("godwit_rtc_offers_answered_total", "Offers of connections that were answered.")
 	p.add(s.Offers)
+	p.counter("godwit_rtc_snaps_total", "Connections that need no handshake of SCTP.")
+	p.add(s.SNAPs)
 	p.counter("godwit_rtc_offers_refused_total", "Offers of connections refused, by HTTP status.")
 	for _, status := range slices.Sorted(maps.Keys(s.Refused)) {
 		label := "other"
@@ -55,6 +57,10 @@ func (p *page) rtc(s *rtcserver.Stats) {
 	p.add(s.HandshakesQueued)
 	p.counter("godwit_rtc_handshakes_yielded_total", "DTLS handshakes that failed because their page was silent while others waited.")
 	p.add(s.HandshakesYielded)
+	p.counter("godwit_rtc_roles_yielded_total", "Connections of which the server became the DTLS server because the page sent a ClientHello.")
+	p.add(s.RolesYielded)
+	p.counter("godwit_rtc_ice_restarts_total", "ICE restarts of connections of pages.")
+	p.add(s.Restarts)
 
 	p.counter("godwit_rtc_messages_total", "Messages of data channels; those of a session are its packets.")
 	p.addWays(s.MessagesIn, s.MessagesOut)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -51,7 +52,7 @@ func udpOver(t *testing.T, tun *netsim.Tun, addr netip.Addr) (server *net.UDPCon
 		return net.DialUDP("udp", nil, server.LocalAddr().(*net.UDPAddr))
 	})
 	for _, c := range []*net.UDPConn{server, client} {
-		c.SetDeadline(time.Now().Add(30 * time.Second))
+		c.SetDeadline(time.Now().Add(testkit.Patience))
 		t.Cleanup(func() { c.Close() })
 	}
 	return server, client
@@ -131,7 +132,7 @@ func TestTunCarriesTCPUnderLoss(t *testing.T) {
 	}()
 	client := do(t, tun.Far(), func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) })
 	defer client.Close()
-	client.SetDeadline(time.Now().Add(time.Minute))
+	client.SetDeadline(time.Now().Add(testkit.Patience))
 	hash := sha256.New()
 	if n, err := io.Copy(hash, client); err != nil || n != int64(len(data)) {
 		t.Errorf("%d of %d bytes arrived, %v", n, len(data), err)

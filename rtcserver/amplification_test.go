@@ -145,6 +145,9 @@ func TestAHandshakeThatProvesNothing(t *testing.T) {
 			number++
 		})
 		l.want("spoofed handshake", victimAddr, 3)
+		if n := w.server.Stats().RolesYielded; (n == 1) != (setup == roles["active"]) {
+			t.Errorf("%d roles yielded to the spoofed ClientHello with %s", n, setup)
+		}
 	})
 }
 

@@ -27,9 +27,9 @@ func (r remote) String() string {
 // at most 40 KiB. The answer is SDP. The error is a [*StatusError], with the same statuses
 // as over HTTP.
 //
-// page is the address of the page, for MaxOffers and MaxPerIP. If the program does not know
-// the address, page is the zero Addr: then no limit per address applies, and the program
-// must limit offers itself.
+// page is the address of the page, for MaxOffers and MaxPerIP, and for the addresses in the
+// answer: see Settings.Public. If the program does not know the address, page is the zero Addr:
+// then no limit per address applies, and the program must limit offers itself.
 //
 // Config.Authorize and Config.Engine get a request POST / without headers and body, with
 // ctx as its context and page as its RemoteAddr. If ctx is done when Answer is called, the

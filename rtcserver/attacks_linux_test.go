@@ -42,6 +42,7 @@ func BenchmarkAttacks(b *testing.B) {
 		{"refused-openings", (*attackBench).refusedOpenings},
 		{"forged-checks-and-records", (*attackBench).forged},
 		{"failing-handshakes", (*attackBench).failing},
+		{"hostile-invites", (*attackBench).invites},
 	} {
 		b.Run(a.name, func(b *testing.B) {
 			s := startAttackBench(b)
@@ -66,6 +67,7 @@ type attackBench struct {
 	cpu    chan time.Duration // asked of the server's thread
 	ask    chan struct{}
 	over   chan struct{}
+	direct directState
 }
 
 const attackers = "127.9.0." // where attacks come from
@@ -76,21 +78,19 @@ func startAttackBench(b *testing.B) *attackBench {
 		tap: &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)},
 	}
 	var err error
-	s.server, err = Listen("127.0.0.1:0", Config{
-		Settings: Settings{Certificate: serverCertificate, KeyLog: s.tap},
-		Manual:   true,
-		Logger:   slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
-	})
+	c := s.direct.config(Settings{Certificate: serverCertificate, KeyLog: s.tap})
+	c.Manual, c.Logger = true, slog.New(slog.NewTextHandler(io.Discard, nil))
+	c.Handler = Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }}
+	s.server, err = Listen("127.0.0.1:0", c)
 	if err != nil {
 		b.Fatal(err)
 	}
 	s.w = &world{t: nil, server: s.server}
 	var running sync.WaitGroup
 	running.Go(s.serve)
-	e, err := client.Listen("0.0.0.0:0", client.Config{
-		Certificate: pageCertificate, Sources: netip.MustParsePrefix("127.8.0.0/16"), Handler: client.Handler{Message: s.load.echo},
-	})
+	page := unhurriedPage(client.Handler{Message: s.load.echo})
+	page.Sources = netip.MustParsePrefix("127.8.0.0/16")
+	e, err := client.Listen("0.0.0.0:0", page)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -233,12 +233,12 @@ func (t *tapped) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 func (s *attackBench) control() *controlledPage {
 	socket := s.from(attackers + "4")
 	echoed := make(chan struct{}, 1)
-	e, err := client.Serve(&tapped{socket, s.tap}, client.Config{Handler: client.Handler{Message: func(*client.Conn, client.Message) {
+	e, err := client.Serve(&tapped{socket, s.tap}, unhurriedPage(client.Handler{Message: func(*client.Conn, client.Message) {
 		select {
 		case echoed <- struct{}{}:
 		default: // of what the attacker sends
 		}
-	}}})
+	}}))
 	if err != nil {
 		s.b.Fatal(err)
 	}
@@ -342,6 +342,19 @@ func (s *attackBench) failing() func() {
 			for _, m := range p.flight {
 				c.WriteToUDPAddrPort(m, s.server.Addr())
 			}
+		}
+	}
+}
+
+// invites sends 50,000 hostile checks a second with fragments that need no offer.
+func (s *attackBench) invites() func() {
+	c := s.from(attackers + "7")
+	all := fragments(&s.direct, 50)
+	n := 0
+	return func() {
+		for range 500 {
+			c.WriteToUDPAddrPort(all[n%len(all)], s.server.Addr())
+			n++
 		}
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
-	"github.com/godwit-rtc/godwit/sdp"
 )
 
 // A bareShards is a server whose loops do not run: the test passes datagrams to its shards, and
@@ -26,8 +25,12 @@ type bareShards struct {
 	conns int
 }
 
-func newBareShards(t *testing.T, shards int) *bareShards {
+func newBareShards(t *testing.T, shards int, of ...Config) *bareShards {
 	t.Helper()
+	var c Config
+	if len(of) > 0 {
+		c = of[0]
+	}
 	network := netsim.New(1)
 	t.Cleanup(func() { network.Close() })
 	var sockets []*udpio.Conn
@@ -35,7 +38,7 @@ func newBareShards(t *testing.T, shards int) *bareShards {
 		pc := testkit.Listen(t, network, shardAddr(i))
 		sockets = append(sockets, udpio.New(pc))
 	}
-	c := Config{Settings: Settings{Certificate: serverCertificate}, Logger: slog.New(slog.DiscardHandler)}
+	c.Certificate, c.Logger = serverCertificate, slog.New(slog.DiscardHandler)
 	if err := c.setDefaults(); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +89,7 @@ func (x *bareShards) bareConn(home int) *bareConn {
 	a.records.Init(a.keys, true, uint64(1000*x.conns)) // numbers that no other has
 	a.records.Done()
 	a.engine = &testEngine{conn: a.Conn}
-	a.peer = peer.New(x.now, x.peerConfig(a.Conn, local, &sdp.Offer{Ufrag: "page"}))
+	a.peer = peer.New(x.now, x.peerConfig(a.Conn, local, peer.Credentials{Ufrag: "page"}, 0))
 	a.peer.Begin()
 	x.registry.byUfrag[a.ufrag] = a.Conn
 	x.shards[home].conns[a.Conn] = struct{}{}

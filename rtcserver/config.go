@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 )
 
 // Config configures a server. The zero value is a working server without handlers.
@@ -44,7 +45,7 @@ type Config struct {
 
 	// Resumes, if not nil, is called for a request that Authorize has accepted. It returns
 	// true if the connection continues a session that exists already, which the engine
-	// counts itself. For such a connection the limit of its address is twice MaxPerIP.
+	// counts itself. For such a connection the limit of its address is three times MaxPerIP.
 	Resumes func(*http.Request) bool
 
 	// Links, if not nil, is called for an offer after Engine, and for a request without an
@@ -57,6 +58,9 @@ type Config struct {
 	// LinksOnly means that the server makes no connection for an offer: it answers every
 	// request as one without an offer.
 	LinksOnly bool
+
+	// Direct, if not nil, lets connections begin without an offer.
+	Direct *Direct
 
 	// Upgrade, if not nil, answers requests that ask for a WebSocket, and checks whether
 	// the client may have one. page is the address of the client, also behind a trusted
@@ -77,10 +81,47 @@ type Config struct {
 type Settings struct {
 	// Public are the addresses to which pages send, at most eight: one for each public
 	// IPv4 and IPv6 address. The port may differ from the local port, behind a port
-	// mapping. Empty means the address that the socket is bound to; if that is a
-	// wildcard, the address at which the HTTP request arrived and the addresses of this
-	// machine's interfaces.
+	// mapping. Every page gets all of them. SetPublic changes them later.
+	//
+	// Empty means the address that the socket is bound to. If that is a wildcard, each page
+	// gets the addresses of this machine that it may reach: a loopback address only if the
+	// request came from a loopback address, a private address (also of a link-local network
+	// or of 100.64.0.0/10) only if it came from a private or a loopback address, and a
+	// public address always. Behind one of TrustedProxies, the address of the page counts,
+	// and not that of the proxy. The address at which the request arrived is first; then come
+	// the addresses of the routes to the page and to the internet, what Discover has found,
+	// and the other addresses of the interfaces. If there is no such address the answer has
+	// none, the page cannot connect over WebRTC, and the Logger gets a line.
 	Public []netip.AddrPort
+
+	// PublicFunc, if not nil, is called for each answer and returns the addresses for one page, as
+	// in Public. page is the address of the page; it is the zero Addr if the server does not know
+	// it. If there is no usable address, the page gets those that an empty Public means. The
+	// goroutine of the HTTP request calls it, and the page waits meanwhile. Public must be empty.
+	PublicFunc func(page netip.Addr) []netip.AddrPort
+
+	// Discover is the address of a STUN server, "host:port", for a server behind a NAT whose
+	// public address may change, for example at home. Listen and Serve ask the STUN server
+	// once, from the server's own port, for the address and the port by which it is seen, and
+	// wait for at most 4 s. What it answers is one more address of this machine: pages on the same
+	// network still get the private one. If there is no answer, the Logger gets a warning and the
+	// server runs without. The router must forward the UDP port, because pages send first.
+	// Public must be empty, and PublicFunc nil.
+	Discover string
+
+	// Node is the number of this server in a fleet, at most 1<<24 - 1. It is in the username
+	// fragments of the server, by which a relay (package relay) finds the server; the numbers of
+	// the servers behind one relay must differ. Zero is right without a relay. A client that has
+	// an invite of, or a session at, another node is not let in.
+	Node uint32
+
+	// TrustedRelays are the addresses from which relays send (package relay): the server takes
+	// the address of a client from their headers, for limits, the log and RemoteAddr, and answers
+	// through them. Whoever can send from these addresses can pretend to be any address, so they
+	// must be of a network that strangers cannot send from. The server drops and counts headers of
+	// others (DropRelay). Public must be the addresses of the relays. Clients that send to the
+	// server directly are served, too. At most 64 sockets of relays are known at a time.
+	TrustedRelays []netip.Prefix
 
 	// Certificate is the DTLS certificate; its fingerprint is in every answer.
 	// Several servers may share one. Nil means a new one.
@@ -96,7 +137,8 @@ type Settings struct {
 	MaxConns int
 
 	// MaxPending limits the number of answers that no page has used yet. Zero means 1024.
-	// The server refuses one more offer with the status 503.
+	// The server refuses one more offer with the status 503. As many connections that began
+	// without an offer may wait until their pages are admitted, half of them to resume.
 	MaxPending int
 
 	// MaxPerIP limits the connections of one IP address (of IPv6, one /64), including
@@ -107,7 +149,8 @@ type Settings struct {
 
 	// MaxHandshakes limits the DTLS handshakes that run at a time, per shard. Zero means
 	// 64. Further ones wait for a place; the addresses (of IPv6, the /64s) that wait take
-	// turns. While half of the places are taken, one address may have at most an eighth of
+	// turns, and so do offers, invites and resumes without a request, in which an address counts
+	// apart. While half of the places are taken, one address may have at most an eighth of
 	// all places, but always two. While a handshake of another address waits, a handshake
 	// fails if its page does not answer for 1 s, or if it runs for more than 5 s.
 	MaxHandshakes int
@@ -118,6 +161,11 @@ type Settings struct {
 
 	// HandshakeTimeout limits the time of the DTLS handshake. Zero means 10 s.
 	HandshakeTimeout time.Duration
+
+	// Role says which end is the DTLS client if a page's offer leaves the choice. RoleAuto is
+	// right for browsers, and for every other page that can be the DTLS server or ignores a
+	// ClientHello.
+	Role Role
 
 	// SilenceTimeout is the time without a valid check of a page after which its
 	// connection ends with CloseTimeout. Browsers send a check every 2.5 to 5 s. If checks
@@ -172,14 +220,17 @@ type Settings struct {
 	// MaxOffers limits the offers of one IP address (of IPv6, one /64) per second; four
 	// times as many may arrive at once. Zero means 20; negative means no limit. The server
 	// refuses one more with the status 429. An offer counts as four if the page's
-	// handshake uses a key of P-384 or P-521, which no browser does by default.
+	// handshake uses a key of P-384 or P-521, which no browser does by default. Connections
+	// that begin without an offer have the same limit, but those of invites and those of
+	// resumes count apart: the source of their first datagram can be forged.
 	MaxOffers int
 
 	// TrustedProxies are the addresses of proxies whose header X-Forwarded-For is used:
 	// the address of the page is the last entry that is not a trusted proxy. An entry may
 	// have a port, brackets, quotes or a zone. If an entry is not an address, the page
 	// counts under the address of the proxy, and the Logger gets one line. The server
-	// ignores the header Forwarded (RFC 7239).
+	// ignores the header Forwarded (RFC 7239). The address of the page also decides which
+	// addresses of the server it gets: see Public.
 	TrustedProxies []netip.Prefix
 
 	// TrustUnixSocket means that X-Forwarded-For is used, too, if the peer has no IP
@@ -188,7 +239,9 @@ type Settings struct {
 	TrustUnixSocket bool
 
 	// ReadBuffer and WriteBuffer are the sizes in bytes that the server requests for the
-	// socket's buffers; the system may give less. Zero means 4 MiB.
+	// socket's buffers; the system may give less. Zero means 4 MiB. Negative means that the
+	// buffers stay as they are: for a socket of Serve whose maker could make them larger than
+	// this program could.
 	ReadBuffer, WriteBuffer int
 
 	// KeyLog, if not nil, gets the secrets of all connections in the format that
@@ -245,12 +298,14 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("rtcserver: Config.Shards is %d, but must be 1 to %d", c.Shards, maxShards)
 	case c.Manual && c.Shards > 1:
 		return fmt.Errorf("rtcserver: Config.Manual needs one shard, but Config.Shards is %d", c.Shards)
-	case len(c.Public) > maxPublic:
-		return fmt.Errorf("rtcserver: Config.Public has %d addresses, but may have at most %d", len(c.Public), maxPublic)
+	case len(c.Public) > 0 && (c.PublicFunc != nil || c.Discover != ""), c.PublicFunc != nil && c.Discover != "":
+		return fmt.Errorf("rtcserver: Config has more than one of Public, PublicFunc and Discover")
 	case c.MaxReceive < minReceive || c.MaxReceive > maxReceive:
 		return fmt.Errorf("rtcserver: Config.MaxReceive is %d, but must be %d to %d", c.MaxReceive, minReceive, maxReceive)
 	case c.MaxChannels < 1 || c.MaxChannels > maxChannels:
 		return fmt.Errorf("rtcserver: Config.MaxChannels is %d, but must be 1 to %d", c.MaxChannels, maxChannels)
+	case c.Node > ufrag.MaxNode:
+		return fmt.Errorf("rtcserver: Config.Node is %d, but must be at most %d", c.Node, ufrag.MaxNode)
 	case c.SilenceTimeout < time.Second || c.SilenceTimeout > 30*time.Second:
 		return fmt.Errorf("rtcserver: Config.SilenceTimeout is %v, but must be 1 s to 30 s", c.SilenceTimeout)
 	}
@@ -265,10 +320,8 @@ func (c *Config) setDefaults() error {
 			return fmt.Errorf("rtcserver: Config.%s is negative: use zero for the default, or a positive value", l.name)
 		}
 	}
-	for _, a := range c.Public {
-		if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() {
-			return fmt.Errorf("rtcserver: Config.Public has %v: a page cannot send there", a)
-		}
+	if err := cmp.Or(checkPublic(c.Public), checkDiscover(c.Discover), checkRole(c.Role)); err != nil {
+		return err
 	}
 	var err error
 	if c.Origins, err = normalOrigins(c.Origins); err != nil {
@@ -277,7 +330,10 @@ func (c *Config) setDefaults() error {
 	if c.Hosts, err = normalHosts(c.Hosts); err != nil {
 		return err
 	}
-	if c.TrustedProxies, err = normalProxies(c.TrustedProxies); err != nil {
+	if c.TrustedProxies, err = normalPrefixes("TrustedProxies", c.TrustedProxies); err != nil {
+		return err
+	}
+	if c.TrustedRelays, err = normalPrefixes("TrustedRelays", c.TrustedRelays); err != nil {
 		return err
 	}
 	if c.Certificate == nil {

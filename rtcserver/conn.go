@@ -55,24 +55,28 @@ type Conn struct {
 	entry     loop.Entry
 	sent      uint64
 	received  uint64
-	openIndex int // index in the shard's open, plus one; 0 if it is not there
+	openIndex int32 // index in the shard's open, plus one; 0 if it is not there
 	state     connState
 	refused   uint8              // reasons for which a channel was refused, a bit for each Refusal
 	channels  []Channel          // open in-band channels
 	addrs     []netip.AddrPort   // addresses of the connection in the shard's byAddr, once each
 	remote    *netip.AddrPort    // the page's address in the last line of the log; nil until the connection is open
-	expected  []dtls.Fingerprint // fingerprints of the page's certificate; nil from the handshake on
+	expected  []dtls.Fingerprint // fingerprints of the page's certificate; those that the offer names, or that the handshake has shown
 	handshake *handshake         // the handshake while it runs
 
 	id     uint64
-	ufrag  string     // username fragment of this end
+	ufrag  string     // username fragment of this end; the whole USERNAME if the connection began without an offer
 	site   netip.Addr // address for the limits per address
 	active bool       // this end is the DTLS client
 	moves  uint8      // logged changes of the address; guarded by the shard's lock, here because there is room
 	resume bool       // it resumes a session, which also counts for its site
 	free   bool       // no limit per address applies
+	direct bool       // it began without an offer; see Direct
 
-	withdrawn bool // Withdraw was called; guarded by the registry's lock
+	yields    bool        // this end may become the DTLS server if the page is a client, too; guarded by the shard's lock
+	withdrawn bool        // Withdraw was called; guarded by the registry's lock
+	stage     directStage // guarded by the registry's lock
+	opened    bool        // it is open, or was; guarded by the registry's lock
 }
 
 // ID returns the number of the connection. No other connection of the server has the same
@@ -80,7 +84,8 @@ type Conn struct {
 func (c *Conn) ID() uint64 { return c.id }
 
 // Site returns the address from which the connection's offer came, as MaxPerIP counts it:
-// for IPv6 the first address of the /64. It is invalid if the address is not known.
+// for IPv6 the first address of the /64. It is invalid if the address is not known. For a connection
+// of Direct it is the address from which the page has opened it.
 func (c *Conn) Site() netip.Addr { return c.site }
 
 // RemoteAddr returns the address to which the server sends now. The address changes when
@@ -89,7 +94,7 @@ func (c *Conn) Site() netip.Addr { return c.site }
 func (c *Conn) RemoteAddr() netip.AddrPort {
 	c.shard.loop.Lock()
 	defer c.shard.loop.Unlock()
-	return c.peer.Remote()
+	return clientAddr(c.peer.Remote())
 }
 
 // Send sends one message on the channel of the page with this stream id. It does not wait:
@@ -119,7 +124,7 @@ func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
 	if err != nil {
 		return sendErrors.For(err)
 	}
-	s.loop.Push(out, to.Remote, to.Local)
+	s.push(out, to.Remote, to.Local, to.Proved)
 	c.sent++
 	s.stats.messagesOut++
 	return nil
@@ -158,7 +163,7 @@ func (c *Conn) pump(now time.Time) {
 		if len(b) == 0 {
 			return
 		}
-		s.loop.Push(b, to.Remote, to.Local)
+		s.push(b, to.Remote, to.Local, to.Proved)
 	}
 }
 
@@ -188,8 +193,9 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 		if !c.setState(stateOpen) {
 			return
 		}
+		c.noteSite(now)
 		c.shard.addOpen(c)
-		c.log("open", "remote", c.peer.Remote())
+		c.log("open", "remote", clientAddr(c.peer.Remote()))
 		c.engine.Receive(now, LinkEvent{Type: LinkOpened})
 	case peer.ChannelOpen:
 		if ev.Negotiated {
@@ -237,7 +243,7 @@ func (c *Conn) noteMove() {
 	if c.state != stateOpen {
 		return
 	}
-	now := c.peer.Remote()
+	now := clientAddr(c.peer.Remote())
 	if c.remote == nil {
 		c.remote = new(now) // a copy, or each now would be on the heap
 		return

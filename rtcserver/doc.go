@@ -45,6 +45,14 @@
 // channels. The Logger gets a line for the first one of each connection and reason, but at
 // most 20 lines a minute for one reason.
 //
+// # Pages whose network changes
+//
+// The server follows a page whose datagrams come from another address. A page that calls
+// pc.restartIce(), for example when its computer has moved to another network, posts the new offer
+// as it has posted the first one, and gives the answer to setRemoteDescription: the connection
+// keeps its channels. The server recognises the offer by the session of its o= line and by its
+// fingerprint. A page of an [Engine] gets a new connection.
+//
 // # Engines
 //
 // A package that builds sessions or other protocols on this server, as package godwit

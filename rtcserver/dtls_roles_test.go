@@ -3,36 +3,43 @@ package rtcserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A peer that can only be the DTLS client, although its offer leaves the choice to the server,
-// answers no ClientHello, or sends a ClientHello itself. The log and the error say what to do.
-func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
+// A page whose offer leaves the choice to the server answers no ClientHello, or with something else.
+func TestAPeerThatIsNoDTLSServer(t *testing.T) {
 	// type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3) version(2) random(32)
 	hello := append([]byte{1, 0, 0, 34, 0, 0, 0, 0, 0, 0, 0, 34, 0xfe, 0xfd}, make([]byte, 32)...)
 	for name, test := range map[string]struct {
-		sends []byte
-		want  error
-		after time.Duration
+		role   Role
+		sends  []byte
+		want   error
+		after  time.Duration
+		warned bool
 	}{
-		"silent":            {nil, dtls.ErrNoAnswer, 10 * time.Second},
-		"with a hello":      {record(22, 0, 0, hello), dtls.ErrRoles, 0},
-		"with another word": {record(22, 0, 0, append([]byte{2}, hello[1:]...)), dtls.ErrMessage, 0},
+		"silent":                             {RoleAuto, nil, dtls.ErrNoAnswer, 10 * time.Second, true},
+		"with a malformed hello":             {RoleAuto, record(22, 0, 0, hello), dtls.ErrMessage, 0, true},
+		"with a hello that has no effect":    {RoleClient, record(22, 0, 0, hello), dtls.ErrNoAnswer, 10 * time.Second, true},
+		"with a malformed hello of a server": {RoleAuto, record(22, 0, 0, append([]byte{2}, hello[1:]...)), dtls.ErrMessage, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log testkit.Log
 			var failed chan error
 			inWorld(t, Config{
-				Logger:  log.Logger(slog.LevelInfo),
-				Handler: Handler{Fail: func(_ *Conn, why *CloseError) { failed <- why }},
+				Logger:   log.Logger(slog.LevelInfo),
+				Handler:  Handler{Fail: func(_ *Conn, why *CloseError) { failed <- why }},
+				Settings: Settings{Role: test.role},
 			}, func(w *world) {
 				failed = make(chan error, 1)
 				o := w.offer("")
@@ -46,11 +53,170 @@ func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
 					t.Errorf("after %v: %v, want %v after %v", time.Since(start), err, test.want, test.after)
 				}
 				w.server.Shutdown(context.Background())
-				if said := strings.Contains(log.String(), "a=setup:active"); said != (test.want != dtls.ErrMessage) {
-					t.Errorf("the log is %q, want the warning about a=setup:active: %v", log.String(), test.want != dtls.ErrMessage)
+				if warned := strings.Contains(log.String(), "a=setup:active"); warned != test.warned {
+					t.Errorf("the log is %q, want the warning about a=setup:active: %v", log.String(), test.warned)
 				}
 			})
 		})
+	}
+}
+
+// connectAs connects p, which gets the answer with another a=setup, and returns the answer of the
+// server.
+func (p *page) connectAs(setup string) (answer string, err error) {
+	p.conn, err = p.Connect(p.w.t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+		b, err := p.w.signal(p.socket.PublicAddr().Addr(), string(offer))
+		answer = string(b)
+		return []byte(strings.Replace(answer, "a=setup:"+testkit.Attribute(answer, "setup"), "a=setup:"+setup, 1)), err
+	}, nil)
+	return answer, err
+}
+
+// A page that can only be the DTLS client sends a ClientHello though the server has answered that
+// it is the client. The server notices, and the page opens within 1.5 s at a round trip of 100 ms.
+// Pages of the same address get another answer for ten minutes.
+func TestAPageThatCanOnlyBeTheDTLSClientIsServed(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
+		p := w.newPage(client.Config{})
+		began := time.Now()
+		answer, err := p.connectAs("passive")
+		if took := time.Since(began); err != nil || took > 1500*time.Millisecond {
+			t.Fatalf("after %v: %v, want a page that is open after 1.5 s at the latest", took, err)
+		}
+		if setup := testkit.Attribute(answer, "setup"); setup != "active" {
+			t.Fatalf("the server has answered %s: the test tests nothing", setup)
+		}
+		w.want("the page opens", "open 1")
+		p.echoes("it works")
+		if n := w.server.Stats().RolesYielded; n != 1 {
+			t.Errorf("%d roles yielded, want 1", n)
+		}
+		setupFor := func(addr netip.Addr) string {
+			answer, err := w.signal(addr, browserOffer(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return testkit.Attribute(string(answer), "setup")
+		}
+		if got := setupFor(p.addr().Addr()); got != "passive" {
+			t.Errorf("the next answer to the same address says %s, want passive", got)
+		}
+		if got := setupFor(attackerAddr.Addr()); got != "active" {
+			t.Errorf("the answer to another address says %s, want active", got)
+		}
+		time.Sleep(passiveLasts)
+		if got := setupFor(p.addr().Addr()); got != "active" {
+			t.Errorf("the answer after %v says %s, want active", passiveLasts, got)
+		}
+	})
+}
+
+// One datagram more or less makes no difference to it.
+func TestARoleIsYieldedWhicheverDatagramIsLost(t *testing.T) {
+	for lost := range 16 {
+		inWorld(t, Config{}, func(w *world) {
+			w.network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
+			n := 0
+			w.network.SetTap(func(*netsim.Packet) bool {
+				n++
+				return n != lost+1
+			})
+			p := w.newPage(client.Config{})
+			if _, err := p.connectAs("passive"); err != nil {
+				t.Fatalf("without datagram %d: %v", lost, err)
+			}
+			w.want("the page opens", "open 1")
+			w.network.SetTap(nil)
+			p.echoes(fmt.Sprintf("without datagram %d", lost))
+		})
+	}
+}
+
+// Each role of the Config is in the answer, and pages open with it. An offer without a choice is
+// answered as it must be.
+func TestRoles(t *testing.T) {
+	for role, want := range map[Role]string{RoleAuto: "active", RoleClient: "active", RoleServer: "passive"} {
+		inWorld(t, Config{Settings: Settings{Role: role}}, func(w *world) {
+			w.network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
+			p := w.newPage(client.Config{})
+			began := time.Now()
+			answer, err := p.connectAs(want)
+			if got := testkit.Attribute(answer, "setup"); err != nil || got != want || time.Since(began) > 1500*time.Millisecond {
+				t.Errorf("role %v: after %v %v, and the answer says %s, want %s", role, time.Since(began), err, got, want)
+			}
+			for offer, want := range map[string]string{insistsOnActive: "passive", "a=setup:passive": "active"} {
+				o := w.offer(offer)
+				if got := map[bool]string{true: "active", false: "passive"}[o.conn.active]; got != want || o.conn.yields {
+					t.Errorf("role %v: the answer to %s says %s, want %s; it may yield: %v", role, offer, got, want, o.conn.yields)
+				}
+			}
+		})
+	}
+	if _, err := Listen("127.0.0.1:0", Config{Settings: Settings{Role: 3}}); err == nil || !strings.Contains(err.Error(), "Config.Role") {
+		t.Errorf("role 3: %v, want an error that names the field", err)
+	}
+}
+
+// A ClientHello of a stranger, who forges the address of a page, does not disturb a page that has
+// answered as a server, nor one of a server that does not yield.
+func TestAForgedHelloDisturbsNoServer(t *testing.T) {
+	checks := 0
+	for name, test := range map[string]struct {
+		role Role
+		with func(b []byte) bool // reports whether the forged one is sent with b, a datagram of the page
+	}{
+		"with the page's Finished": {RoleAuto, func(b []byte) bool { return b[0] == 20 }},
+		"with the page's second check, without a yield": {RoleClient, func(b []byte) bool {
+			if b[0] <= 3 {
+				checks++
+			}
+			return checks == 2
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Config{Settings: Settings{Role: test.role}}, func(w *world) {
+				hello := w.recordHello()
+				w.forget()
+				w.network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
+				p := w.newPage(client.Config{})
+				from, forged := p.addr(), false
+				w.network.SetTap(func(packet *netsim.Packet) bool {
+					if packet.From == from && !forged && test.with(packet.Payload) {
+						forged = true
+						go w.network.Inject(from, serverAddr, hello)
+					}
+					return true
+				})
+				if err := p.connect(nil); err != nil {
+					t.Fatal(err)
+				}
+				p.echoes("after the forgery")
+				if n := w.server.Stats().RolesYielded; n != 0 || !forged {
+					t.Errorf("%d roles yielded, want 0; forged: %v", n, forged)
+				}
+			})
+		})
+	}
+}
+
+// The memory of sites whose pages can only be clients is bounded.
+func TestFewSitesAreKnownToBeClients(t *testing.T) {
+	r, now := newRegistry(10, time.Second), time.Now()
+	site := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+	r.notePassive(now, netip.Addr{})
+	for i := range maxPassive + 10 {
+		r.notePassive(now.Add(time.Duration(i)), site(i))
+	}
+	if len(r.passive) != maxPassive || !r.isPassive(now, site(maxPassive-1)) || r.isPassive(now, site(maxPassive)) {
+		t.Errorf("%d sites are known, want the first %d", len(r.passive), maxPassive)
+	}
+	if r.isPassive(now.Add(passiveLasts), site(0)) || !r.isPassive(now.Add(passiveLasts-1), site(0)) {
+		t.Error("a site is not known for ten minutes")
+	}
+	r.notePassive(now.Add(passiveLasts+4), site(maxPassive))
+	if n := len(r.passive); n != maxPassive-5+1 {
+		t.Errorf("%d sites are known after five were over, want %d", n, maxPassive-4)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/enum"
+	"github.com/godwit-rtc/godwit/sdp"
 )
 
 // An Engine processes the messages of one [Conn], which is the link of the engine. The
@@ -77,6 +78,13 @@ func (s *Server) Flush() {
 	}
 }
 
+// Opening reports whether a connection is not open yet, and may open.
+func (s *Server) Opening(c *Conn) bool {
+	s.registry.mu.RLock()
+	defer s.registry.mu.RUnlock()
+	return s.registry.byUfrag[c.ufrag] == c && !c.opened
+}
+
 // Withdraw closes a connection that was given to Config.Engine, also if its page has not
 // connected yet or Engine has not returned yet.
 func (s *Server) Withdraw(c *Conn, text string) {
@@ -106,8 +114,13 @@ type datagrams struct {
 	conn    *Conn
 	queue   []LinkEvent // guarded by the shard's lock
 	pending []LinkEvent // being delivered
-	begun   int         // events of pending for which a handler was called; the last one may have panicked
+	begun   int32       // events of pending for which a handler was called; the last one may have panicked
 	opened  bool        // the event LinkOpened was delivered; only Deliver uses it
+
+	// For further offers of the page. renews and setup do not change after the first answer.
+	renews  bool      // there may be further offers
+	setup   sdp.Setup // of all answers
+	renewal renewal
 }
 
 // Capacities of the event slices, in events, that a connection keeps: maxQueue for both
@@ -142,7 +155,7 @@ func (d *datagrams) Preload(int) {}
 
 func (d *datagrams) Deliver() {
 	c, h := d.conn, &d.conn.shard.server.config.Handler
-	for d.begun < len(d.pending) {
+	for int(d.begun) < len(d.pending) {
 		ev := &d.pending[d.begun]
 		d.begun++
 		switch ev.Type {

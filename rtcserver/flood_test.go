@@ -32,11 +32,22 @@ func junk(rng *rand.Rand, hello []byte, ufrag string) [][]byte {
 	return all
 }
 
+// fragments returns so many of each of the hostile checks with fragments that need no offer.
+func fragments(d *directState, each int) (all [][]byte) {
+	for range each {
+		for _, c := range hostileChecks(d) {
+			all = append(all, c.b)
+		}
+	}
+	return all
+}
+
 // Live pages send at 60 Hz, while 50,000 junk datagrams a second come from all addresses, also
 // from those of the pages. The time is virtual, so the test checks that no message is lost and
 // no connection is made.
 func TestFloodLeavesLiveTrafficAlone(t *testing.T) {
-	inWorld(t, Config{}, func(w *world) {
+	var d directState
+	inWorld(t, d.config(Settings{}), func(w *world) {
 		hello := w.recordHello()
 		w.network.SetTap(nil)
 		pages := make([]*page, count(20, 200))
@@ -46,7 +57,7 @@ func TestFloodLeavesLiveTrafficAlone(t *testing.T) {
 		w.forget()
 		ufrag := w.liveUfrag()
 		rng := rand.New(rand.NewPCG(5, 6))
-		all := junk(rng, hello, ufrag)
+		all := append(junk(rng, hello, ufrag), fragments(&d, 50)...)
 		before := w.server.Stats()
 		lost, ticks := 0, count(60, 600)
 		for range ticks {
@@ -86,33 +97,40 @@ func TestFloodLeavesLiveTrafficAlone(t *testing.T) {
 
 // BenchmarkFlood is a tick of a sixtieth of a second of 200 pages over loopback,
 // each of which sends a message and gets it back, without and with 50,000 junk
-// datagrams a second, whose drops are told by cause. For figures, in 20 s, on a
+// datagrams a second, or as many hostile checks with fragments that need no offer; the drops are
+// told by cause. For figures, in 20 s, on a
 // machine that has nothing else to do:
 //
 //	go test -run '^$' -bench Flood -benchtime 600x ./rtcserver
 func BenchmarkFlood(b *testing.B) {
 	for _, rate := range []int{0, 50_000} {
-		b.Run(fmt.Sprintf("junk=%d/s", rate), func(b *testing.B) { benchmarkFlood(b, rate) })
+		b.Run(fmt.Sprintf("junk=%d/s", rate), func(b *testing.B) {
+			benchmarkFlood(b, rate, func(ufrag string, _ *directState) [][]byte {
+				return junk(rand.New(rand.NewPCG(7, 8)), record(22, 0, 0, make([]byte, 300)), ufrag)
+			})
+		})
 	}
+	b.Run("fragments=50000/s", func(b *testing.B) {
+		benchmarkFlood(b, 50_000, func(_ string, d *directState) [][]byte { return fragments(d, 50) })
+	})
 }
 
-func benchmarkFlood(b *testing.B, rate int) {
+func benchmarkFlood(b *testing.B, rate int, what func(ufrag string, d *directState) [][]byte) {
 	if runtime.GOOS != "linux" {
 		b.Skip("one socket is many pages on Linux only")
 	}
-	server, err := Listen("127.0.0.1:0", Config{
-		Settings: Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
-		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
-	})
+	var d directState
+	c := d.config(Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1})
+	c.Handler = Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }}
+	server, err := Listen("127.0.0.1:0", c)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer server.Close()
 	l := &load{base: time.Now()}
-	e, err := client.Listen("0.0.0.0:0", client.Config{
-		Certificate: pageCertificate, Sources: netip.MustParsePrefix("127.8.0.0/16"),
-		Handler: client.Handler{Message: l.echo},
-	})
+	page := unhurriedPage(client.Handler{Message: l.echo})
+	page.Sources = netip.MustParsePrefix("127.8.0.0/16")
+	e, err := client.Listen("0.0.0.0:0", page)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -129,8 +147,8 @@ func benchmarkFlood(b *testing.B, rate int) {
 	}
 	over := make(chan struct{})
 	var flood sync.WaitGroup
-	ufrag := w.liveUfrag()
-	flood.Go(func() { floodAt(b, rate, server.Addr(), ufrag, over) })
+	all := what(w.liveUfrag(), &d)
+	flood.Go(func() { floodAt(b, rate, server.Addr(), all, over) })
 	before := server.Stats()
 	tick := time.NewTicker(time.Second / 60)
 	defer tick.Stop()
@@ -181,14 +199,13 @@ func (l *load) quantile(q float64) float64 {
 }
 
 // floodAt sends so many junk datagrams a second until it is over.
-func floodAt(t testing.TB, rate int, to netip.AddrPort, ufrag string, over chan struct{}) {
+func floodAt(t testing.TB, rate int, to netip.AddrPort, all [][]byte, over chan struct{}) {
 	conn, err := net.ListenUDP("udp4", nil)
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer conn.Close()
-	all := junk(rand.New(rand.NewPCG(7, 8)), record(22, 0, 0, make([]byte, 300)), ufrag)
 	begin, n := time.Now(), 0
 	for {
 		select {

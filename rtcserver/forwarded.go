@@ -66,6 +66,38 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	return from
 }
 
+// The header with which a request asks for the address that the server counts it under, and the header
+// of the answer. Command godwit-doctor uses both.
+const (
+	askSeen  = "Godwit-Doctor"
+	tellSeen = "Godwit-Seen"
+)
+
+// seen returns the address of the page of a request as the server knows it, and how the server has found
+// it: "203.0.113.7; forwarded=used". The address is that to which the answer goes or that of a proxy, so
+// only a public one is named: otherwise there is the word loopback, private or unknown.
+func (s *Server) seen(r *http.Request) string {
+	from, _ := hopAddr(r.RemoteAddr)
+	page := s.clientAddr(r)
+	listed := len(r.Header.Values("X-Forwarded-For")) > 0
+	how := "none" // no proxy, or one that is not known
+	switch trusted := s.trusts(from); {
+	case trusted && !listed:
+		how = "missing"
+	case trusted && page == from:
+		how = "unusable" // no entry is the address of a page
+	case trusted:
+		how = "used"
+	case listed:
+		how = "ignored" // it comes from nobody in TrustedProxies
+	}
+	where := reachOf(page)
+	if where == reachPublic {
+		return page.String() + "; forwarded=" + how
+	}
+	return where.String() + "; forwarded=" + how
+}
+
 // hopAddr reads an address in every form that proxies write: with or without a port, IPv6
 // with or without brackets, with a zone, in quotes. "unknown" is not an address.
 func hopAddr(s string) (netip.Addr, bool) {
@@ -98,14 +130,15 @@ func (s *Server) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// normalProxies returns the prefixes in the form that trusts compares.
-func normalProxies(list []netip.Prefix) (out []netip.Prefix, err error) {
+// normalPrefixes returns the prefixes of a field of Config in the form in which addresses are
+// compared with them.
+func normalPrefixes(field string, list []netip.Prefix) (out []netip.Prefix, err error) {
 	for _, p := range list {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}
 		if !p.IsValid() {
-			return nil, fmt.Errorf("rtcserver: Config.TrustedProxies has an invalid prefix of the address %v", p.Addr())
+			return nil, fmt.Errorf("rtcserver: Config.%s has an invalid prefix of the address %v", field, p.Addr())
 		}
 		out = append(out, p)
 	}

@@ -154,3 +154,37 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 		t.Errorf("the log is %s, want one warning that names Config.TrustUnixSocket", got)
 	}
 }
+
+// A request that asks for it is told under which address it counts. Addresses of a private network, such as
+// that of a proxy, are not named.
+func TestARequestIsToldItsAddress(t *testing.T) {
+	s := listen(t, Config{Settings: Settings{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, Logger: slog.New(slog.DiscardHandler)})
+	for _, c := range []struct{ remote, header, want string }{
+		{"203.0.113.9:1", "", "203.0.113.9; forwarded=none"},
+		{"[2001:db8::9]:1", "", "2001:db8::9; forwarded=none"},
+		{"192.168.1.9:1", "", "private; forwarded=none"},
+		{"127.0.0.1:1", "", "loopback; forwarded=none"},
+		{"@", "", "unknown; forwarded=none"},
+		{"10.1.1.1:1", "", "private; forwarded=missing"},
+		{"10.1.1.1:1", "203.0.113.7", "203.0.113.7; forwarded=used"},
+		{"10.1.1.1:1", "192.168.1.9", "private; forwarded=used"},
+		{"10.1.1.1:1", "unknown", "private; forwarded=unusable"},
+		{"203.0.113.9:1", "203.0.113.7", "203.0.113.9; forwarded=ignored"},
+		{"@", "203.0.113.7", "unknown; forwarded=ignored"},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions} {
+			r := httptest.NewRequest(method, "/", nil)
+			r.RemoteAddr = c.remote
+			if c.header != "" {
+				r.Header.Set("X-Forwarded-For", c.header)
+			}
+			if got := testkit.Serve(s, r).Header().Get(tellSeen); got != "" {
+				t.Errorf("%s that does not ask: %q", method, got)
+			}
+			r.Header.Set(askSeen, "1")
+			if got := testkit.Serve(s, r).Header().Get(tellSeen); got != c.want {
+				t.Errorf("%s from %s with %q: %q, want %q", method, c.remote, c.header, got, c.want)
+			}
+		}
+	}
+}

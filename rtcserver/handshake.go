@@ -42,7 +42,7 @@ var errYielded = errors.New("rtcserver: the page did not answer for 1 s while ot
 // beginHandshake starts c's DTLS handshake, or queues it until there is a place.
 // The shard's lock is held.
 func (s *shard) beginHandshake(c *Conn) {
-	if !s.places.free(c.site, nil) {
+	if !s.places.free(c.party(), nil) {
 		if c.setState(stateQueued) {
 			s.places.wait(c)
 			s.stats.handshakesQueued++
@@ -55,25 +55,31 @@ func (s *shard) beginHandshake(c *Conn) {
 	s.places.add(c)
 	c.peer.Begin()
 	now := time.Now()
-	c.handshake = &handshake{began: now, last: now, ours: c.active}
-	c.handshake.Handshake = dtls.StartHandshake(dtls.HandshakeConfig{
+	s.startHandshake(c, &handshake{began: now, last: now, ours: c.active})
+}
+
+// startHandshake starts h, which is then the handshake of c.
+func (s *shard) startHandshake(c *Conn, h *handshake) {
+	c.handshake = h
+	h.Handshake = dtls.StartHandshake(dtls.HandshakeConfig{
 		Certificate: s.server.config.Certificate,
 		Client:      c.active,
 		Peer:        c.expected,
+		AnyPeer:     c.direct,
 		SRTP:        true,
 		Timeout:     s.server.config.HandshakeTimeout,
 		KeyLog:      s.server.config.KeyLog,
 		Gate:        s.server.gate,
-		Emit:        func(ev dtls.HandshakeEvent) { s.emit(c, ev) },
+		Emit:        func(ev dtls.HandshakeEvent) { s.emit(c, h, ev) },
 	})
 }
 
-// emit puts an event of c's handshake into the outbox for the loop. The goroutines of the
+// emit puts an event of h, a handshake of c, into the outbox for the loop. The goroutines of the
 // handshake call it. A handshake that was stopped may emit one more event.
-func (s *shard) emit(c *Conn, ev dtls.HandshakeEvent) {
+func (s *shard) emit(c *Conn, h *handshake, ev dtls.HandshakeEvent) {
 	s.loop.Lock()
 	defer s.loop.Unlock()
-	*s.outbox.Add() = outboxed{c, ev}
+	*s.outbox.Add() = outboxed{c, h, ev}
 	s.loop.Wake()
 }
 
@@ -84,7 +90,7 @@ func (s *shard) takeOutbox(now time.Time) {
 	for i, o := range taken {
 		taken[i] = outboxed{}
 		c := o.conn
-		if c.handshake == nil {
+		if c.handshake != o.handshake {
 			continue // the handshake was stopped
 		}
 		switch o.event.Kind {
@@ -93,6 +99,8 @@ func (s *shard) takeOutbox(now time.Time) {
 				c.handshake.last, c.handshake.ours = now, false
 				s.places.yieldsBy(c.handshake.yields())
 			}
+		case dtls.KeysReady:
+			c.noteCertificate(o.event.Peer)
 		case dtls.Done:
 			s.stats.handshakes++
 			s.endHandshake(c)
@@ -113,7 +121,7 @@ func (s *shard) takeOutbox(now time.Time) {
 func (s *shard) warnOfRoles(now time.Time, c *Conn, err error) {
 	if (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.server.rolesWarning.due(now) {
 		s.log(slog.LevelWarn, "rtcserver: a handshake failed in which this server was the DTLS client, because the offer left the choice (a=setup:actpass)",
-			"conn", c.id, "remote", c.peer.Remote(), "err", err)
+			"conn", c.id, "remote", clientAddr(c.peer.Remote()), "err", err)
 	}
 }
 
@@ -130,7 +138,7 @@ func (s *shard) endHandshake(c *Conn) {
 	}
 	c.handshake.Stop()
 	if c.handshake.Costly() && !c.free {
-		s.server.offers.charge(time.Now(), c.site, costlyOffers)
+		s.server.rates[c.party().by].charge(time.Now(), c.site, costlyOffers)
 	}
 	c.handshake = nil
 	s.places.remove(c)

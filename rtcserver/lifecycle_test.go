@@ -85,7 +85,7 @@ func TestMessageIsValidUntilItsHandlerReturns(t *testing.T) {
 func TestCyclesLeaveNothingBehind(t *testing.T) {
 	cycles := count(200, 10_000)
 	server, err := Listen("127.0.0.1:0", Config{
-		Settings: Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
+		Settings: unhurried(Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1}),
 		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
@@ -120,9 +120,9 @@ func TestCyclesLeaveNothingBehind(t *testing.T) {
 // cycleOnce connects, has one echo, and ends in one of four ways.
 func cycleOnce(t *testing.T, server *Server) {
 	echo := make(chan struct{}, 1)
-	e, err := client.Listen("127.0.0.1:0", client.Config{Certificate: pageCertificate, Handler: client.Handler{
+	e, err := client.Listen("127.0.0.1:0", unhurriedPage(client.Handler{
 		Message: func(*client.Conn, client.Message) { echo <- struct{}{} },
-	}})
+	}))
 	if err != nil {
 		t.Error(err)
 		return
@@ -181,7 +181,7 @@ func TestSeveralShards(t *testing.T) {
 	}
 	var messages atomic.Int64
 	server, err := Listen("127.0.0.1:0", Config{
-		Settings: Settings{Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
+		Settings: unhurried(Settings{Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1}),
 		Handler: Handler{Message: func(c *Conn, m Message) {
 			messages.Add(1)
 			c.Send(m.Stream, m.Kind, m.Data)
@@ -221,9 +221,9 @@ func TestSeveralShards(t *testing.T) {
 func dial(t *testing.T, url string) (*client.Conn, chan string) {
 	t.Helper()
 	echo := make(chan string, 100)
-	c, err := client.Dial(t.Context(), url, client.Config{Certificate: pageCertificate, Handler: client.Handler{
+	c, err := client.Dial(t.Context(), url, unhurriedPage(client.Handler{
 		Message: func(_ *client.Conn, m client.Message) { echo <- string(m.Data) },
-	}})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

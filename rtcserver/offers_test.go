@@ -188,7 +188,7 @@ func TestResumesDoNotCountForTheAddress(t *testing.T) {
 	for i, c := range []struct {
 		resumes string
 		status  int
-	}{{"", 200}, {"", 429}, {"1", 200}, {"1", 429}, {"", 429}} {
+	}{{"", 200}, {"", 429}, {"1", 200}, {"1", 200}, {"1", 429}, {"", 429}} {
 		if w := signal(t, s, browserOffer(t), from("X-Resumes", c.resumes)); w.Code != c.status {
 			t.Errorf("offer %d: %d, want %d", i, w.Code, c.status)
 		}
@@ -196,7 +196,7 @@ func TestResumesDoNotCountForTheAddress(t *testing.T) {
 }
 
 // A server that listens on all addresses puts first the address to which the page's request
-// came.
+// came, if the page may get it.
 func TestCandidatesOfAWildcard(t *testing.T) {
 	s, err := Listen("0.0.0.0:0", Config{})
 	if err != nil {
@@ -206,13 +206,15 @@ func TestCandidatesOfAWildcard(t *testing.T) {
 	port := s.Addr().Port()
 	for _, c := range []struct {
 		came net.Addr
+		page string
 		want string
 	}{
-		{&net.TCPAddr{IP: net.IPv4(198, 51, 100, 7), Port: 80}, "198.51.100.7"},
-		{&net.TCPAddr{IP: net.IPv6loopback, Port: 80}, "127.0.0.1"}, // of a socket for IPv4
+		{&net.TCPAddr{IP: net.IPv4(198, 51, 100, 7), Port: 80}, "203.0.113.7", "198.51.100.7"},
+		{&net.TCPAddr{IP: net.IPv4(192, 168, 1, 5), Port: 80}, "192.168.1.7", "192.168.1.5"},
+		{&net.TCPAddr{IP: net.IPv6loopback, Port: 80}, "::1", "127.0.0.1"}, // of a socket for IPv4
 	} {
 		ctx := context.WithValue(t.Context(), http.LocalAddrContextKey, c.came)
-		all := s.candidates(httptest.NewRequest(http.MethodPost, "/", nil).WithContext(ctx))
+		all := s.candidates(httptest.NewRequest(http.MethodPost, "/", nil).WithContext(ctx), netip.MustParseAddr(c.page))
 		if len(all) == 0 || all[0] != netip.AddrPortFrom(netip.MustParseAddr(c.want), port) {
 			t.Errorf("the candidates of a page that came to %v are %v, want %v first", c.came, all, c.want)
 		}
@@ -222,8 +224,17 @@ func TestCandidatesOfAWildcard(t *testing.T) {
 			}
 		}
 	}
+	before, _ := net.Interfaces()
+	got := s.Addresses(netip.MustParseAddr("127.0.0.1"))
+	after, _ := net.Interfaces() // others may add or remove interfaces meanwhile
+	for _, a := range reachable(before) {
+		stays := a.Addr().Is4() && slices.Contains(reachable(after), a)
+		if stays && len(got) < maxPublic && !slices.Contains(got, netip.AddrPortFrom(a.Addr(), port)) {
+			t.Errorf("a page of this machine gets %v, without %v of an interface", got, a.Addr())
+		}
+	}
 	ctx := context.WithValue(t.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "@", Net: "unix"})
-	if all := s.candidates(httptest.NewRequest(http.MethodPost, "/", nil).WithContext(ctx)); slices.ContainsFunc(all, func(a netip.AddrPort) bool { return !a.IsValid() }) {
+	if all := s.candidates(httptest.NewRequest(http.MethodPost, "/", nil).WithContext(ctx), netip.Addr{}); len(all) == 0 || slices.ContainsFunc(all, func(a netip.AddrPort) bool { return !a.IsValid() }) {
 		t.Errorf("candidates of a request over a Unix socket: %v, want only valid ones", all)
 	}
 }
@@ -242,27 +253,34 @@ func (d dialled) Close() error { *d.closed++; return nil }
 func TestAddressesOfRoutes(t *testing.T) {
 	for name, c := range map[string]struct {
 		v4, v6 string // local addresses of the routes
+		page   string // its address; the route there is from 10.0.0.5
 		want   []string
 		opened int
 	}{
-		"both":           {"192.168.1.5:1", "[2001:db8::5]:1", []string{"192.168.1.5", "2001:db8::5"}, 2},
-		"none":           {"", "", nil, 0},
-		"IPv6 alone":     {"", "[2001:db8::5]:1", []string{"2001:db8::5"}, 1},
-		"a loopback one": {"127.0.0.1:1", "[fe80::1]:1", nil, 2},
-		"mapped":         {"[::ffff:192.168.1.5]:1", "", []string{"192.168.1.5"}, 1},
+		"both":                   {"192.168.1.5:1", "[2001:db8::5]:1", "", []string{"192.168.1.5", "2001:db8::5"}, 2},
+		"none":                   {"", "", "", nil, 0},
+		"IPv6 alone":             {"", "[2001:db8::5]:1", "", []string{"2001:db8::5"}, 1},
+		"a loopback one":         {"127.0.0.1:1", "[fe80::1]:1", "", nil, 2},
+		"mapped":                 {"[::ffff:192.168.1.5]:1", "", "", []string{"192.168.1.5"}, 1},
+		"to a page":              {"192.168.1.5:1", "", "10.0.0.7", []string{"10.0.0.5", "192.168.1.5"}, 2},
+		"a page on this machine": {"192.168.1.5:1", "", "127.0.0.1", []string{"192.168.1.5"}, 1},
 	} {
 		closed := 0
+		page, _ := netip.ParseAddr(c.page)
 		got := routeAddrs(func(network, address string) (net.Conn, error) {
 			from := c.v4
-			if strings.HasPrefix(address, "[") {
+			switch {
+			case strings.HasPrefix(address, "["):
 				from = c.v6
+			case strings.HasPrefix(address, "10."):
+				from = "10.0.0.5:1"
 			}
 			if network != "udp" || from == "" {
 				return nil, errors.New("no route")
 			}
 			return dialled{from: from, closed: &closed}, nil
-		})
-		if !slices.Equal(got, addrsOf(t, c.want...)) || closed != c.opened {
+		}, page)
+		if !slices.Equal(got, addrsOf(c.want...)) || closed != c.opened {
 			t.Errorf("%s: %v, want %v; %d of %d closed", name, got, c.want, closed, c.opened)
 		}
 	}
@@ -273,8 +291,13 @@ func TestAddressesOfAnInterfaceThatCanBeReached(t *testing.T) {
 	got := global([]net.Addr{
 		ip("127.0.0.1"), ip("192.168.1.5"), ip("169.254.1.1"), ip("fe80::1"), ip("::1"), ip("2001:db8::5"), ip("224.0.0.1"),
 		&net.IPNet{}, &net.IPAddr{IP: net.ParseIP("192.168.1.6")},
-	})
-	if want := addrsOf(t, "192.168.1.5", "2001:db8::5"); !slices.Equal(got, want) {
+		&net.IPNet{IP: net.ParseIP("192.168.1.7"), Mask: net.CIDRMask(120, 128)},
+	}, true)
+	want := []interfaceAddr{
+		{netip.MustParsePrefix("192.168.1.5/8"), true, 0}, {netip.MustParsePrefix("2001:db8::5/8"), true, 0},
+		{netip.MustParsePrefix("192.168.1.7/24"), true, 1},
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	interfaces, err := net.Interfaces()
@@ -284,8 +307,8 @@ func TestAddressesOfAnInterfaceThatCanBeReached(t *testing.T) {
 	for _, i := range interfaces {
 		i.Flags |= net.FlagUp | net.FlagRunning
 		all, _ := i.Addrs()
-		if got := reachable([]net.Interface{i}); !slices.Equal(got, global(all)) {
-			t.Errorf("of %s %v can be reached, want %v", i.Name, got, global(all))
+		if got := reachable([]net.Interface{i}); !slices.Equal(got, global(all, bridges(i.Name))) {
+			t.Errorf("of %s %v can be reached, want %v", i.Name, got, global(all, bridges(i.Name)))
 		}
 		for _, missing := range []net.Flags{net.FlagUp, net.FlagRunning} {
 			down := i

@@ -13,63 +13,99 @@ import (
 // may have an eighth of them, but always two; the sites that wait take turns; and a
 // handshake whose page is silent gives its place to one that waits.
 //
+// Connections with an offer, those with an invite, and those that resume without a request count
+// apart, and these three take turns, too. The site of a check can be forged: an attacker who may
+// send checks has many sites.
+//
 // The shard's lock guards it.
 type places struct {
 	most    int
-	taken   []*Conn                // connections whose handshakes run
-	waiting map[netip.Addr][]*Conn // connections whose handshakes wait, by site
-	order   []netip.Addr           // the sites in waiting, the next first
-	yieldAt time.Time              // when a handshake of taken may first have to give up its place; zero if none waits
+	taken   []*Conn             // connections whose handshakes run
+	waiting map[party][]*Conn   // connections whose handshakes wait
+	orders  [beginnings][]party // those in waiting, the next first
+	turn    int                 // index in orders: whose turn it is
+	yieldAt time.Time           // when a handshake of taken may first have to give up its place; zero if none waits
 }
 
-// free reports whether a handshake of a site may run now. It does not count the handshake
+// A beginning says with what a connection began.
+type beginning uint8
+
+const (
+	byOffer beginning = iota
+	byInvite
+	byResume // without a request
+	beginnings
+)
+
+// A party is whose handshakes wait for each other.
+type party struct {
+	site netip.Addr
+	by   beginning
+}
+
+func (c *Conn) party() party {
+	switch {
+	case !c.direct:
+		return party{c.site, byOffer}
+	case c.resume:
+		return party{c.site, byResume}
+	}
+	return party{c.site, byInvite}
+}
+
+// free reports whether a handshake of a party may run now. It does not count the handshake
 // of but, which may be nil.
-func (p *places) free(site netip.Addr, but *Conn) bool {
-	n, ofSite := 0, 0
+func (p *places) free(of party, but *Conn) bool {
+	n, ofParty := 0, 0
 	for _, c := range p.taken {
 		if c == but {
 			continue
 		}
-		if n++; c.site == site {
-			ofSite++
+		if n++; c.party() == of {
+			ofParty++
 		}
 	}
-	return n < p.most && (2*n < p.most || ofSite < max(2, p.most/8))
+	return n < p.most && (2*n < p.most || ofParty < max(2, p.most/8))
 }
 
 // add notes that the handshake of c runs.
 func (p *places) add(c *Conn) { p.taken = append(p.taken, c) }
 
-// wait adds c after the other waiting connections of its site.
+// wait adds c after the other waiting connections of its party.
 func (p *places) wait(c *Conn) {
 	if p.waiting == nil {
-		p.waiting = make(map[netip.Addr][]*Conn)
+		p.waiting = make(map[party][]*Conn)
 	}
-	if len(p.waiting[c.site]) == 0 {
-		p.order = append(p.order, c.site)
+	of := c.party()
+	if len(p.waiting[of]) == 0 {
+		p.orders[of.by] = append(p.orders[of.by], of)
 	}
-	p.waiting[c.site] = append(p.waiting[c.site], c)
+	p.waiting[of] = append(p.waiting[of], c)
 	if p.yieldAt.IsZero() {
 		p.yieldAt = p.firstYield()
 	}
 }
 
 // next removes and returns a waiting connection whose handshake may run now; nil if there
-// is none. Its site is then the last in order.
+// is none. Its party is then the last in its order, and it is the turn of the next order.
 func (p *places) next() *Conn {
 	if len(p.taken) >= p.most {
-		return nil // thousands of sites may wait
+		return nil // thousands of parties may wait
 	}
-	for i, site := range p.order {
-		if !p.free(site, nil) {
-			continue
+	for range p.orders {
+		order := &p.orders[p.turn]
+		p.turn = (p.turn + 1) % len(p.orders)
+		for i, of := range *order {
+			if !p.free(of, nil) {
+				continue
+			}
+			c := p.waiting[of][0]
+			p.remove(c)
+			if len(p.waiting[of]) > 0 {
+				*order = append(slices.Delete(*order, i, i+1), of)
+			}
+			return c
 		}
-		c := p.waiting[site][0]
-		p.remove(c)
-		if len(p.waiting[site]) > 0 {
-			p.order = append(slices.Delete(p.order, i, i+1), site)
-		}
-		return c
 	}
 	return nil
 }
@@ -80,17 +116,18 @@ func (p *places) remove(c *Conn) {
 		p.taken = slices.Delete(p.taken, i, i+1)
 		return
 	}
-	line := p.waiting[c.site]
+	of := c.party()
+	line := p.waiting[of]
 	i := slices.Index(line, c)
 	if i < 0 {
 		return
 	}
 	if line = slices.Delete(line, i, i+1); len(line) > 0 {
-		p.waiting[c.site] = line
+		p.waiting[of] = line
 		return
 	}
-	delete(p.waiting, c.site)
-	p.order = slices.DeleteFunc(p.order, func(site netip.Addr) bool { return site == c.site })
+	delete(p.waiting, of)
+	p.orders[of.by] = slices.DeleteFunc(p.orders[of.by], func(o party) bool { return o == of })
 }
 
 // mustYield returns the connection whose handshake must give up its place: among those whose
@@ -122,16 +159,17 @@ func (p *places) yieldsBy(at time.Time) {
 	}
 }
 
-// wanted reports whether a waiting handshake of another site may have the place of c.
-// Handshakes of the same site wait for each other.
+// wanted reports whether a waiting handshake of another party may have the place of c.
+// Handshakes of the same party wait for each other.
 func (p *places) wanted(c *Conn) bool {
-	return slices.ContainsFunc(p.order, func(site netip.Addr) bool { return site != c.site && p.free(site, c) })
+	may := func(of party) bool { return of != c.party() && p.free(of, c) }
+	return slices.ContainsFunc(p.orders[:], func(order []party) bool { return slices.ContainsFunc(order, may) })
 }
 
 // firstYield returns when a handshake of taken may first have to give up its place; zero
 // if none waits.
 func (p *places) firstYield() (at time.Time) {
-	if len(p.order) == 0 {
+	if len(p.waiting) == 0 {
 		return time.Time{}
 	}
 	for _, c := range p.taken {

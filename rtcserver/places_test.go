@@ -3,11 +3,13 @@ package rtcserver
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 )
 
 // offerFrom makes an offer from an address, of a page without a brain.
@@ -67,12 +69,77 @@ func TestSilentHandshakesKeepNobodyOut(t *testing.T) {
 	}
 }
 
+// Players with sessions send checks for further links whose sources are forged: each handshake is one of another
+// site, and many are of the site of a page. An offer of the page, and an invite, take turns with all of them
+// together, and the checks count for neither.
+func TestForgedSitesTakeTurns(t *testing.T) {
+	const sessions = 128
+	var d directState
+	inWorld(t, d.config(Settings{}), func(w *world) {
+		for i := range byte(sessions) {
+			d.sessions[[16]byte{i}] = true
+		}
+		stop := make(chan struct{})
+		go func() {
+			for n := 0; ; {
+				for i := range sessions * maxUnproved {
+					n++
+					from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{100, 64, byte(n >> 8), byte(n)}), 6666)
+					if n%4 == 0 {
+						from = netip.AddrPortFrom(victimAddr.Addr(), uint16(n))
+					}
+					check := checkOf(ufrag.Fragment{Form: ufrag.Resume, Mark: [16]byte{byte(i % sessions)}}, fmt.Sprint("page", n))
+					w.network.Inject(from, serverAddr, check)
+				}
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Second / 4):
+				}
+			}
+		}()
+		s := w.server.shards[0]
+		begins := func(what string, begin func() *Conn) {
+			at := time.Now()
+			c := begin()
+			if c == nil {
+				t.Errorf("%s makes no connection", what)
+				return
+			}
+			for waits := true; waits; {
+				time.Sleep(10 * time.Millisecond)
+				s.loop.Lock()
+				waits = c.state <= stateQueued
+				s.loop.Unlock()
+			}
+			if took := time.Since(at); took > 1500*time.Millisecond {
+				t.Errorf("the handshake of %s waits for %v, want 1.5 s at most", what, took)
+			}
+		}
+		time.Sleep(5*time.Second + 10*time.Millisecond)
+		begins("an offer", func() *Conn {
+			o := w.offerFrom(victimAddr.Addr())
+			o.check(victimAddr, "")
+			return o.conn
+		})
+		begins("an invite", func() *Conn {
+			f := inviteFor(1, time.Minute)
+			w.network.Inject(victimAddr, serverAddr, checkOf(f, "mine"))
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			return w.server.registry.find(f.Text(&directKey) + ":mine")
+		})
+		close(stop)
+		synctest.Wait()
+	})
+}
+
 // Waiting sites take turns, and one site does not get all places.
 func TestPlacesAreSharedBySites(t *testing.T) {
 	conn := func(site byte) *Conn { return &Conn{site: netip.AddrFrom4([4]byte{10, 0, 0, site})} }
 	p := places{most: 16}
 	start := func(c *Conn) bool {
-		if !p.free(c.site, nil) {
+		if !p.free(c.party(), nil) {
 			p.wait(c)
 			return false
 		}
@@ -298,7 +365,7 @@ func TestWaitingLinesAreLeftInAnyOrder(t *testing.T) {
 	if len(order) != 3 || order[0] != a || order[1] != other || order[2] != c {
 		t.Errorf("%v", order)
 	}
-	if len(p.waiting) != 0 || len(p.order) != 0 || p.next() != nil {
+	if len(p.waiting) != 0 || len(slices.Concat(p.orders[:]...)) != 0 || p.next() != nil {
 		t.Errorf("%d sites are stored, want 0", len(p.waiting))
 	}
 }

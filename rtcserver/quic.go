@@ -87,7 +87,7 @@ func (s *shard) receiveQUIC(d *udpio.Datagram) {
 
 // add keeps a datagram for ReadFrom. It returns false if there is no room.
 func (q *QUICConn) add(s *shard, d *udpio.Datagram) bool {
-	if len(d.B) > quicLen || len(q.queue) == quicQueue {
+	if len(d.B) > quicLen {
 		return false
 	}
 	var to *quicDatagram
@@ -100,7 +100,7 @@ func (q *QUICConn) add(s *shard, d *udpio.Datagram) bool {
 	select {
 	case q.queue <- to:
 		return true
-	default: // another shard was faster
+	default:
 		q.reuse(to)
 		return false
 	}

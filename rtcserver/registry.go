@@ -15,16 +15,25 @@ import (
 //
 // No other lock is taken while mu is held, and no code of the program is called.
 type registry struct {
-	limit   int           // largest number of waiting connections
+	limit   int           // largest number of waiting connections, and of those that began with a check and are not admitted
 	timeout time.Duration // how long a connection waits for its first check
 
 	mu      sync.RWMutex
-	byUfrag map[string]*Conn
+	byUfrag map[string]*Conn          // by the whole USERNAME if the connection began without an offer
 	byAddr  map[netip.AddrPort]claims // used only with several shards
 	perIP   map[netip.Addr]int        // number of connections, by site
 	pending []pending                 // connections that wait, in the order in which they expire; some may have a shard by now
 	waiting int                       // connections of pending that still wait, and those between reserve and add
 	nextID  uint64
+	// Of connections that may be renewed: see renewal.
+	bySession map[sessionKey]*Conn
+	renamed   map[string]*Conn // by the username fragments of ICE restarts
+
+	passive map[netip.Addr]time.Time // sites whose pages can only be DTLS clients, and until when that counts
+
+	byFragment map[string]int  // number of connections that began without an offer and are not admitted, by this end's fragment
+	unproved   [beginnings]int // all of them
+	begunPerIP map[party]int   // those that are not open, by the site that their first check came from; perIP does not have them
 
 	shared atomic.Int32 // number of addresses at which several shards have a connection
 }
@@ -59,6 +68,11 @@ type pending struct {
 // never connects does not hold the places for long.
 const hurry = 5 * time.Second
 
+// linksOfSession is how many links a session may have at a time that resumes: the one that it leaves, the
+// newest attempt with a request, and the newest one without, which is not admitted yet. The engine
+// counts the sessions of an address itself.
+const linksOfSession = 3
+
 // minPending: add compacts pending once claimed entries outnumber the waiting ones by
 // minPending.
 const minPending = 64
@@ -70,6 +84,13 @@ func newRegistry(limit int, timeout time.Duration) *registry {
 		byUfrag: make(map[string]*Conn),
 		byAddr:  make(map[netip.AddrPort]claims),
 		perIP:   make(map[netip.Addr]int),
+		passive: make(map[netip.Addr]time.Time),
+
+		bySession: make(map[sessionKey]*Conn),
+		renamed:   make(map[string]*Conn),
+
+		byFragment: make(map[string]int),
+		begunPerIP: make(map[party]int),
 	}
 }
 
@@ -93,7 +114,7 @@ func (r *registry) reserve(c *Conn, from remote, maxPerIP int) *StatusError {
 		return refuse(http.StatusServiceUnavailable, "full", "too many connections are being made: try again in a second")
 	}
 	if c.resume {
-		maxPerIP *= 2 // the engine counts its session, which has at most two links
+		maxPerIP *= linksOfSession
 	}
 	if maxPerIP > 0 && !from.free && r.perIP[c.site] >= maxPerIP {
 		return refuse(http.StatusTooManyRequests, "rate", "too many connections from "+from.String())
@@ -157,7 +178,9 @@ func (r *registry) hasShard(p pending) bool {
 // shard yet and s has room, s becomes its shard. If s has no room, full is true.
 func (r *registry) connFor(ufrag []byte, s *shard, room bool) (c *Conn, full bool) {
 	r.mu.RLock()
-	c = r.byUfrag[string(ufrag)]
+	if c = r.byUfrag[string(ufrag)]; c == nil {
+		c = r.renamed[string(ufrag)]
+	}
 	homeless := c != nil && c.shard == nil
 	r.mu.RUnlock()
 	if !homeless {
@@ -178,6 +201,7 @@ func (r *registry) setShard(ufrag []byte, s *shard) *Conn {
 	if c != nil && c.shard == nil {
 		c.shard = s
 		r.waiting--
+		r.addSession(c)
 	}
 	return c
 }
@@ -256,6 +280,13 @@ func (r *registry) removeAddr(a netip.AddrPort, s *shard) {
 	r.byAddr[a] = all
 }
 
+// noteOpen notes that a connection is open.
+func (r *registry) noteOpen(c *Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.opened = true
+}
+
 // remove removes a connection.
 func (r *registry) remove(c *Conn) {
 	r.mu.Lock()
@@ -268,12 +299,22 @@ func (r *registry) removeLocked(c *Conn) {
 		return
 	}
 	delete(r.byUfrag, c.ufrag)
+	r.removeSession(c)
 	r.uncountSite(c)
+	r.uncountDirect(c)
 }
 
 func (r *registry) uncountSite(c *Conn) {
-	if r.perIP[c.site]--; r.perIP[c.site] <= 0 {
-		delete(r.perIP, c.site)
+	if c.stage == stageBegun {
+		uncount(r.begunPerIP, c.party())
+	} else {
+		uncount(r.perIP, c.site)
+	}
+}
+
+func uncount[K comparable](all map[K]int, k K) {
+	if all[k]--; all[k] <= 0 {
+		delete(all, k)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
@@ -30,7 +31,9 @@ const goodbye = 300 * time.Millisecond
 type Server struct {
 	config    Config
 	registry  *registry
+	relays    *relays // nil without Config.TrustedRelays
 	offers    *limiter
+	rates     [beginnings]*limiter // offers, and checks that begin connections, apart because their sources can be forged
 	shards    []*shard
 	cookieKey [32]byte
 	pathKey   [32]byte
@@ -44,14 +47,19 @@ type Server struct {
 	forwarding    forwarding
 	originWarning warning
 	rolesWarning  warning
+	unreachable   warning
+
+	public     atomic.Pointer[[]netip.AddrPort] // of SetPublic and Config.Public; nil if neither has given any
+	discovered netip.AddrPort                   // by Config.Discover
 
 	quic    atomic.Pointer[QUICConn]
 	polling bool // Poll runs, or Shutdown with Config.Manual; one goroutine calls both
 }
 
 // Listen opens the UDP address addr, "host:port", and starts to serve it. Without a host
-// the server is reachable at all addresses of the machine, over IPv4 and IPv6. Port 0
-// means that the system chooses a port. The error says which field of c is wrong, or why
+// the server is reachable at all addresses of the machine, over IPv4 and IPv6. The host may be
+// an IP address, or a name of this machine such as localhost or fly-global-services: Listen then
+// uses one of its addresses, of IPv4 if there is one. Port 0 means that the system chooses a port. The error says which field of c is wrong, or why
 // the port cannot be opened.
 func Listen(addr string, c Config) (*Server, error) {
 	if err := c.setDefaults(); err != nil {
@@ -91,11 +99,17 @@ func start(sockets []*udpio.Conn, c Config) *Server {
 	s := &Server{
 		config:   c,
 		registry: newRegistry(c.MaxPending, c.PendingTimeout),
+		relays:   newRelays(c.TrustedRelays),
 		offers:   newLimiter(c.MaxOffers),
 		down:     make(chan struct{}),
 	}
+	s.rates = [beginnings]*limiter{s.offers, newLimiter(c.MaxOffers), newLimiter(c.MaxOffers)}
 	rand.Read(s.cookieKey[:])
 	rand.Read(s.pathKey[:])
+	if len(c.Public) > 0 {
+		s.public.Store(&c.Public)
+	}
+	s.discover(sockets)
 	s.gate = make(dtls.Gate, runtime.GOMAXPROCS(0))
 	for _, socket := range sockets {
 		s.shards = append(s.shards, newShard(s, socket))
@@ -111,6 +125,9 @@ func start(sockets []*udpio.Conn, c Config) *Server {
 
 // Addr returns the address that the server's socket is bound to.
 func (s *Server) Addr() netip.AddrPort { return s.shards[0].socket.LocalAddr() }
+
+// Certificate returns the DTLS certificate: that of Config or, without one, the server's own.
+func (s *Server) Certificate() *dtls.Certificate { return s.config.Certificate }
 
 // Poll waits at most d for datagrams, timers or calls, processes them, and returns.
 // Handlers run inside Poll. A game loop calls it in every tick. If datagrams arrive faster
@@ -143,8 +160,11 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		return nil, ending
 	default:
 	}
-	setup := offer.Setup.Answer(sdp.SetupActive)
-	local, err := peer.NewCredentials(rand.Reader)
+	if a, no := s.renew(offer, r, from); a != nil || no != nil {
+		return a, no
+	}
+	setup, yields := s.setup(offer.Setup, site(from.addr))
+	local, err := newCredentials(s.config.Node)
 	if err != nil {
 		return nil, refuse(http.StatusInternalServerError, "random", "no random bytes")
 	}
@@ -152,6 +172,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		ufrag:  local.Ufrag,
 		site:   site(from.addr),
 		active: setup == sdp.SetupActive,
+		yields: yields,
 		resume: s.config.Resumes != nil && s.config.Resumes(r),
 		free:   from.free,
 
@@ -172,7 +193,8 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 			s.registry.release(c)
 		}
 	}()
-	config := s.peerConfig(c, local, offer)
+	config := s.peerConfig(c, local, peer.Credentials{Ufrag: offer.Ufrag, Pwd: offer.Pwd}, offer.SCTPPort)
+	init := snap(&config, offer)
 	if s.config.Engine != nil {
 		if c.engine, err = s.config.Engine(c, r); err != nil {
 			return nil, refusalOf(err)
@@ -185,6 +207,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		config.SCTP.Ack = peer.AckEager
 	}
 	c.peer = peer.New(now, config)
+	session := s.renewable(c, offer, setup)
 	due, ok := s.registry.add(c, now)
 	if !ok {
 		return nil, refuse(http.StatusConflict, "superseded", "a later request of this client has replaced this one")
@@ -194,30 +217,41 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		return nil, ending
 	}
 	s.stats.answered.Add(1)
-	// Random, as RFC 9429, section 5.2.1 recommends: a counter would show the number of
-	// connections to everyone.
-	var session [8]byte
-	rand.Read(session[:])
+	if init != nil {
+		s.stats.snaps.Add(1)
+	}
 	return &sdp.Answer{
 		Offer:          offer,
 		Ufrag:          local.Ufrag,
 		Pwd:            local.Pwd,
 		Fingerprint:    fingerprint(s.config.Certificate),
 		Setup:          setup,
-		Candidates:     s.candidates(r),
+		Candidates:     s.candidates(r, from.addr),
 		MaxMessageSize: s.config.MaxReceive,
-		SessionID:      binary.BigEndian.Uint64(session[:]) >> 1,
+		SCTPInit:       init,
+		SessionID:      session,
 	}, nil
 }
 
-func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) peer.Config {
+// newCredentials returns the credentials of this end, which is a node, for an answer.
+func newCredentials(node uint32) (peer.Credentials, error) {
+	c, err := peer.NewCredentials(rand.Reader)
+	if err != nil {
+		return c, err
+	}
+	text := ufrag.ForOffer(node, c.Ufrag+c.Pwd) // one string, as NewCredentials makes it
+	return peer.Credentials{Ufrag: text[:len(c.Ufrag)], Pwd: text[len(c.Ufrag):]}, nil
+}
+
+// peerConfig returns the configuration of the peer of c. A port of 0 means the usual one.
+func (s *Server) peerConfig(c *Conn, local, remote peer.Credentials, port int) peer.Config {
 	var random [8]byte
 	rand.Read(random[:])
 	return peer.Config{
 		Client: c.active,
 		ICE: peer.ICEConfig{
 			Local:          local,
-			Remote:         peer.Credentials{Ufrag: offer.Ufrag, Pwd: offer.Pwd},
+			Remote:         remote,
 			PendingTimeout: s.config.PendingTimeout,
 			ConsentTimeout: s.config.SilenceTimeout,
 			Secret:         &s.pathKey,
@@ -226,7 +260,7 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 			LocalTag:      binary.BigEndian.Uint32(random[:4]),
 			InitialTSN:    binary.BigEndian.Uint32(random[4:]),
 			CookieKey:     s.cookieKey,
-			RemotePort:    uint16(offer.SCTPPort),
+			RemotePort:    uint16(port),
 			AllowReliable: s.config.AllowReliable,
 			MaxChannels:   s.config.MaxChannels,
 			Ack:           peer.AckMode(s.config.Acks),
@@ -234,6 +268,19 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 			MaxBuffered:   4 * s.config.MaxReceive,
 		},
 	}
+}
+
+// snap returns the INIT chunk of this end for the answer if the offer has one that this end
+// understands, and sets RemoteInit: then the association needs no handshake (SNAP). Otherwise
+// it returns nil, and the answer has no such attribute, which would tell the page that this end
+// counts the association as established.
+func snap(c *peer.Config, offer *sdp.Offer) []byte {
+	remote, ok := peer.ParseInit(offer.SCTPInit)
+	if !ok {
+		return nil
+	}
+	c.RemoteInit = remote
+	return peer.LocalInit(&c.SCTP)
 }
 
 // expireBy makes shard 0 look at the registry's pending connections at t or before. If the

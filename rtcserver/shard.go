@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/envelope"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 )
 
 // Sizes of a shard's buffers.
@@ -46,21 +48,24 @@ type shard struct {
 	scratch   [MaxMessage]byte
 
 	// Only the loop's turn uses the fields below.
-	batch    []udpio.Datagram // of this turn
-	request  peer.Request
-	passed   bool // a datagram that others have got, too, is at hand
-	events   []peer.Event
-	expired  []*Conn
-	forwards []forward
-	writing  []line      // the lines that writeLines writes
-	found    []*Conn     // whose datagrams are in the batch, for preload alone
-	original [inLen]byte // the datagram that is tried under several keys: what fails to open is spoilt
+	batch     []udpio.Datagram // of this turn
+	request   peer.Request
+	fragments *ufrag.Reader  // opens fragments of Config.Direct
+	fragment  ufrag.Fragment // of the check at hand
+	passed    bool           // a datagram that others have got, too, is at hand
+	events    []peer.Event
+	expired   []*Conn
+	forwards  []forward
+	writing   []line      // the lines that writeLines writes
+	found     []*Conn     // whose datagrams are in the batch, for preload alone
+	original  [inLen]byte // the datagram that is tried under several keys: what fails to open is spoilt
 }
 
 // outboxed is an event of a connection's handshake.
 type outboxed struct {
-	conn  *Conn
-	event dtls.HandshakeEvent
+	conn      *Conn
+	handshake *handshake // the one that the event is of: conn may have begun another one
+	event     dtls.HandshakeEvent
 }
 
 // forward is a datagram of the batch that belongs to another shard.
@@ -87,6 +92,10 @@ func newShard(s *Server, socket *udpio.Conn) *shard {
 	}
 	sh.loop = loop.New(sh, socket, loop.Config{Batch: batchLen, InSize: inLen, OutSize: outLen, Manual: s.config.Manual})
 	sh.loop.Preload = sh.preload
+	if x := s.config.Direct; x != nil {
+		key := ufrag.Key(x.Key)
+		sh.fragments = ufrag.NewReader(&key)
+	}
 	return sh
 }
 
@@ -112,6 +121,11 @@ func (s *shard) Entry(c *Conn) *loop.Entry { return &c.entry }
 
 func (s *shard) Receive(now time.Time, batch []udpio.Datagram) {
 	s.batch = batch
+	if s.server.relays != nil {
+		for i := range batch {
+			s.unwrap(now, &batch[i])
+		}
+	}
 	s.takeOutbox(now)
 	s.find()
 	for i := range batch {
@@ -180,6 +194,10 @@ func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 	case peer.QUIC:
 		s.receiveQUIC(d)
 	default:
+		if len(d.B) > 0 && d.B[0] == envelope.First {
+			s.stats.drops[DropRelay]++
+			return
+		}
 		s.stats.drops[DropNotOurs]++
 	}
 }
@@ -223,12 +241,23 @@ func (s *shard) receiveCheck(now time.Time, d *udpio.Datagram, i int) {
 		s.stats.drops[DropBadSTUN]++
 		return
 	}
-	c, full := s.server.registry.connFor(s.request.LocalUfrag(), s, len(s.conns) < s.server.config.MaxConns)
-	if full {
+	room := len(s.conns) < s.server.config.MaxConns
+	name := s.request.LocalUfrag()
+	direct := s.fragments != nil && ufrag.IsDirect(name)
+	if direct {
+		name = s.request.Username()
+	}
+	c, full := s.server.registry.connFor(name, s, room)
+	switch {
+	case full:
 		s.stats.drops[DropFull]++
 		return
-	}
-	if c == nil {
+	case c != nil:
+	case direct:
+		if c = s.beginDirect(now, d, room); c == nil {
+			return
+		}
+	default:
 		s.stats.drops[DropUnknownUfrag]++
 		return
 	}
@@ -240,8 +269,9 @@ func (s *shard) receiveCheck(now time.Time, d *udpio.Datagram, i int) {
 	}
 	s.conns[c] = struct{}{}
 	b, granted := c.peer.Check(now, d.Remote, d.Local, &s.request, s.loop.Slot())
-	s.loop.Push(b, d.Remote, d.Local)
+	s.push(b, d.Remote, d.Local, s.server.relays != nil && c.peer.Holds(now, d.Remote))
 	if granted {
+		s.server.relays.noteCheck(now, d.Remote)
 		s.addAddr(now, c, d.Remote)
 		if c.state == stateWaiting {
 			s.beginHandshake(c)
@@ -270,6 +300,9 @@ func (s *shard) receiveFor(now time.Time, c *Conn, d *udpio.Datagram) {
 		s.events, forHandshake = c.peer.ReceivePassed(now, d.Remote, d.B, s.events[:0])
 	} else {
 		s.events, forHandshake = c.peer.Receive(now, d.Remote, d.B, s.events[:0])
+		if c.peer.Rival() && s.yieldRole(now, c) {
+			s.events, forHandshake = c.peer.Receive(now, d.Remote, d.B, s.events)
+		}
 	}
 	if len(forHandshake) > 0 && c.handshake != nil {
 		if !c.handshake.ours { // once for each flight, or repeating a byte would hold the place

@@ -13,8 +13,9 @@ import (
 // addOpen adds c to the open connections.
 func (s *shard) addOpen(c *Conn) {
 	s.open = append(s.open, c)
-	c.openIndex = len(s.open)
+	c.openIndex = int32(len(s.open))
 	s.stats.opened++
+	s.server.registry.noteOpen(c)
 }
 
 // removeOpen removes c from the open connections, if it is one.

@@ -27,7 +27,7 @@ type movingPage struct {
 
 func newMovingPage(t *testing.T) *movingPage {
 	server, err := Listen("127.0.0.1:0", Config{
-		Settings: Settings{Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
+		Settings: unhurried(Settings{Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1}),
 		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
@@ -40,9 +40,9 @@ func newMovingPage(t *testing.T) *movingPage {
 	}
 	t.Cleanup(func() { relay.Close() })
 	r := &movingPage{t: t, server: server, relay: relay, echo: make(chan string, 100)}
-	e, err := client.Listen("127.0.0.1:0", client.Config{Certificate: pageCertificate, Handler: client.Handler{
+	e, err := client.Listen("127.0.0.1:0", unhurriedPage(client.Handler{
 		Message: func(_ *client.Conn, m client.Message) { r.echo <- string(m.Data) },
-	}})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -273,7 +273,7 @@ func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
 		s := w.server.shards[0]
 		s.loop.Lock()
 		defer s.loop.Unlock()
-		if len(s.conns)+len(s.open)+len(s.byAddr)+len(s.claimants)+len(s.places.taken)+len(s.places.waiting)+len(s.places.order)+s.loop.State().Later+s.loop.State().Touched != 0 {
+		if len(s.conns)+len(s.open)+len(s.byAddr)+len(s.claimants)+len(s.places.taken)+len(s.places.waiting)+len(s.places.orders[byOffer])+s.loop.State().Later+s.loop.State().Touched != 0 {
 			t.Errorf("%d connections, %d open, %d addresses, %d with several claimants, places %+v", len(s.conns), len(s.open), len(s.byAddr), len(s.claimants), s.places)
 		}
 		if d := s.loop.State().Timer; !d.IsZero() {

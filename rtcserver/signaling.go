@@ -49,14 +49,22 @@ func (e *StatusError) Error() string { return e.Text }
 //
 //	{"answer":{"sdp":…,"type":"answer"},"candidate":{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}}
 //
-// with the member "links" if Config.Links returns any, or only the SDP if the request has Accept: application/sdp. The answer contains the
-// candidate, too; a page may add it or not. The body of a refusal is the JSON
-// {"error":…,"code":…}: a text for the page's author, and a word for its script. ServeHTTP
-// also answers OPTIONS, with which a browser asks before a request of another origin.
+// with the member "links" if Config.Links returns any, or only the SDP if the request has Accept:
+// application/sdp. The answer contains the candidate, too; a page may add it or not. There is no
+// candidate if the page can reach no address of the server: see [Settings].Public. A further offer
+// of the same RTCPeerConnection, for example after pc.restartIce(), is answered for the connection
+// that there is.
+//
+// The body of a refusal is the JSON {"error":…,"code":…}: a text for the page's author, and a word
+// for its script. ServeHTTP also answers OPTIONS, with which a browser asks before a request of
+// another origin.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitReading(w) // also for the rest of the body of a refused request
 	// A copy: the program's funcs may change it.
 	r = r.WithContext(r.Context())
+	if r.Header.Get(askSeen) != "" {
+		w.Header().Set(tellSeen, s.seen(r))
+	}
 	no := s.signal(w, r)
 	if no == nil {
 		return
@@ -311,7 +319,9 @@ func writeAnswer(w http.ResponseWriter, a *sdp.Answer, links []Link) {
 	}
 	if a != nil {
 		body.Answer = &description{string(a.Append(nil)), "answer"}
-		body.Candidate = &candidate{a.Candidate(0), a.Offer.Index, a.Offer.Mid}
+		if len(a.Candidates) > 0 {
+			body.Candidate = &candidate{a.Candidate(0), a.Offer.Index, a.Offer.Mid}
+		}
 	}
 	body.Links = links
 	w.Header().Set("Content-Type", "application/json")

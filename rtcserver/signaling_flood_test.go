@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A signalingFlood is a server with its signaling on a real socket, behind an http.Server with
@@ -30,7 +31,7 @@ type signalingFlood struct {
 
 func newSignalingFlood(t *testing.T) *signalingFlood {
 	server, err := Listen("127.0.0.1:0", Config{
-		Settings: Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1}, // or only the limits are tested
+		Settings: unhurried(Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1}), // or only the limits are tested
 		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
@@ -105,7 +106,7 @@ func (s *signalingFlood) play(c *client.Conn, echo chan string) (took []time.Dur
 			if got != text {
 				s.t.Errorf("%q has come back for %q", got, text)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(testkit.Patience):
 			s.t.Errorf("message %s of %v was lost", text, c.LocalAddr())
 			return took
 		}
@@ -131,13 +132,13 @@ func (s *signalingFlood) hold(sockets int) {
 			break
 		}
 		defer c.Close()
-		c.SetReadDeadline(time.Now().Add(time.Minute))
+		c.SetReadDeadline(time.Now().Add(testkit.Patience))
 		io.WriteString(c, beginnings[i%4])
 		conns = append(conns, c)
 		held.Go(func() {
 			_, err := io.Copy(io.Discard, bufio.NewReader(c))
 			if e, ok := err.(net.Error); ok && e.Timeout() {
-				s.t.Errorf("socket %d was open for a minute", i)
+				s.t.Errorf("socket %d was open for %v", i, testkit.Patience)
 			}
 		})
 	}

@@ -3,11 +3,13 @@ package rtcserver
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,15 +18,18 @@ import (
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
-// offerText is a browser's offer.
+// browserOffer returns an offer of Chromium, with a session that no other one has.
 func browserOffer(t testing.TB) string {
 	t.Helper()
 	b, err := os.ReadFile("../sdp/testdata/chromium.sdp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	o := strings.Fields(string(b))[1:3] // of the o= line
+	return strings.Replace(string(b), strings.Join(o, " "), fmt.Sprint(o[0], " ", 5_000_000_000+offers.Add(1)), 1)
 }
+
+var offers atomic.Int64
 
 // signal posts an offer, changed by edit, and returns the response.
 func signal(t testing.TB, s *Server, body string, edit func(*http.Request)) *httptest.ResponseRecorder {

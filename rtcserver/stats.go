@@ -23,12 +23,18 @@ const (
 	DropInbox                          // a datagram for another shard whose inbox is full
 	DropTaken                          // a valid check from an address that four other connections use; the server answers it and does nothing else
 	DropQUIC                           // a datagram of QUIC that a QUICConn had no room for
+	DropForged                         // a check with a fragment of Direct that its key has not made, or that is for another node
+	DropExpired                        // a check with an invite that has expired
+	DropNoSession                      // a check for the next link of a session that is not here
+	DropSpent                          // a check with an invite that was used
+	DropLimited                        // a check with a good fragment of Direct that a limit is against: MaxOffers, MaxPerIP, MaxPending, 4 connections of one fragment that are not admitted; or the server shuts down
+	DropRelay                          // a datagram in the header of a relay that is malformed, of a client's QUIC, or not from one of TrustedRelays
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"not-ours", "bad-stun", "unknown-ufrag", "bad-check", "unknown-address", "full", "inbox", "address-taken",
-	"quic",
+	"quic", "forged", "expired", "no-session", "spent", "limited", "relay",
 }
 
 // String returns the reason in one word.
@@ -73,6 +79,11 @@ type Stats struct {
 	HandshakesQueued uint64 // handshakes that waited for a place of MaxHandshakes
 	// HandshakesYielded counts the failed handshakes that gave their places to others.
 	HandshakesYielded uint64
+	// RolesYielded counts the connections of which this end became the DTLS server because the
+	// page sent a ClientHello: see RoleAuto.
+	RolesYielded uint64
+	// Restarts counts ICE restarts of connections: further offers with new credentials.
+	Restarts uint64
 
 	ChannelsRefused [refusalReasons]uint64 // channels of pages that were closed at once, by Refusal
 
@@ -83,6 +94,7 @@ type Stats struct {
 	Contested uint64
 
 	Offers  uint64         // offers answered
+	SNAPs   uint64         // connections that need no handshake of SCTP: their offers had a=sctp-init, or, without an offer, their username fragments said so
 	Refused map[int]uint64 // offers refused, by HTTP status; statuses that this module does not use count under 0
 
 	Socket SocketStats // sums over the sockets; the buffer sizes are those of one
@@ -105,6 +117,8 @@ type shardStats struct {
 	handshakesFailed        uint64
 	handshakesQueued        uint64
 	handshakesYielded       uint64
+	rolesYielded            uint64
+	restarts                uint64
 	channelsRefused         [refusalReasons]uint64
 	contested               uint64
 	drops                   [dropReasons]uint64
@@ -114,6 +128,7 @@ type shardStats struct {
 // signalStats count what the HTTP side did.
 type signalStats struct {
 	answered atomic.Uint64
+	snaps    atomic.Uint64
 	refused  [len(refusals)]atomic.Uint64
 }
 
@@ -138,7 +153,7 @@ func (s *signalStats) refuse(status int) {
 func (s *Server) Stats() Stats {
 	var t Stats
 	_, t.Pending = s.registry.count()
-	t.Offers = s.stats.answered.Load()
+	t.Offers, t.SNAPs = s.stats.answered.Load(), s.stats.snaps.Load()
 	t.Refused = make(map[int]uint64)
 	for i := range s.stats.refused {
 		if n := s.stats.refused[i].Load(); n > 0 {
@@ -170,6 +185,8 @@ func (s *shard) addStats(t *Stats) {
 	t.HandshakesFailed += n.handshakesFailed
 	t.HandshakesQueued += n.handshakesQueued
 	t.HandshakesYielded += n.handshakesYielded
+	t.RolesYielded += n.rolesYielded
+	t.Restarts += n.restarts
 	t.Contested += n.contested
 	for i, v := range n.closed {
 		t.Closed[i] += v

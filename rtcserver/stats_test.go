@@ -60,7 +60,7 @@ func TestStatsAreSumsOverShards(t *testing.T) {
 	sh := s.shards[0]
 	one := shardStats{
 		messagesIn: 1, messagesOut: 2,
-		opened: 9, handshakes: 10, handshakesFailed: 11, handshakesQueued: 12, handshakesYielded: 13, contested: 14, stopped: true,
+		opened: 9, handshakes: 10, handshakesFailed: 11, handshakesQueued: 12, handshakesYielded: 13, rolesYielded: 60, restarts: 61, contested: 14, stopped: true,
 	}
 	fill(reflect.ValueOf(&one.closed).Elem(), 15)
 	fill(reflect.ValueOf(&one.channelsRefused).Elem(), 30)
@@ -76,7 +76,7 @@ func TestStatsAreSumsOverShards(t *testing.T) {
 	got.Socket = SocketStats{}
 	want = Stats{
 		MessagesIn: 2, MessagesOut: 4, DatagramsIn: 6, DatagramsOut: 8, BytesIn: 10, BytesOut: 12, Batches: 14, HandlerTime: 16,
-		Opened: 18, HandshakesDone: 20, HandshakesFailed: 22, HandshakesQueued: 24, HandshakesYielded: 26, Contested: 28, StoppedShards: 2,
+		Opened: 18, HandshakesDone: 20, HandshakesFailed: 22, HandshakesQueued: 24, HandshakesYielded: 26, RolesYielded: 120, Restarts: 122, Contested: 28, StoppedShards: 2,
 	}
 	for i := range want.Closed {
 		want.Closed[i] = 2 * one.closed[i]

@@ -19,7 +19,6 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
-	"github.com/godwit-rtc/godwit/sdp"
 )
 
 // A message is on its way when Send or Broadcast returns; in a handler, when the batch is
@@ -49,7 +48,8 @@ func TestWhenMessagesLeave(t *testing.T) {
 			"Broadcast": func() { w.server.Broadcast(0, Text, []byte("x")) },
 		} {
 			time.Sleep(time.Second)
-			s.loop.Lock() // and the loop waits
+			synctest.Wait() // and the loop waits
+			s.loop.Lock()
 			before, beforeTimer := s.loop.Stats.DatagramsOut, c.peer.Deadline()
 			s.loop.Unlock()
 			send()
@@ -172,12 +172,13 @@ func TestLateWordsOfAHandshake(t *testing.T) {
 		o := w.offer("")
 		o.check(attackerAddr, "")
 		synctest.Wait()
+		h := o.conn.handshake
 		for range 3 {
-			w.server.shards[0].emit(o.conn, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout})
+			w.server.shards[0].emit(o.conn, h, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout})
 		}
 		w.want("it fails", "fail 1: the DTLS handshake failed")
 		time.Sleep(5 * time.Second)
-		w.server.shards[0].emit(o.conn, dtls.HandshakeEvent{Kind: dtls.Done})
+		w.server.shards[0].emit(o.conn, h, dtls.HandshakeEvent{Kind: dtls.Done})
 		w.wantQuiet("that was all")
 		if st := w.server.Stats(); st.HandshakesFailed != 1 || st.HandshakesDone != 0 || st.Handshakes != 0 || st.Conns != 0 {
 			t.Errorf("%+v, want 1 failed handshake and no connection", st)
@@ -226,7 +227,7 @@ func TestListOfOpenConnectionsStaysWhole(t *testing.T) {
 			t.Fatalf("%d are left, want %d", len(s.open), len(step.want))
 		}
 		for i, x := range s.open {
-			if x.openIndex != i+1 {
+			if int(x.openIndex) != i+1 {
 				t.Fatalf("the connection at index %d has the index %d", i, x.openIndex-1)
 			}
 		}
@@ -264,7 +265,7 @@ func TestServersAndConnectionsDiffer(t *testing.T) {
 	}
 	inWorld(t, Config{}, func(w *world) {
 		c := w.offer("").conn
-		one, two := w.server.peerConfig(c, peer.Credentials{}, new(sdp.Offer)), w.server.peerConfig(c, peer.Credentials{}, new(sdp.Offer))
+		one, two := w.server.peerConfig(c, peer.Credentials{}, peer.Credentials{}, 0), w.server.peerConfig(c, peer.Credentials{}, peer.Credentials{}, 0)
 		if one.SCTP.LocalTag == two.SCTP.LocalTag || one.SCTP.InitialTSN == two.SCTP.InitialTSN {
 			t.Error("two connections have the same tag or TSN")
 		}

@@ -178,7 +178,7 @@ func TestPlacesAreGivenUpInTime(t *testing.T) {
 func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 	for name, end := range map[string]func(s *shard, c *Conn, now time.Time){
 		"it fails": func(s *shard, c *Conn, now time.Time) {
-			*s.outbox.Add() = outboxed{c, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout}}
+			*s.outbox.Add() = outboxed{c, c.handshake, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout}}
 			s.takeOutbox(now)
 		},
 		"it yields": func(s *shard, _ *Conn, now time.Time) { s.yieldPlaces(now.Add(pageRests)) },

@@ -148,6 +148,7 @@ type Assoc struct {
 	forwarded uint32 // highest TSN that the peer has given up
 	oversize  uint32 // next TSN of a message that is too large
 	skipping  bool   // oversize is set
+	unheard   bool   // after Establish: no chunk shows yet that the association is established at the peer
 
 	idleTries   uint8         // T3 expiries without progress
 	forwardNext time.Duration // earliest time of the next FORWARD-TSN
@@ -209,7 +210,7 @@ const (
 	timers
 )
 
-// New returns an association that waits for a peer's INIT; see Connect.
+// New returns an association that waits for a peer's INIT; see Connect and Establish.
 func New(c Config) *Assoc {
 	a := &Assoc{config: c.withDefaults()}
 	a.nextTSN = a.config.InitialTSN

@@ -107,10 +107,7 @@ func (a *Assoc) Connect(now time.Time) {
 func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
 	a.pend &^= pendInit
 	start := len(b)
-	b = a.appendHeader(b, 0)
-	c := len(b)
-	b, last := a.appendInitFields(appendChunk(b, chunkInit, 0))
-	b = finishPacket(finishChunk(b, c, last), start)
+	b = finishPacket(a.AppendInit(a.appendHeader(b, 0)), start)
 
 	if a.sends == 0 {
 		a.initSent = t
@@ -130,12 +127,12 @@ func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
 // returns where the last parameter begins. It offers only extensions that are
 // implemented: a peer aborts if it was offered interleaving and does not get it.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.2
-func (a *Assoc) appendInitFields(b []byte) (_ []byte, last int) {
-	b = binary.BigEndian.AppendUint32(b, a.config.LocalTag)
+func appendInitFields(b []byte, tag, tsn uint32) (_ []byte, last int) {
+	b = binary.BigEndian.AppendUint32(b, tag)
 	b = binary.BigEndian.AppendUint32(b, localWindow)
 	b = binary.BigEndian.AppendUint16(b, localStreams)
 	b = binary.BigEndian.AppendUint16(b, localStreams)
-	b = binary.BigEndian.AppendUint32(b, a.config.InitialTSN)
+	b = binary.BigEndian.AppendUint32(b, tsn)
 	b = finishTLV(appendParam(b, paramForwardTSN), len(b))
 	last = len(b)
 	return finishTLV(append(appendParam(b, paramExtensions), chunkForwardTSN, chunkReconfig), last), last
@@ -157,12 +154,12 @@ func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
 	return events
 }
 
-// unsupported ends an association that is not established, because the peer does not
-// support FORWARD-TSN, which would tell it that messages are lost.
+// unsupported ends an association that is not established at the peer, because the peer does
+// not support FORWARD-TSN, which would tell it that messages are lost.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.3.2
 func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
 	a.drop(dropUnsupported)
-	if a.state == stateEstablished {
+	if a.Heard() {
 		return events
 	}
 	a.peer.tag = tag
@@ -179,7 +176,7 @@ func (a *Assoc) appendInitAck(t time.Duration, b []byte) []byte {
 	start := len(b)
 	b = a.appendHeader(b, info.tag)
 	c := len(b)
-	b, _ = a.appendInitFields(appendChunk(b, chunkInitAck, 0))
+	b, _ = appendInitFields(appendChunk(b, chunkInitAck, 0), a.config.LocalTag, a.config.InitialTSN)
 	last := len(b)
 	b = finishTLV(a.appendCookie(t, appendParam(b, paramCookie), info), last)
 	for u := range params(info.unknown) {
@@ -260,7 +257,8 @@ func (a *Assoc) expireInit(events []Event) []Event {
 
 // receiveCookieEcho checks a cookie of this end and establishes the association that it
 // describes. If both ends have sent an INIT, the tag in the cookie replaces that of the
-// peer's INIT ACK.
+// peer's INIT ACK. After Establish it replaces that of the INIT from outside: the peer did
+// not get the INIT of this end, and begins with another tag.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.4
 func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]Event, bool) {
 	info, fresh, ok := a.openCookie(t, c.value)
@@ -268,7 +266,7 @@ func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]E
 		a.drop(dropCookie)
 		return events, false
 	}
-	if a.state == stateEstablished {
+	if a.Heard() {
 		if info.tag != a.peer.tag || info.tsn != a.peer.tsn {
 			a.drop(dropRestart)
 			return events, false
@@ -282,6 +280,7 @@ func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]E
 	}
 	a.peer = info
 	events = a.establish(t, events)
+	a.unheard = false
 	a.pend |= pendCookieAck
 	return events, true
 }
@@ -295,8 +294,11 @@ func (a *Assoc) receiveCookieAck(t time.Duration, events []Event) []Event {
 	return a.establish(t, events)
 }
 
-// establish begins the association with a.peer.
+// establish begins the association with a.peer, or begins it again with another peer's tag
+// after Establish. Then the peer has dropped all packets so far: the timer of T3 tells it soon
+// which TSNs are given up.
 func (a *Assoc) establish(t time.Duration, events []Event) []Event {
+	again := a.state == stateEstablished
 	a.state = stateEstablished
 	a.cookie = nil
 	a.pend &^= pendInit | pendCookieEcho
@@ -307,6 +309,12 @@ func (a *Assoc) establish(t time.Duration, events []Event) []Event {
 	a.reset.expected = a.peer.tsn
 	if a.config.Heartbeat > 0 {
 		a.timers[timerHeartbeat] = t + a.config.Heartbeat
+	}
+	if again {
+		if a.idleTries = 0; a.timers[timerT3] != 0 {
+			a.timers[timerT3] = t + a.idleTimeout()
+		}
+		return events
 	}
 	return append(events, Event{Type: Established})
 }

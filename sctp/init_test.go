@@ -3,6 +3,7 @@ package sctp
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,50 +200,75 @@ func TestCrossingHandshakesInEveryOrder(t *testing.T) {
 	}
 }
 
+// A disorder delivers the packets of two associations in an order that depends on a seed. It loses
+// some, and delivers some twice.
+type disorder struct {
+	a, b *testAssoc
+	rnd  uint32
+	air  []flight
+}
+
+// A flight is a packet on its way.
+type flight struct {
+	to *testAssoc
+	b  []byte
+}
+
+func newDisorder(a, b *testAssoc, seed int) *disorder {
+	return &disorder{a: a, b: b, rnd: uint32(seed)*2654435761 + 1}
+}
+
+// draw returns a number below n.
+func (w *disorder) draw(n int) int {
+	w.rnd ^= w.rnd << 13
+	w.rnd ^= w.rnd >> 17
+	w.rnd ^= w.rnd << 5
+	return int(w.rnd % uint32(n))
+}
+
+// take takes the packets that the associations have to send.
+func (w *disorder) take() {
+	for p := w.a.next(); len(p) > 0; p = w.a.next() {
+		w.air = append(w.air, flight{w.b, p})
+	}
+	for p := w.b.next(); len(p) > 0; p = w.b.next() {
+		w.air = append(w.air, flight{w.a, p})
+	}
+}
+
+// step delivers or loses a packet, or lets time pass.
+func (w *disorder) step() {
+	if len(w.air) == 0 || w.draw(8) == 0 {
+		w.a.pass(3 * time.Millisecond)
+		w.b.pass(3 * time.Millisecond)
+		return
+	}
+	i := w.draw(len(w.air))
+	f := w.air[i]
+	switch w.draw(8) {
+	case 0: // comes again later
+	case 1: // lost
+		w.air = slices.Delete(w.air, i, i+1)
+		return
+	default:
+		w.air = slices.Delete(w.air, i, i+1)
+	}
+	f.to.writePacket(f.b)
+}
+
 // crossHandshake delivers the packets of two associations in an order that depends on seed.
 func crossHandshake(t *testing.T, seed int) {
 	t.Helper()
 	a := newIdleAssoc(t)
 	b := newIdleAssoc(t, func(c *Config) { c.LocalTag, c.InitialTSN = peerTag, peerTSN })
-	type flight struct {
-		to *testAssoc
-		b  []byte
-	}
-	var air []flight
-	rnd := uint32(seed)*2654435761 + 1
-	draw := func(n int) int {
-		rnd ^= rnd << 13
-		rnd ^= rnd >> 17
-		rnd ^= rnd << 5
-		return int(rnd % uint32(n))
-	}
+	w := newDisorder(a, b, seed)
 	a.Connect(a.now)
 	if seed%4 != 0 {
 		b.Connect(b.now)
 	}
 	for range 400 {
-		for p := a.next(); len(p) > 0; p = a.next() {
-			air = append(air, flight{b, p})
-		}
-		for p := b.next(); len(p) > 0; p = b.next() {
-			air = append(air, flight{a, p})
-		}
-		if len(air) == 0 || draw(8) == 0 {
-			a.pass(3 * time.Millisecond)
-			b.pass(3 * time.Millisecond)
-			continue
-		}
-		i := draw(len(air))
-		f := air[i]
-		switch draw(8) {
-		case 0: // comes again later
-		case 1: // lost
-			air = append(air[:i], air[i+1:]...)
-			continue
-		default:
-			air = append(air[:i], air[i+1:]...)
-		}
-		f.to.writePacket(f.b)
+		w.take()
+		w.step()
 	}
 	for _, x := range []*testAssoc{a, b} {
 		if !x.Established() || len(x.events) != 1 || x.events[0].Type != Established {

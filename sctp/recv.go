@@ -106,6 +106,7 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 		a.drop(dropState)
 		return events, false
 	}
+	a.unheard = false
 	switch c.kind {
 	case chunkSack:
 		a.receiveSack(t, c)
@@ -149,6 +150,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		a.drop(dropState)
 		return events, false, false
 	}
+	a.unheard = false
 	if len(c.value) < dataFieldsLen {
 		a.drop(dropChunk)
 		return events, false, true

@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"encoding/base64"
 	"net/netip"
 	"strconv"
 )
@@ -21,9 +22,16 @@ type Answer struct {
 	// MaxMessageSize is the size in bytes of the largest message that the server receives.
 	MaxMessageSize int
 
-	// SessionID is the session id of the o= line. Zero works, because there is only one
-	// version of an answer.
-	SessionID uint64
+	// SCTPInit is the SCTP INIT chunk of the server, for a=sctp-init (SNAP); see
+	// sctp.AppendInit. Set it only if Offer.SCTPInit is a chunk that the server understands:
+	// with it the browser counts the association as established when DTLS is.
+	SCTPInit []byte
+
+	// SessionID is the session id of the o= line. It must be the same in all answers to one
+	// page, with a higher SessionVersion in each. If there is only one answer, zero works for
+	// both. SessionVersion counts from 0, which is 1 in SDP.
+	// https://www.rfc-editor.org/rfc/rfc3264.html#section-8
+	SessionID, SessionVersion uint64
 }
 
 const end = "\r\n"
@@ -33,7 +41,9 @@ func (a *Answer) Append(b []byte) []byte {
 	o := a.Offer
 	b = append(b, "v=0"+end+"o=- "...)
 	b = strconv.AppendUint(b, a.SessionID, 10)
-	b = append(b, " 1 IN IP4 0.0.0.0"+end+"s=-"+end+"t=0 0"+end...)
+	b = append(b, ' ')
+	b = strconv.AppendUint(b, a.SessionVersion+1, 10)
+	b = append(b, " IN IP4 0.0.0.0"+end+"s=-"+end+"t=0 0"+end...)
 	if o.bundle {
 		b = append(b, "a=group:BUNDLE "...)
 		if o.tag != o.Index {
@@ -75,6 +85,7 @@ func (a *Answer) appendData(b []byte) []byte {
 	} else {
 		b = append(b, "a=sctp-port:5000"+end...)
 	}
+	b = appendSCTPInit(b, a.SCTPInit)
 	b = append(b, "a=max-message-size:"...)
 	b = strconv.AppendInt(b, int64(a.MaxMessageSize), 10)
 	return append(b, end...)
@@ -142,6 +153,16 @@ func (m *mediaSection) appendRejected(b []byte) []byte {
 		b = appendAttribute(b, "mid", m.mid)
 	}
 	return append(b, "a=inactive"+end...)
+}
+
+// appendSCTPInit appends the attribute with an INIT chunk, if there is one.
+func appendSCTPInit(b, chunk []byte) []byte {
+	if len(chunk) == 0 {
+		return b
+	}
+	b = append(b, "a=sctp-init:"...)
+	b = base64.StdEncoding.AppendEncode(b, chunk)
+	return append(b, end...)
 }
 
 func appendAttribute(b []byte, name, value string) []byte {

@@ -64,6 +64,15 @@ func TestAnswerIsAppended(t *testing.T) {
 	}
 }
 
+// A further answer has the same session and a higher version.
+func TestVersionsOfAnAnswer(t *testing.T) {
+	a := answerTo(parse(t, "chromium.sdp"))
+	a.SessionID, a.SessionVersion = 77, 4
+	if got := string(a.Append(nil)); !strings.HasPrefix(got, "v=0\r\no=- 77 5 IN IP4 0.0.0.0\r\ns=-\r\n") {
+		t.Errorf("the answer begins with %q, want session 77 and version 5", got[:60])
+	}
+}
+
 func TestAnswerParsesBack(t *testing.T) {
 	for _, name := range []string{"chromium.sdp", "firefox.sdp", "chromium-gathered.sdp", "chromium-audio.sdp", "firefox-max-bundle.sdp"} {
 		o := parse(t, name)

@@ -12,8 +12,8 @@ import (
 const maxCandidates = 16
 
 // Append appends the offer of a client for one data channel. It writes Ufrag, Pwd,
-// Fingerprints, Setup, MaxMessageSize, SCTPPort and Mid, and ignores the other fields. Zero
-// SCTPPort means 5000, and empty Mid means 0. The client is not lite, and has no candidates:
+// Fingerprints, Setup, MaxMessageSize, SCTPPort, SCTPInit and Mid, and ignores the other fields.
+// Zero SCTPPort means 5000, and empty Mid means 0. The client is not lite, and has no candidates:
 // an ICE-lite server learns the client's addresses from its checks.
 func (o *Offer) Append(b []byte) []byte {
 	mid := cmp.Or(o.Mid, "0")
@@ -32,7 +32,8 @@ func (o *Offer) Append(b []byte) []byte {
 	b = appendAttribute(b, "mid", mid)
 	b = append(b, "a=sctp-port:"...)
 	b = strconv.AppendInt(b, int64(cmp.Or(o.SCTPPort, defaultSCTPPort)), 10)
-	b = append(b, end+"a=max-message-size:"...)
+	b = appendSCTPInit(append(b, end...), o.SCTPInit)
+	b = append(b, "a=max-message-size:"...)
 	b = strconv.AppendInt(b, int64(o.MaxMessageSize), 10)
 	return append(b, end...)
 }
@@ -49,6 +50,10 @@ type Server struct {
 	MaxMessageSize int
 
 	SCTPPort int // 5000 if the answer does not say it
+
+	// SCTPInit is the SCTP INIT chunk of the server, as in an Offer. An answer that repeats the
+	// chunk of the offer is of a server that does not know the attribute.
+	SCTPInit []byte
 
 	// Candidates are the server's addresses, the best one first, at most 16. There may be
 	// none: some servers send them outside the answer. See ParseCandidate.
@@ -86,7 +91,7 @@ func ParseAnswer(b []byte) (*Server, error) {
 	}
 	return &Server{
 		Ufrag: o.Ufrag, Pwd: o.Pwd, Fingerprints: o.Fingerprints, Setup: o.Setup,
-		MaxMessageSize: o.MaxMessageSize, SCTPPort: o.SCTPPort,
+		MaxMessageSize: o.MaxMessageSize, SCTPPort: o.SCTPPort, SCTPInit: o.SCTPInit,
 		Candidates: readCandidates(data.candidates),
 	}, nil
 }

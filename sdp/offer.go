@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/hex"
 	"math"
 	"slices"
@@ -19,6 +20,7 @@ const (
 
 	maxToken        = 64 // bytes of each value that an answer repeats: mid, media, protocol, format, codec
 	maxFingerprints = 4
+	maxSCTPInit     = 512 // bytes of an SCTP INIT chunk; that of Chromium has 40
 )
 
 // Defaults of attributes that may be absent.
@@ -107,9 +109,21 @@ type Offer struct {
 	// 64 KiB if the offer does not say it; zero means no limit.
 	MaxMessageSize int
 
-	SCTPPort int    // 5000 if the offer does not say it
-	Mid      string // mid of the data channel's m= line; empty if there is none
-	Index    int    // index of the data channel's m= line
+	SCTPPort int // 5000 if the offer does not say it
+
+	// SCTPInit is the SCTP INIT chunk of the browser in a=sctp-init (SNAP), at most 512 bytes,
+	// for sctp.ParseInit: this package reads only the base64. It is nil if the offer has none,
+	// or if the line is malformed or too long, which is no error.
+	SCTPInit []byte
+
+	Mid   string // mid of the data channel's m= line; empty if there is none
+	Index int    // index of the data channel's m= line
+
+	// Session is the o= line without the version. It is the same in all offers of one
+	// RTCPeerConnection, and other connections have others: its id is a random number. Session
+	// is empty if the o= line is malformed, or if its id has fewer than ten digits.
+	Session string
+	Version uint64 // version of the o= line: each offer of a session has a higher one than those before
 
 	bundle bool           // Mid is in the offer's BUNDLE group
 	media  []mediaSection // every m= line, in order
@@ -123,12 +137,14 @@ type Offer struct {
 // A section has the values of the session section or of one m= section, unchecked.
 type section struct {
 	media        mediaSection
+	origin       string
 	port         string
 	bundleOnly   bool
 	ufrag, pwd   string
 	setup        string
 	fingerprints []string
 	sctpPort     string
+	sctpInit     string
 	maxMessage   string
 	application  string // the application that a=sctpmap names for the format
 	lite         bool
@@ -143,6 +159,7 @@ func ParseOffer(b []byte) (*Offer, error) {
 		return nil, err
 	}
 	o := new(Offer)
+	o.Session, o.Version = readOrigin(sections[0].origin)
 	for _, s := range sections[1:] {
 		if !validMedia(&s.media) {
 			return nil, errMediaLine
@@ -284,6 +301,34 @@ func parseSum(s string, n int) []byte {
 	return sum
 }
 
+// Limits of an o= line that identifies a session.
+const (
+	minSessionID = 10 // digits: a random number of 62 bits has fewer once in 10^9
+	maxSession   = 256
+)
+
+// readOrigin reads an o= line:
+//
+//	o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>
+//
+// "The tuple of <username>, <sess-id>, <nettype>, <addrtype>, and <unicast-address> forms a
+// globally unique identifier for the session." If there is none, session is empty.
+// https://www.rfc-editor.org/rfc/rfc8866.html#section-5.2
+func readOrigin(value string) (session string, version uint64) {
+	f := strings.Split(value, " ")
+	if len(f) != 6 || len(value) > maxSession || len(f[1]) < minSessionID {
+		return "", 0
+	}
+	if !all(f[1], func(c byte) bool { return '0' <= c && c <= '9' }) {
+		return "", 0
+	}
+	version, err := strconv.ParseUint(f[2], 10, 64)
+	if err != nil {
+		return "", 0
+	}
+	return strings.Join(slices.Delete(f, 2, 3), " "), version
+}
+
 func (o *Offer) readSCTP(data *section) error {
 	o.SCTPPort = defaultSCTPPort
 	if data.sctpPort == "" && data.media.format != dataFormat {
@@ -304,5 +349,20 @@ func (o *Offer) readSCTP(data *section) error {
 		}
 		o.MaxMessageSize = int(min(size, math.MaxInt32))
 	}
+	o.SCTPInit = parseSCTPInit(data.sctpInit)
 	return nil
+}
+
+// parseSCTPInit returns the chunk of an a=sctp-init. It returns nil if there is no such line,
+// or if the value is no base64 or too long: then the handshake of SCTP takes place.
+// https://datatracker.ietf.org/doc/html/draft-hancke-tsvwg-snap-00
+func parseSCTPInit(s string) []byte {
+	if s == "" || base64.StdEncoding.DecodedLen(len(s)) > maxSCTPInit+2 { // with padding
+		return nil
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(b) == 0 || len(b) > maxSCTPInit {
+		return nil
+	}
+	return b
 }

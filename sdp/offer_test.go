@@ -33,16 +33,21 @@ func TestOffersOfBrowsers(t *testing.T) {
 		Fingerprints: []Fingerprint{{"sha-256", chromiumSum}},
 		Setup:        SetupActpass, MaxMessageSize: 262144, SCTPPort: 5000,
 		Mid: "0", bundle: true, media: []mediaSection{data}, Index: 0,
+		Session: "- 4611731400430051336 IN IP4 127.0.0.1", Version: 2,
 	}
 	gathered := chromium
+	gathered.Session = "- 7019283746501928374 IN IP4 127.0.0.1"
 	gathered.Ufrag, gathered.Pwd = "Zb+/", "Q1w2E3r4T5y6U7i8O9p0+/aB"
 	withAudio := chromium
+	withAudio.Session = "- 1203984750192837465 IN IP4 127.0.0.1"
 	withAudio.Mid, withAudio.media, withAudio.Index, withAudio.tag = "1", []mediaSection{audio, secondData}, 1, 0
 	firefox := chromium
+	firefox.Session, firefox.Version = "mozilla...THIS_IS_SDPARTA-99.0 3471928374650192837 IN IP4 0.0.0.0", 0
 	firefox.Ufrag, firefox.Pwd = "5d1c07ab", "9f2c4e6a8b0d1f3e5a7c9b8d6e4f2a01"
 	firefox.Fingerprints = []Fingerprint{{"sha-256", firefoxSum}}
 	firefox.MaxMessageSize = 1073741823
 	maxBundle := firefox
+	maxBundle.Session = "mozilla...THIS_IS_SDPARTA-99.0 5647382910564738291 IN IP4 0.0.0.0"
 	maxBundle.Mid, maxBundle.media, maxBundle.Index = "1", []mediaSection{firefoxAudio, secondData}, 1
 
 	for name, want := range map[string]Offer{
@@ -333,5 +338,42 @@ func TestErrorsDiffer(t *testing.T) {
 			t.Errorf("the error %q is used twice, or is not one plain line that begins with sdp:", s)
 		}
 		seen[err.Error()] = true
+	}
+}
+
+// The o= line without its version identifies the session of an offer.
+func TestSessionOfAnOffer(t *testing.T) {
+	base := "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\n"
+	text := string(read(t, "chromium.sdp"))
+	if !strings.HasPrefix(text, base) {
+		t.Fatalf("the offer begins with %q", text[:80])
+	}
+	for origin, want := range map[string]Offer{
+		"- 4611731400430051336 2 IN IP4 127.0.0.1":                    {Session: "- 4611731400430051336 IN IP4 127.0.0.1", Version: 2},
+		"- 4611731400430051336 18446744073709551615 IN IP4 127.0.0.1": {Session: "- 4611731400430051336 IN IP4 127.0.0.1", Version: 1<<64 - 1},
+		"mozilla...THIS_IS_SDPARTA-99.0 1234567890 0 IN IP4 0.0.0.0":  {Session: "mozilla...THIS_IS_SDPARTA-99.0 1234567890 IN IP4 0.0.0.0"},
+		"- 123456789 2 IN IP4 127.0.0.1":                              {}, // others may have the same id
+		"- 46117314004x0051336 2 IN IP4 127.0.0.1":                    {},
+		"- 4611731400430051336 18446744073709551616 IN IP4 127.0.0.1": {},
+		"- 4611731400430051336 -1 IN IP4 127.0.0.1":                   {},
+		"- 4611731400430051336 2 IN IP4":                              {},
+		"- 4611731400430051336 2 IN IP4 127.0.0.1 more":               {},
+		strings.Repeat("a", maxSession-39) + " 4611731400430051336 2 IN IP4 127.0.0.1": {
+			Session: strings.Repeat("a", maxSession-39) + " 4611731400430051336 IN IP4 127.0.0.1", Version: 2,
+		},
+		strings.Repeat("a", maxSession-38) + " 4611731400430051336 2 IN IP4 127.0.0.1": {},
+		"": {},
+	} {
+		o, err := ParseOffer([]byte("v=0\r\no=" + origin + "\r\n" + text[len(base):]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Session != want.Session || o.Version != want.Version {
+			t.Errorf("o=%s: session %q, version %d; want %q, %d", origin, o.Session, o.Version, want.Session, want.Version)
+		}
+	}
+	late := strings.Replace(text[len(base):], "a=mid:", "o=- 4611731400430051336 2 IN IP4 127.0.0.1\r\na=mid:", 1)
+	if o, err := ParseOffer([]byte("v=0\r\n" + late)); err != nil || o.Session != "" {
+		t.Errorf("an o= line of a section: %v, %v, want no session", o, err)
 	}
 }

@@ -35,6 +35,8 @@ func split(b []byte) (sections []section, bundle []string, err error) {
 			return nil, nil, errTooManyMedia
 		case line[0] == 'm':
 			sections = append(sections, newSection(value))
+		case line[0] == 'o' && len(sections) == 1:
+			setFirst(&sections[0].origin, value)
 		case line[0] != 'a':
 		case len(sections) == 1 && bundle == nil && strings.HasPrefix(value, "group:BUNDLE "):
 			bundle = strings.Fields(value)[1:]
@@ -90,6 +92,8 @@ func (s *section) setAttribute(value string) {
 		}
 	case "sctp-port":
 		setFirst(&s.sctpPort, v)
+	case "sctp-init":
+		setFirst(&s.sctpInit, v)
 	case "max-message-size":
 		setFirst(&s.maxMessage, v)
 	case "bundle-only":

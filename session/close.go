@@ -10,7 +10,7 @@ import (
 // of docs/SESSION.md has the numbers.
 type CloseCode uint32
 
-// The codes. After CloseShutdown and CloseTimeout a client may begin a new session by
+// The codes. After CloseShutdown, CloseTimeout and CloseMoved a client may begin a new session by
 // itself. Package client and the browser client do so if the program asks for it.
 const (
 	CloseNormal        CloseCode = 0   // the program, or the player, has finished
@@ -21,6 +21,7 @@ const (
 	CloseReplaced      CloseCode = 5   // the same Identity connected once more
 	CloseTimeout       CloseCode = 6   // interrupted for too long: see godwit.Config.Grace; or the path is too narrow: see Text
 	CloseDuplicate     CloseCode = 7   // the same Identity is connected already
+	CloseMoved         CloseCode = 8   // the server's program called Conn.Move: the client continues at another server
 	CloseLimitMessages CloseCode = 16  // too many messages per second
 	CloseLimitBytes    CloseCode = 17  // too many bytes per second
 	CloseLimitSize     CloseCode = 18  // a message larger than its channel allows
@@ -31,7 +32,7 @@ const (
 
 var closeNames = map[CloseCode]string{
 	CloseNormal: "normal", CloseKicked: "kicked", CloseShutdown: "shutdown", CloseProtocolError: "protocol error",
-	CloseAuth: "auth", CloseReplaced: "replaced", CloseTimeout: "timeout", CloseDuplicate: "duplicate",
+	CloseAuth: "auth", CloseReplaced: "replaced", CloseTimeout: "timeout", CloseDuplicate: "duplicate", CloseMoved: "moved",
 	CloseLimitMessages: "limit: messages", CloseLimitBytes: "limit: bytes", CloseLimitSize: "limit: size",
 	CloseLimitEarly: "limit: early", CloseLimitRequests: "limit: requests",
 }

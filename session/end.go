@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/godwit-rtc/godwit/channel"
@@ -30,6 +31,9 @@ type End interface {
 	SendWith(ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error)
 	// Ask sends a request and does not wait for the answer: done gets it.
 	Ask(name string, b []byte, done func(Result)) (RequestID, error)
+	// Request sends a request and waits for the bytes of the answer. In a handler it returns
+	// ErrInHandler.
+	Request(ctx context.Context, name string, b []byte) ([]byte, error)
 
 	// Close ends the session, after its reliable messages have been delivered. It does not
 	// wait.

@@ -10,13 +10,16 @@ const (
 	MaxRequest = maxControl - 1 - 4 - 1 - MaxName
 	// MaxText is the longest text of a close or of a rejection, 256. A longer text is cut.
 	MaxText = 256
+	// MaxMove is the longest JSON of a seat to which a server moves a session, 4096.
+	MaxMove = 4096
 
 	maxControl = 64 << 10 // the largest message of the session's own channel
 )
 
 // Limits limit what the other end may send: Messages and Bytes of payload per second, of
 // which twice as many may arrive at once, and the number of Requests without an answer.
-// A request counts as a message, too. At a server, zero means 1000, 1 MiB and 64; at a
+// A request counts as a message, too, and a compressed message with the bytes that it
+// inflates to. At a server, zero means 1000, 1 MiB and 64; at a
 // client, no limit of messages and bytes, and 64 requests. Negative means no limit.
 //
 // An end drops and counts an unreliable or sequenced message that exceeds Messages or

@@ -12,9 +12,9 @@ import (
 // Names, texts and the numbers on the wire are those of docs/SESSION.md, sections 4 and 5.
 func TestNamesAreThoseOfTheProtocol(t *testing.T) {
 	for code, want := range map[CloseCode]string{
-		0: "normal", 1: "kicked", 2: "shutdown", 3: "protocol error", 4: "auth", 5: "replaced", 6: "timeout", 7: "duplicate",
+		0: "normal", 1: "kicked", 2: "shutdown", 3: "protocol error", 4: "auth", 5: "replaced", 6: "timeout", 7: "duplicate", 8: "moved",
 		16: "limit: messages", 17: "limit: bytes", 18: "limit: size", 19: "limit: early", 20: "limit: requests",
-		8: "code 8", CloseProgram: "code 256", math.MaxUint32: "code 4294967295",
+		9: "code 9", CloseProgram: "code 256", math.MaxUint32: "code 4294967295",
 	} {
 		if got := code.String(); got != want {
 			t.Errorf("code %d prints %q, want %q", uint32(code), got, want)
@@ -28,8 +28,8 @@ func TestNamesAreThoseOfTheProtocol(t *testing.T) {
 			t.Errorf("status %d prints %q, want %q", uint8(status), got, want)
 		}
 	}
-	if MaxHello != 1024 || MaxName != 64 || MaxRequest != 65466 || MaxText != 256 {
-		t.Errorf("a limit differs from the protocol: %d, %d, %d, %d", MaxHello, MaxName, MaxRequest, MaxText)
+	if MaxHello != 1024 || MaxName != 64 || MaxRequest != 65466 || MaxText != 256 || MaxMove != 4096 {
+		t.Errorf("a limit differs from the protocol: %d, %d, %d, %d, %d", MaxHello, MaxName, MaxRequest, MaxText, MaxMove)
 	}
 	for id, want := range map[ID]string{0: "0000000000000000", 0xff: "00000000000000ff", math.MaxUint64: "ffffffffffffffff"} {
 		if got := id.String(); got != want {

@@ -10,13 +10,17 @@ import { search, shortNames, variables } from "./names.mjs";
 import { neighbours } from "./shapes.mjs";
 
 const check = process.argv.includes("--check");
-// Bytes, gzipped. 1.4 KiB of them are the other links: the race, its memory, the way back to WebRTC, reliable links, and
-// links that a page brings. One such link, WebTransport, has a file of its own, because few pages need it.
+// Bytes, gzipped. A quarter of a KiB is the comparison of schemas. 1.5 KiB of them are the other links: the race, its memory, the way back to WebRTC, reliable links, and
+// links that a page brings. 1.7 KiB are links without a request: the answer that the page writes, invites, and the start of
+// a resume. 0.37 KiB are moves to other servers. One such link, WebTransport, has a file of its own, because few pages need it.
 const limits = {
-  "dist/godwit.min.js": 17.625 * 1024,
-  "dist/godwit.keep.min.js": 18.875 * 1024,
+  "dist/godwit.min.js": 20.63 * 1024,
+  "dist/godwit.keep.min.js": 22 * 1024,
   "dist/godwit.webtransport.min.js": 0.875 * 1024,
+  "dist/godwit.classic.min.js": 23.35 * 1024, // all of the client and typed messages, for pages that cannot load modules
 };
+// What typed messages add to the client in one bundle, which an npm build makes: less than the file of its own has.
+const mostAdded = 1.24 * 1024;
 
 /** One file of declarations: what godwit.ts exports, and what those need, from what tsc wrote for each module. */
 function declarations() {
@@ -24,6 +28,7 @@ function declarations() {
   exported.delete("type");
   const blocks = new Map(); // name to its declarations
   for (const file of readdirSync(".types").sort()) {
+    if (typed.includes(file)) continue; // they have a file of their own
     for (const block of split(read(`.types/${file}`))) {
       const name = /^(?:export )?(?:declare )?(?:class|interface|type|const|function)\*? (\w+)/m.exec(block)?.[1];
       if (name) blocks.set(name, [...(blocks.get(name) ?? []), block]);
@@ -41,6 +46,19 @@ function declarations() {
     return blocks.get(name).map((b) => b.replace(/^export /m, how));
   });
   return `// Made by build.mjs from src/.\n\n${text.join("\n\n")}\n\nexport {};\n`;
+}
+
+const typed = ["pack.d.ts", "typed.d.ts"];
+
+/** The declarations of godwit.types.js, which uses those of godwit.js. */
+function typesOfTypes() {
+  const blocks = typed
+    .flatMap((file) => split(read(`.types/${file}`)))
+    .filter((b) => !/^(import|export (type )?\{)|class Typed /m.test(b));
+  const text = blocks.join("\n\n");
+  const from = ["Bytes", "Channel", "Conn", "ConnectOptions", "Fate", "Hearable", "Sendable", "SendOptions", "Target"];
+  const used = from.filter((name) => new RegExp(`\\b${name}\\b`).test(code(text)));
+  return `// Made by build.mjs from src/.\n\nimport type { ${used.join(", ")} } from "./godwit.js";\n\n${text}\n`;
 }
 
 /** The declarations in a file of tsc's, each with its comment and without private members. */
@@ -144,14 +162,15 @@ const shared = {
 const define = { "Math.max": "mathMax", "Math.min": "mathMin", "Number.MAX_SAFE_INTEGER": `${Number.MAX_SAFE_INTEGER}` };
 
 /** The bundle of an entry, as small as it gets, and its map. */
-async function small(entry, file, names, letters) {
+async function small(entry, file, names, letters, plugins = [], format = "esm") {
   const { outputFiles } = await build({
     ...options,
     entryPoints: [entry],
     outfile: file,
+    format,
     minify: true,
     inject: ["shared"],
-    plugins: [shared],
+    plugins: [shared, ...plugins],
     define,
     sourcemap: "external",
     mangleProps: new RegExp(`^(${Object.keys(names).join("|")})$`),
@@ -159,7 +178,7 @@ async function small(entry, file, names, letters) {
     write: false,
   });
   const { code, map } = await minify(outputFiles[1].text, {
-    module: true,
+    module: format === "esm",
     ecma: 2020,
     compress: {
       passes: 4,
@@ -178,7 +197,26 @@ async function small(entry, file, names, letters) {
   return { [`dist/${file}`]: code, [`dist/${file}.map`]: map };
 }
 
+/** Makes the typed bundle load the other one, a file beside it. */
+const beside = (file) => ({
+  name: "beside",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/core$/ }, () => ({ path: `./${file}`, external: true }));
+  },
+});
+
+/** The short names that a bundle with typed messages may have: what generated code calls has no other name. */
+function namesBesideTypes() {
+  const kept = new Set(typed.flatMap((file) => words(code(read(`.types/${file}`)))));
+  return Object.fromEntries(Object.entries(names).filter(([name]) => !kept.has(name)));
+}
+
 const entries = { "godwit.min.js": "src/core.ts", "godwit.keep.min.js": "src/godwit.ts" };
+// Properties of Writer and Reader that generated code does not use, and two of a class below Conn, whose names no member of
+// Conn has.
+const taken = new Set(["carrier", ...near.get("carrier")].map((name) => names[name]));
+const [heard, forms] = [..."ghabcdefijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((letter) => !taken.has(letter));
+const privates = { words: "t", bytes: "S", at: "l", size: "i", room: "a", skip: "k", past: "j", heard, forms };
 const seconds = Number(/^--names=(\d+)$/m.exec(process.argv.join("\n"))?.[1] ?? 0);
 if (seconds) {
   const bundle =
@@ -192,11 +230,23 @@ if (seconds) {
 const minified = await Promise.all([
   ...Object.entries(entries).map(([file, entry]) => small(entry, file, names)),
   small("src/webtransport.ts", "godwit.webtransport.min.js", {}), // all its names are the browser's, or in our declarations
+  small("src/typed.ts", "godwit.types.min.js", privates, undefined, [beside("godwit.min.js")]),
+  small("src/classic.ts", "godwit.classic.min.js", namesBesideTypes(), undefined, [], "iife"),
 ]);
+const typedBundle = await build({
+  ...options,
+  entryPoints: ["src/typed.ts"],
+  outfile: "dist/godwit.types.js",
+  plugins: [beside("godwit.js")],
+  write: false,
+});
 
 const files = {
   "dist/godwit.d.ts": types,
   "dist/godwit.webtransport.min.d.ts": `// Made by build.mjs from src/.\n\nimport type { LinkType } from "./godwit.js";\n\n${split(read(".types/webtransport.d.ts")).at(-1)}\n`,
+  "dist/godwit.types.d.ts": typesOfTypes(),
+  "dist/godwit.classic.min.d.ts": `// Made by build.mjs from src/.\n\ndeclare const godwit: typeof import("./godwit.js") & { types: typeof import("./godwit.types.js") };\n`,
+  "dist/godwit.types.js": typedBundle.outputFiles[0].text,
   "dist/godwit.js": plain.outputFiles[0].text,
   ...Object.assign({}, ...minified),
 };
@@ -206,6 +256,15 @@ for (const [file, limit] of Object.entries(limits)) {
   process.stdout.write(`${file}: ${files[file].length} bytes, ${size} gzipped, of ${limit}\n`);
   failed ||= size > limit;
 }
+const zipped = (text) => gzipSync(text, { level: 9 }).length;
+const [client, added] = ["dist/godwit.min.js", "dist/godwit.types.min.js"].map((f) =>
+  files[f].replace(/^\/\/.*\n?|import\{[^;]*;/gm, ""),
+);
+const more = zipped(client + added) - zipped(client);
+process.stdout.write(
+  `dist/godwit.types.min.js: ${zipped(added)} bytes gzipped, ${more} in one bundle with the client, of ${mostAdded}\n`,
+);
+failed ||= more > mostAdded;
 mkdirSync("dist", { recursive: true });
 for (const [file, text] of Object.entries(files)) {
   if (!check) writeFileSync(file, text);

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -72,6 +73,7 @@ func TestATicketIsGoodForEachLink(t *testing.T) {
 		if w.upgrade(links[1].Ticket) != 101 || w.upgrade(links[1].Ticket) != 403 {
 			t.Error("the WebSocket")
 		}
+		synctest.Wait() // the answer leaves before the link is open
 		if st := w.game.Stats(); st.Links.Opened != 2 || st.Pending != 1 {
 			t.Errorf("%+v, %d pending", st.Links, st.Pending)
 		}
@@ -90,8 +92,10 @@ func (w *world) upgrade(ticket string) int {
 }
 
 // handshake makes a connection of QUIC that shows no ticket.
-func (g *guest) handshake() (*quic.Conn, error) {
-	tc := pinned(g.w.offer().Hashes)
+func (g *guest) handshake() (*quic.Conn, error) { return g.handshakeWith(g.w.offer().Hashes) }
+
+func (g *guest) handshakeWith(hashes []string) (*quic.Conn, error) {
+	tc := pinned(hashes)
 	tc.NextProtos = []string{http3.NextProtoH3}
 	return g.transport.Dial(g.w.t.Context(), net.UDPAddrFromAddrPort(serverAddr), tc, &quic.Config{EnableDatagrams: true})
 }
@@ -253,27 +257,46 @@ func TestStreamsAreRefused(t *testing.T) {
 	})
 }
 
-// Requests that open no WebTransport are refused, and their connection ends.
+// request sends a request with a good ticket over HTTP/3, and keeps the connection, whatever comes of it.
+func (g *guest) request(method, proto string) *http.Response {
+	o := g.w.offer()
+	h3 := &http3.Transport{TLSClientConfig: pinned(o.Hashes), EnableDatagrams: true, QUICConfig: &quic.Config{EnableDatagrams: true}, Dial: func(ctx context.Context, _ string, tc *tlsConfig, qc *quic.Config) (*quic.Conn, error) {
+		c, err := g.transport.DialEarly(ctx, net.UDPAddrFromAddrPort(serverAddr), tc, qc)
+		g.conn = c
+		return c, err
+	}}
+	body, end := io.Pipe() // which stays open
+	g.w.t.Cleanup(func() { end.Close(); h3.Close() })
+	r := testkit.Must(http.NewRequestWithContext(g.w.t.Context(), method, "https://game.example/?ticket="+o.Ticket, body))
+	if proto != "" {
+		r.Proto = proto
+	}
+	return testkit.Must(h3.RoundTrip(r))
+}
+
+// Requests that open no WebTransport are refused, also with a good ticket. Their connection remains one of
+// a visitor, and is cut off.
 func TestOtherRequestsAreRefused(t *testing.T) {
-	inWorld(t, godwit.Config{}, Config{}, func(w *world) {
-		g := w.guest("192.0.2.66")
-		tc := pinned(w.offer().Hashes)
-		h3 := &http3.Transport{TLSClientConfig: tc, Dial: func(ctx context.Context, _ string, tc *tlsConfig, qc *quic.Config) (*quic.Conn, error) {
-			c, err := g.transport.DialEarly(ctx, net.UDPAddrFromAddrPort(serverAddr), tc, qc)
-			g.conn = c
-			return c, err
-		}}
-		defer h3.Close()
-		resp := testkit.Must((&http.Client{Transport: h3}).Get("https://game.example/?ticket=" + w.offer().Ticket))
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusMethodNotAllowed {
-			t.Errorf("status %d", resp.StatusCode)
-		}
-		time.Sleep(visitorTime + time.Second)
-		if g.conn.Context().Err() == nil {
-			t.Error("the connection is open")
-		}
-	})
+	for name, c := range map[string]struct {
+		method, proto string
+		status        int
+	}{
+		"a page":    {http.MethodGet, "", http.StatusMethodNotAllowed},
+		"WebSocket": {http.MethodConnect, "websocket", http.StatusBadRequest},
+	} {
+		inWorld(t, godwit.Config{}, Config{}, func(w *world) {
+			g := w.guest("192.0.2.66")
+			resp := g.request(c.method, c.proto)
+			resp.Body.Close()
+			if resp.StatusCode != c.status || w.wt.Stats().Visitors != 1 {
+				t.Errorf("%s: status %d, %+v", name, resp.StatusCode, w.wt.Stats())
+			}
+			time.Sleep(visitorTime + time.Second)
+			if g.conn.Context().Err() == nil || w.wt.Stats().Visitors != 0 {
+				t.Errorf("%s: the connection is open: %v, %+v", name, g.conn.Context().Err(), w.wt.Stats())
+			}
+		})
+	}
 }
 
 // A client that disappears leaves nothing behind.

@@ -44,7 +44,7 @@ type certificate struct {
 func (c *certificates) at(now time.Time) ([2]*certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pair[1] != nil && now.Before(c.next) {
+	if now.Before(c.next) {
 		return c.pair, nil
 	}
 	pair := c.pair

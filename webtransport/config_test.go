@@ -1,9 +1,12 @@
 package webtransport
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -67,14 +71,19 @@ func TestWhatServeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer without.Close()
-	for want, c := range map[string]Config{
-		"session.LinkWebTransport": {},
-		"Config.URL":               {URL: "http://udp.example/"},
-		"without a query":          {URL: "https://udp.example/?a=b"},
-		"MaxVisitors":              {MaxVisitors: -1},
+	for _, c := range []struct {
+		want string
+		c    Config
+	}{
+		{"session.LinkWebTransport", Config{}},
+		{"Config.URL", Config{URL: "http://udp.example/"}},
+		{"Config.URL", Config{URL: "https://udp.example/%"}},
+		{"with a host", Config{URL: "https:///x"}},
+		{"without a query", Config{URL: "https://udp.example/?a=b"}},
+		{"MaxVisitors", Config{MaxVisitors: -1}},
 	} {
-		if _, err := Serve(without, c); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
+		if _, err := Serve(without, c.c); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.c, err)
 		}
 	}
 	q, err := without.RTC().QUIC()
@@ -115,6 +124,58 @@ func TestShutdownTellsTheClients(t *testing.T) {
 		}
 		if _, err := Serve(w.game, Config{}); err == nil {
 			t.Error("a closed server serves")
+		}
+	})
+}
+
+// A client that comes with its ticket while the server shuts down finds no session, and its connection
+// ends. Visitors are told the end of the server.
+func TestClientsThatComeDuringShutdown(t *testing.T) {
+	inWorld(t, godwit.Config{}, Config{}, func(w *world) {
+		g := w.guest("192.0.2.66")
+		g.join(client.SessionHandler{})
+		o := w.offer()
+		time.Sleep(time.Second)
+		w.network.BlackoutFor(g.addr.Addr(), netip.Addr{}, time.Hour) // it acknowledges nothing
+		for c := range w.game.Conns() {
+			c.Send(1, []byte("hello"))
+		}
+		ctx, cancel := context.WithTimeout(w.t.Context(), 4*time.Second)
+		defer cancel()
+		ended := make(chan error)
+		go func() { ended <- w.game.Shutdown(ctx, "") }()
+		time.Sleep(time.Second)
+		late, visitor := w.guest("192.0.2.67"), w.guest("192.0.2.68")
+		_, s := late.with(o, o.Ticket)
+		time.Sleep(2 * farewell)
+		if s.Context().Err() == nil || late.conn.Context().Err() == nil {
+			t.Errorf("the session has ended with %v, and the connection with %v", s.Context().Err(), late.conn.Context().Err())
+		}
+		c := testkit.Must(visitor.handshakeWith(o.Hashes))
+		if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown: %v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if c.Context().Err() == nil {
+			t.Error("the connection of a visitor is open")
+		}
+	})
+}
+
+// A client that takes nothing holds the end of the server only for a moment.
+func TestADeafClientDuringShutdown(t *testing.T) {
+	inWorld(t, godwit.Config{}, Config{}, func(w *world) {
+		g := w.guest("192.0.2.66")
+		g.join(client.SessionHandler{})
+		time.Sleep(time.Second)
+		w.network.BlackoutFor(g.addr.Addr(), netip.Addr{}, time.Hour)
+		for c := range w.game.Conns() {
+			c.Send(1, make([]byte, 200_000))
+		}
+		begun := time.Now()
+		w.game.Close()
+		if took := time.Since(begun); took < 300*time.Millisecond || took > time.Second {
+			t.Errorf("Close takes %v", took)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package webtransport
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"time"
@@ -26,17 +25,11 @@ type conn struct {
 	quic    *quic.Conn
 	session *wt.Session
 	out     chan []byte
-
-	// The caller of Send and Close guards the fields below.
-	closed bool
 }
 
 // Send copies a datagram to the outbox, and does not wait. It returns false if the outbox is
-// full, or the conn is closed.
+// full.
 func (c *conn) Send(b []byte) bool {
-	if c.closed {
-		return false
-	}
 	buf := append(c.server.buffer(), b...)
 	select {
 	case c.out <- buf:
@@ -48,26 +41,20 @@ func (c *conn) Send(b []byte) bool {
 }
 
 // Close ends the session of WebTransport when the datagrams in the outbox have left.
-func (c *conn) Close(string) {
-	if !c.closed {
-		c.closed = true
-		close(c.out)
-	}
-}
+func (c *conn) Close(string) { close(c.out) }
 
 // remote returns the address of the client.
 func (c *conn) remote() netip.AddrPort {
-	u, ok := c.quic.RemoteAddr().(*net.UDPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	a := u.AddrPort()
+	a := c.quic.RemoteAddr().(*net.UDPAddr).AddrPort()
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// write sends the datagrams of the outbox until Close, or until the server ends.
+// write sends the datagrams of the outbox until Close. If the client is gone it drops them.
 func (c *conn) write() {
-	c.writeAll()
+	for b := range c.out {
+		c.session.SendDatagram(b) // may wait for the congestion control of QUIC
+		c.server.reuse(b)
+	}
 	c.end()
 }
 
@@ -83,37 +70,7 @@ func (c *conn) refuseStreams() {
 // end before.
 func (c *conn) end() {
 	c.session.CloseWithError(0, "")
-	timer := time.AfterFunc(farewell, func() { c.quic.CloseWithError(0, "") })
-	context.AfterFunc(c.quic.Context(), func() { timer.Stop() })
-}
-
-func (c *conn) writeAll() {
-	for {
-		select {
-		case b, ok := <-c.out:
-			if !ok || !c.send(b) {
-				return
-			}
-		case <-c.server.ending:
-			for {
-				select {
-				case b, ok := <-c.out:
-					if !ok || !c.send(b) {
-						return
-					}
-				default:
-					return
-				}
-			}
-		}
-	}
-}
-
-// send sends one datagram. It may wait for the congestion control of QUIC.
-func (c *conn) send(b []byte) bool {
-	err := c.session.SendDatagram(b)
-	c.server.reuse(b)
-	return err == nil
+	time.AfterFunc(farewell, func() { c.quic.CloseWithError(0, "") })
 }
 
 // read gives what arrives to the link, until the session of WebTransport is over.

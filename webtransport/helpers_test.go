@@ -1,20 +1,14 @@
 package webtransport
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -51,18 +45,21 @@ type world struct {
 	wt      *Server
 	pipes   *testkit.Pipes
 	http    *http.Client
+	table   channel.Channels
 }
 
 func inWorld(t *testing.T, gc godwit.Config, c Config, test func(w *world)) {
 	t.Helper()
 	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
-		gc.Channels = table
+		if gc.Channels == nil {
+			gc.Channels = table
+		}
 		if gc.Handler.Message == nil {
 			gc.Handler.Message = func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }
 		}
 		gc.RTC.TrustUnixSocket = true // the pipes have no address
 		network.SetDefault(netsim.Link{Delay: 10 * time.Millisecond})
-		w := &world{t: t, network: network}
+		w := &world{t: t, network: network, table: gc.Channels}
 		w.game = testkit.Must(godwit.Serve(testkit.Listen(t, network, serverAddr), gc))
 		defer w.game.Close()
 		w.wt = testkit.Must(Serve(w.game, c))
@@ -81,7 +78,7 @@ type offered struct {
 // ask asks for links as a client without WebRTC, and returns those that the server offers.
 func (w *world) ask() []offered {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, fmt.Sprintf("http://game.example/godwit/?v=1&channels=%016x", table.Hash()), nil)
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, fmt.Sprintf("http://game.example/godwit/?v=1&channels=%016x", channel.Table{Channels: w.table}.Hash()), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -153,28 +150,29 @@ func (g *guest) dial(ctx context.Context, url string, header http.Header, hashes
 	d := wt.Transport{
 		TLSClientConfig: pinned(hashes),
 		QUICConfig:      &quic.Config{EnableDatagrams: true, EnableStreamResetPartialDelivery: true},
-		DialAddr: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
-			tc.ServerName = "game.example"
-			c, err := g.transport.DialEarly(ctx, net.UDPAddrFromAddrPort(serverAddr), tc, qc)
-			g.conn = c
-			return c, err
-		},
+		DialAddr:        g.quic,
 	}
 	return d.Dial(ctx, url, header)
 }
 
-// pinned accepts only the certificates of the hashes.
-func pinned(hashes []string) *tls.Config {
-	return &tls.Config{
-		InsecureSkipVerify: true,
-		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
-			sum := sha256.Sum256(raw[0])
-			if !slices.Contains(hashes, base64.StdEncoding.EncodeToString(sum[:])) {
-				return errors.New("the certificate has none of the hashes")
-			}
-			return nil
-		},
-	}
+// quic opens a connection of QUIC from the guest's socket.
+func (g *guest) quic(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+	tc.ServerName = "game.example"
+	c, err := g.transport.DialEarly(ctx, net.UDPAddrFromAddrPort(serverAddr), tc, qc)
+	g.conn = c
+	return c, err
+}
+
+// player begins a session of package client, whose WebTransports are opened from the guest's socket.
+func (g *guest) player(sc client.SessionConfig) *client.Session {
+	w := g.w
+	w.t.Helper()
+	e := testkit.Must(client.Serve(testkit.Listen(w.t, w.network, netip.AddrPortFrom(g.addr.Addr(), 0)), client.Config{
+		HTTP: w.http, WebTransport: (&Dialer{QUIC: g.quic}).Dial,
+	}))
+	w.t.Cleanup(func() { e.Close() })
+	sc.Channels = w.table
+	return testkit.Must(e.Join(w.t.Context(), "http://game.example/godwit/", sc))
 }
 
 // with opens a WebTransport with a ticket.
@@ -187,40 +185,6 @@ func (g *guest) with(o offered, ticket string) (status int, s *wt.Session) {
 	return resp.StatusCode, s
 }
 
-// A carrier is the client's end of a WebTransport.
-type carrier struct {
-	session *wt.Session
-	out     chan []byte
-}
-
-func (c *carrier) Send(b []byte) bool {
-	select {
-	case c.out <- bytes.Clone(b):
-		return true
-	default:
-		return false
-	}
-}
-
-func (c *carrier) Close(string) { close(c.out) }
-
-func (c *carrier) run(l *client.Link) {
-	go func() {
-		for b := range c.out {
-			c.session.SendDatagram(b)
-		}
-		c.session.CloseWithError(0, "")
-	}()
-	for {
-		b, err := c.session.ReceiveDatagram(c.session.Context())
-		if err != nil {
-			l.Close()
-			return
-		}
-		l.Receive(b)
-	}
-}
-
 // join begins a session over WebTransport.
 func (g *guest) join(h client.SessionHandler) *client.Session {
 	w := g.w
@@ -229,15 +193,9 @@ func (g *guest) join(h client.SessionHandler) *client.Session {
 	w.t.Cleanup(func() { e.Close() })
 	return testkit.Must(e.JoinOver(w.t.Context(), client.LinkConfig{
 		Name: session.LinkWebTransport,
-		Dial: func(_ context.Context, l *client.Link) (client.Carrier, error) {
+		Dial: func(ctx context.Context, l *client.Link) (client.Carrier, error) {
 			o := w.offer()
-			_, sess, err := g.dial(w.t.Context(), o.URL+"?ticket="+o.Ticket, nil, o.Hashes)
-			if err != nil {
-				return nil, err
-			}
-			c := &carrier{sess, make(chan []byte, 64)}
-			go c.run(l)
-			return c, nil
+			return (&Dialer{QUIC: g.quic}).Dial(ctx, client.LinkOffer{URL: o.URL, Ticket: o.Ticket, Hashes: o.Hashes}, l)
 		},
 	}, client.SessionConfig{Channels: table, Handler: h}))
 }

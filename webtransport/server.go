@@ -37,8 +37,8 @@ type Config struct {
 	// port is another one.
 	URL string
 
-	// MaxVisitors limits the connections of QUIC that have not shown a good ticket yet. Zero
-	// means 64. Of these, an eighth may come from one IP address (of IPv6, one /64). Further
+	// MaxVisitors limits the connections of QUIC that have not opened a WebTransport with a
+	// good ticket yet. Zero means 64. Of these, an eighth may come from one IP address (of IPv6, one /64). Further
 	// connections are refused. Above a quarter of MaxVisitors, a client must first prove its
 	// address, which costs it one round trip.
 	MaxVisitors int
@@ -55,10 +55,7 @@ type Server struct {
 	own       certificates
 	visitors  visitors
 	buffers   chan []byte
-
-	once    sync.Once
-	ending  chan struct{} // closed when the server ends
-	running sync.WaitGroup
+	running   sync.WaitGroup
 }
 
 // Stats are the counters of a Server.
@@ -83,7 +80,7 @@ func Serve(game *godwit.Server, c Config) (*Server, error) {
 	s := &Server{
 		config: c, game: game,
 		visitors: visitors{most: cmp.Or(c.MaxVisitors, 64), bySite: make(map[netip.Addr]int)},
-		buffers:  make(chan []byte, maxBuffers), ending: make(chan struct{}),
+		buffers:  make(chan []byte, maxBuffers),
 	}
 	if _, err := s.own.at(time.Now()); err != nil {
 		return nil, err
@@ -230,13 +227,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &conn{server: s, quic: r.Context().Value(connKey{}).(*quic.Conn), out: make(chan []byte, outboxLen)}
-	x := c.quic.Context().Value(visitorKey{}).(*visitor)
-	x.admitted.Store(true)
-	x.leave()
 	if c.session, err = s.http.Upgrade(w, r); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	x := c.quic.Context().Value(visitorKey{}).(*visitor)
+	x.admitted.Store(true)
+	x.leave()
 	link, err := t.Open(godwit.LinkConfig{Name: session.LinkWebTransport, Carrier: c, MaxDatagram: maxDatagram, Remote: c.remote()})
 	if err != nil {
 		c.end()
@@ -249,7 +246,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 // shutdown lets what the carriers have taken leave, ends every connection, and waits for that.
 func (s *Server) shutdown(ctx context.Context) {
-	s.once.Do(func() { close(s.ending) })
 	ended := make(chan struct{})
 	s.listener.Close()
 	go func() {

@@ -2,6 +2,8 @@ package webtransport
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -43,6 +45,9 @@ func TestASessionOverWebTransport(t *testing.T) {
 		if got := <-echoes; len(got) != 100_000 {
 			t.Errorf("the large echo has %d bytes", len(got))
 		}
+		if len(w.wt.buffers) == 0 {
+			t.Error("the buffers of the datagrams that have left are not used again")
+		}
 		if st := w.game.Stats(); st.Links.Open != 1 || st.Links.Opened != 1 || st.Links.Tickets != 1 || st.RTC.Conns != 0 {
 			t.Errorf("%+v", st.Links)
 		}
@@ -53,6 +58,30 @@ func TestASessionOverWebTransport(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if st := w.game.Stats().Links; st.Open != 0 || g.conn.Context().Err() == nil {
 			t.Errorf("after the end: %+v, and the connection has ended with %v", st, g.conn.Context().Err())
+		}
+	})
+}
+
+// When the session is over, the server ends first the session of WebTransport and then, if the client
+// does not, the connection of QUIC.
+func TestTheServerEndsTheConnection(t *testing.T) {
+	inWorld(t, godwit.Config{}, Config{}, func(w *world) {
+		g := w.guest("192.0.2.66")
+		resp := g.request(http.MethodConnect, "webtransport") // and says nothing
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || w.game.Stats().Links.Open != 1 {
+			t.Fatalf("status %d, %+v", resp.StatusCode, w.game.Stats().Links)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Errorf("the session of WebTransport ends with %v", err)
+		}
+		time.Sleep(farewell / 2)
+		if g.conn.Context().Err() != nil || w.game.Stats().Links.Open != 0 {
+			t.Errorf("the connection has ended with %v, %+v", g.conn.Context().Err(), w.game.Stats().Links)
+		}
+		time.Sleep(farewell)
+		if g.conn.Context().Err() == nil {
+			t.Error("the connection stays open")
 		}
 	})
 }

@@ -83,17 +83,13 @@ func (x *visitor) leave() {
 	})
 }
 
-// siteOf returns the address that limits count a for: an IPv4 address, or the first address of
-// the IPv6 /64.
+// siteOf returns the address that limits count a for, which is an address of a QUICConn: an IPv4
+// address, or the first address of the IPv6 /64.
 func siteOf(a net.Addr) netip.Addr {
-	u, ok := a.(*net.UDPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	ip := u.AddrPort().Addr().Unmap().WithZone("")
+	ip := a.(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
 	if ip.Is4() {
 		return ip
 	}
-	p, _ := ip.Prefix(64) // invalid if ip is
+	p, _ := ip.Prefix(64)
 	return p.Addr()
 }

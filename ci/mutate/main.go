@@ -23,10 +23,13 @@ var helpers = map[string][]string{
 	"channel":              {"internal/sessioncore"},
 	"dtls":                 {"rtcserver"},
 	"icelite":              {"internal/peer", "rtcserver"},
+	"internal/deflate":     {"channel", "."},
 	"internal/loop":        {"rtcserver", ".", "client"},
 	"internal/peer":        {"rtcserver", "client"},
+	"internal/rowtag":      {"typed", "internal/gen"},
 	"internal/sessioncore": {".", "client"},
 	"internal/websock":     {"client", "."},
+	"pack":                 {"internal/gen/sample", "internal/gen/game"},
 	"rtcserver":            {"client"},
 	"sctp":                 {"internal/peer", "rtcserver"},
 	"session":              {"internal/sessioncore", ".", "client"},
@@ -47,11 +50,12 @@ func main() {
 		again    = flag.String("again", "", "try only the changes in this `file`, a report of before")
 		since    = flag.String("since", "", "try only functions whose code is not that of this `commit`")
 		limits   = flag.Int("patience", 1, "multiply the time limits of tests by this: for a machine that has other work")
+		run      = flag.String("run", "", "run only the tests whose name matches this `regexp`: quick, but what survives may be noticed by others")
 		verbose  = flag.Bool("v", false, "print every change and what came of it")
 	)
 	flag.Parse()
 	patience = time.Duration(max(1, *limits))
-	o := options{*parallel, *longest, *budget, *only, *again, *since, *verbose, nil}
+	o := options{*parallel, *longest, *budget, *only, *again, *since, *verbose, *run, nil}
 	var stop context.CancelFunc
 	ending, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -68,6 +72,7 @@ type options struct {
 	only, again string
 	since       string
 	verbose     bool
+	tests       string
 
 	wanted func(*mutant) bool
 }
@@ -95,7 +100,7 @@ func (o *options) choose() error {
 
 func (o *options) run(dirs []string) error {
 	if len(dirs) == 0 {
-		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "session", "internal/sessioncore", "rtcserver", "."}
+		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "session", "internal/sessioncore", "rtcserver", ".", "webtransport"}
 	}
 	if err := o.choose(); err != nil {
 		return err
@@ -160,7 +165,7 @@ func (o *options) try(root, dir string) (int, error) {
 		if len(left) == 0 || ending.Err() != nil {
 			break
 		}
-		s, err := b.newSuite(tests, o.longest, o.verbose)
+		s, err := b.newSuite(tests, o.tests, o.longest, o.verbose)
 		if err != nil {
 			return 0, err
 		}

@@ -36,19 +36,26 @@ type goPackage struct {
 // A build is a copy of the module in which each mutant has a switch, its number.
 type build struct {
 	root, temp string
+	module     string // directory of the module, in which the go tool runs
 	sources    []*source
 	mutants    []*mutant
 	files      map[string]string // of the overlay
 	overlay    string
 }
 
-func goList(root string, dirs []string) ([]goPackage, error) {
-	args := []string{"list", "-json=Dir,Name,ImportPath,GoFiles"}
-	for _, d := range dirs {
-		args = append(args, "./"+d)
+// moduleOf returns the directory of the module to which the package in dir belongs: root, or below it.
+func moduleOf(root, dir string) string {
+	for ; dir != "."; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(root, dir, "go.mod")); err == nil {
+			break
+		}
 	}
-	cmd := exec.Command("go", args...)
-	cmd.Dir, cmd.Stderr = root, os.Stderr
+	return filepath.Join(root, dir)
+}
+
+func goList(module string, paths []string) ([]goPackage, error) {
+	cmd := exec.Command("go", append([]string{"list", "-json=Dir,Name,ImportPath,GoFiles"}, paths...)...)
+	cmd.Dir, cmd.Stderr = module, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, err
@@ -64,13 +71,18 @@ func goList(root string, dirs []string) ([]goPackage, error) {
 	return list, nil
 }
 
-// newBuild instruments packages, and switches off the mutants that do not compile.
+// newBuild instruments packages of one module, and switches off the mutants that do not compile.
 func newBuild(root, temp string, dirs []string) (*build, error) {
-	list, err := goList(root, dirs)
+	module := moduleOf(root, dirs[0])
+	paths := slices.Clone(dirs)
+	for i, d := range dirs {
+		paths[i] = filepath.Join(root, d)
+	}
+	list, err := goList(module, paths)
 	if err != nil {
 		return nil, err
 	}
-	b := &build{root: root, temp: temp, files: map[string]string{}, overlay: filepath.Join(temp, "overlay.json")}
+	b := &build{root: root, temp: temp, module: module, files: map[string]string{}, overlay: filepath.Join(temp, "overlay.json")}
 	next := 0
 	for i, p := range list {
 		rel, err := filepath.Rel(root, p.Dir)
@@ -133,7 +145,7 @@ func (b *build) goTool(verb, flags string, list []goPackage) (string, error) {
 		args = append(args, p.ImportPath)
 	}
 	cmd := exec.Command("go", args...)
-	cmd.Dir = b.root
+	cmd.Dir = b.module
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -145,7 +157,7 @@ func (b *build) takeOut(complaint string) (any bool) {
 	for _, p := range position.FindAllStringSubmatch(complaint, -1) {
 		line, _ := strconv.Atoi(p[2])
 		for _, s := range b.sources {
-			if path := filepath.Join(s.pkg, s.name); filepath.Clean(p[1]) != path && p[1] != b.files[filepath.Join(b.root, path)] {
+			if path := filepath.Join(b.root, s.pkg, s.name); filepath.Join(b.module, p[1]) != path && p[1] != b.files[path] {
 				continue
 			}
 			for _, m := range s.mutants {
@@ -168,16 +180,17 @@ type suite struct {
 	killed map[string]int // how many mutants each slow test has killed
 }
 
-// newSuite compiles the tests of a package, and finds out which mutants each reaches.
-func (b *build) newSuite(dir string, longest time.Duration, verbose bool) (*suite, error) {
+// newSuite compiles the tests of a package, and finds out which mutants each reaches that matches a
+// regexp.
+func (b *build) newSuite(dir, match string, longest time.Duration, verbose bool) (*suite, error) {
 	s := &suite{dir: filepath.Join(b.root, dir), program: filepath.Join(b.temp, strings.ReplaceAll(dir, "/", "_")+".test"),
 		took: map[string]time.Duration{}, reaches: map[string][]int{}, killed: map[string]int{}}
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", b.overlay, "-o", s.program, "./"+dir)
-	cmd.Dir = b.root
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", b.overlay, "-o", s.program, s.dir)
+	cmd.Dir = b.module
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s: %w\n%s", dir, err, out)
 	}
-	list := exec.Command(s.program, "-test.list", ".")
+	list := exec.Command(s.program, "-test.list", cmp.Or(match, "."))
 	list.Dir = s.dir
 	out, err := list.Output()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -129,7 +130,7 @@ func (r *testRun) echo(n, want int) {
 			r.t.Fatal(err)
 		}
 	}
-	r.client.SetReadDeadline(time.Now().Add(20 * time.Second))
+	r.client.SetReadDeadline(time.Now().Add(testkit.Patience))
 	for i := range want {
 		if _, err := r.client.Read(make([]byte, 100)); err != nil {
 			r.t.Fatalf("echo %d of %d has not arrived: %v", i, want, err)

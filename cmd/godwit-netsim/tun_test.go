@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -72,7 +73,7 @@ func TestTunCarriesTheTrafficOfANamespace(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	b := make([]byte, 100)
-	server.SetReadDeadline(time.Now().Add(30 * time.Second))
+	server.SetReadDeadline(time.Now().Add(testkit.Patience))
 	if n, from, err := server.ReadFromUDPAddrPort(b); err != nil || string(b[:n]) != "hello" || from.Addr().Unmap().String() != "10.9.0.2" {
 		t.Errorf("%q from %v, %v", b[:n], from, err)
 	}

@@ -4,6 +4,7 @@
 //	godwit-token public < private.pem > key.pem  its public part, with which servers verify
 //	godwit-token sign -key private.pem -sub ada -aud eu-1
 //	godwit-token verify -key key.pem -aud eu-1 < token
+//	godwit-token invite -keys server.pem -addr 203.0.113.7:7777 -sub ada
 //
 // The login service of a game makes tokens with package auth. This command is for tests, for
 // scripts, and to make keys.
@@ -29,6 +30,8 @@ const usage = `usage:
   godwit-token public < private.pem                           print its public key; of HS256 the secret, as there is no other
   godwit-token sign -key private.pem -sub PLAYER -aud SERVER [-for 1m] [-data JSON] [-jti ID] [-kid ID]
   godwit-token verify -key key.pem -aud SERVER [-reusable] < token    say what a token says, or what is wrong with it
+  godwit-token keys -keys FILE                                make FILE, the KeyFile of a server, unless it exists, and say what it has
+  godwit-token invite -keys FILE -addr ADDRESSES [-node N] [-sub PLAYER] [-for 1m] [-data TEXT] [-channels HASH] [-json]
 
 PLAYER is the Identity.Name that the server gets, SERVER the Audience of its
 Verifier, and JSON its Identity.Data. A page shows the token as its option "token".
@@ -39,6 +42,14 @@ A key is a PEM block (PKCS #8, PKCS #1, SEC 1, a certificate) or a JWK: Ed25519,
 P-256 (ES256), RSA (RS256) or a secret (HS256). A token names the key that signed
 it: -kid, or the JWK's "kid", or an ID made of the key. With -reusable a token
 needs no ID, as for a server whose Verifier is Reusable.
+
+An invite lets one player in, once, without a request to a web server. ADDRESSES are
+those of the server's UDP port, with commas between: 203.0.113.7:7777,[2001:db8::1]:7777.
+N is the number of the server behind a relay.
+PLAYER is at most 64 bytes and TEXT, the Identity.Data, at most 48. HASH is that of the
+server's table of channels. The text of an invite goes behind the # of a URL. FILE has the
+certificate and the key of the server, also for servers in other languages: keys prints
+the key. Whoever has FILE can let in anybody.
 `
 
 // takes lists the flags of each command.
@@ -47,6 +58,8 @@ var takes = map[string][]string{
 	"public": nil,
 	"sign":   {"key", "sub", "aud", "for", "data", "jti", "kid"},
 	"verify": {"key", "aud", "reusable"},
+	"keys":   {"keys"},
+	"invite": {"keys", "addr", "node", "sub", "for", "data", "channels", "json"},
 }
 
 func main() {
@@ -75,6 +88,11 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	flags.StringVar(&o.data, "data", "", "")
 	flags.StringVar(&o.kid, "kid", "", "")
 	flags.BoolVar(&o.reusable, "reusable", false, "")
+	flags.StringVar(&o.keys, "keys", "", "")
+	flags.StringVar(&o.addresses, "addr", "", "")
+	flags.UintVar(&o.node, "node", 0, "")
+	flags.StringVar(&o.channels, "channels", "", "")
+	flags.BoolVar(&o.json, "json", false, "")
 	flags.DurationVar(&o.lifetime, "for", time.Minute, "")
 	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(out, usage)
@@ -105,6 +123,10 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		return public(in, out)
 	case "sign":
 		return o.sign(out)
+	case "keys":
+		return o.showKeys(out)
+	case "invite":
+		return o.invite(out)
 	}
 	return o.verify(in, out)
 }
@@ -113,6 +135,9 @@ type options struct {
 	algorithm, key, subject, audience, id, kid, data string
 	lifetime                                         time.Duration
 	reusable                                         bool
+	keys, addresses, channels                        string
+	node                                             uint
+	json                                             bool
 }
 
 func (o *options) newKey(out io.Writer) error {

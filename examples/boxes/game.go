@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -12,73 +11,55 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/session"
-)
-
-// Channels, and what is sent on them. Numbers are big-endian.
-//
-//	input  x, y int8: the direction, of length 127 at full speed
-//	world  tick uint32, and of each box: id uint16, x, y uint16, away uint8
-//	chat   to the server: what is said
-//	       from it: kind uint8, id uint16, and the name or what is said
-//
-// The request "join" has the name, and its reply the id of the player's box.
-const (
-	input godwit.ChannelID = 1 + iota
-	world
-	chat
-)
-
-// Kinds of chat messages.
-const (
-	here   = iota // a player that was there before
-	joined        // a player that joins
-	left          // a player that leaves
-	said
+	"github.com/godwit-rtc/godwit/typed"
 )
 
 const (
 	rate  = 20       // ticks a second
 	speed = 240      // units a tick, at most
 	stale = rate / 2 // ticks after which an input does not count
-
-	width, height, side = 16000, 9000, 640 // of the board and of a box, in units
-	maxName, maxText    = 16, 200          // characters
 )
 
-// config is the server's configuration. An input or a world may get lost. Only the newest
-// counts, so each of them has the full state.
+var table = typed.Must[Table]()
+
+// config is the server's configuration.
 var config = godwit.Config{
-	Channels: godwit.Channels{
-		{Name: "input", Mode: godwit.Sequenced, Direction: godwit.ToServer},
-		{Name: "world", Mode: godwit.Sequenced, Direction: godwit.ToClient},
-		{Name: "chat", Mode: godwit.ReliableOrdered},
-	},
 	Manual:   true,                         // the loop is our own: game.run
-	MaxConns: 100,                          // a world message of 100 boxes fits one packet
+	MaxConns: 100,                          // the numbers of boxes
 	Limits:   godwit.Limits{Messages: 100}, // per second; a page sends 20 inputs and the chat
 	Silence:  4 * time.Second,              // after this time a player is shown as away; after Grace it leaves
 }
 
 type player struct {
-	id     uint16
+	id     uint8
 	name   string
 	x, y   int    // a corner of the box
 	dx, dy int    // units a tick
 	heard  uint32 // tick of the last input
-	away   byte   // 1 while the player is interrupted
+	away   bool   // the player is interrupted
 }
 
 // A game is the state of the board. Only the goroutine of run uses it.
 type game struct {
 	server  *godwit.Server
 	all     *godwit.Group // players that have joined
-	players map[uint16]*player
-	lastID  uint16
+	players map[uint8]*player
 	tick    uint32
+	opened  func(*godwit.Conn) // is called for each new session, if not nil
 }
 
-func newGame(s *godwit.Server) *game {
-	return &game{server: s, all: s.NewGroup(), players: make(map[uint16]*player)}
+// newGame returns a game, with the server that listen makes of a configuration.
+func newGame(listen func(godwit.Config) (*godwit.Server, error)) (*game, error) {
+	g := &game{players: make(map[uint8]*player)}
+	c, err := typed.Server(table, config, table.Input.On(g.steer), table.Chat.On(g.say), table.Join.Serve(g.join))
+	if err != nil {
+		return nil, err
+	}
+	if g.server, err = listen(c); err != nil {
+		return nil, err
+	}
+	g.all = g.server.NewGroup()
+	return g, nil
 }
 
 // run runs the game until ctx ends. Then it closes the sessions, which takes at most 3 s.
@@ -105,91 +86,88 @@ func (g *game) run(ctx context.Context) error {
 	return nil
 }
 
+// handle processes what happens to a player, apart from messages and requests.
 func (g *game) handle(ev godwit.Event) {
+	if ev.Type == session.EventOpen && g.opened != nil {
+		g.opened(ev.Conn)
+	}
 	p, ok := ev.Conn.User.(*player)
 	if !ok {
-		if ev.Type == session.EventRequest && ev.Request.Name == "join" {
-			g.join(ev.Conn, ev.Request)
-		}
 		return
 	}
 	switch ev.Type {
-	case session.EventMessage:
-		if ev.Channel == input {
-			p.steer(ev.Data, g.tick)
-		} else if text, ok := line(ev.Data, maxText); ok {
-			g.all.Send(chat, news(said, p.id, text))
-		}
 	case session.EventInterrupted:
-		p.away = 1
+		p.away = true
 	case session.EventResumed:
-		p.away = 0
+		p.away = false
 	case session.EventClose:
 		delete(g.players, p.id)
-		g.all.Send(chat, news(left, p.id, ""))
+		table.News.SendGroup(g.all, News{Kind: Left, ID: p.id})
 	}
 }
 
-func (g *game) join(c *godwit.Conn, r *godwit.Request) {
-	name, ok := line(r.Data, maxName)
-	if !ok {
+func (g *game) join(c *godwit.Conn, q Name, r typed.Reply[Seat]) {
+	name, ok := line(q.Name, maxName)
+	switch {
+	case c.User != nil:
+		r.Reject("you are in the game already")
+		return
+	case !ok:
 		r.Reject(fmt.Sprintf("a name has 1 to %d characters", maxName))
 		return
 	}
-	for g.lastID++; g.players[g.lastID] != nil; {
-		g.lastID++
+	id := uint8(1) // the first that is free; MaxConns says that there is one
+	for g.players[id] != nil {
+		id++
 	}
-	p := &player{id: g.lastID, name: name, x: (width - side) / 2, y: (height - side) / 2}
+	p := &player{id: id, name: name, x: (width - side) / 2, y: (height - side) / 2}
 	for _, other := range g.players {
-		c.Send(chat, news(here, other.id, other.name))
+		table.News.Send(c, News{Here, other.id, other.name})
 	}
 	g.players[p.id], c.User = p, p
 	g.all.Join(c)
-	g.all.Send(chat, news(joined, p.id, name))
-	r.Reply(binary.BigEndian.AppendUint16(nil, p.id))
+	table.News.SendGroup(g.all, News{Joined, p.id, name})
+	r.Reply(Seat{p.id})
+}
+
+func (g *game) say(c *godwit.Conn, l Line) {
+	p, ok := c.User.(*player)
+	if text, good := line(l.Text, maxText); ok && good {
+		table.News.SendGroup(g.all, News{Said, p.id, text})
+	}
 }
 
 // steer processes an input. It limits the speed, whatever length the direction has. More
 // inputs do not move the box faster: only advance moves it.
-func (p *player) steer(b []byte, tick uint32) {
-	if len(b) != 2 {
-		return
+func (g *game) steer(c *godwit.Conn, in Input) {
+	if p, ok := c.User.(*player); ok {
+		f := speed / max(1, math.Hypot(in.X, in.Y))
+		p.dx, p.dy, p.heard = int(in.X*f), int(in.Y*f), g.tick
 	}
-	x, y := float64(int8(b[0])), float64(int8(b[1]))
-	f := speed / max(127, math.Hypot(x, y))
-	p.dx, p.dy, p.heard = int(x*f), int(y*f), tick
 }
 
 // advance runs one tick.
 func (g *game) advance() {
 	g.tick++
-	b := binary.BigEndian.AppendUint32(nil, g.tick)
+	w := World{Tick: g.tick}
 	for _, p := range g.players {
 		if g.tick-p.heard > stale {
 			p.dx, p.dy = 0, 0
 		}
 		p.x = min(max(p.x+p.dx, 0), width-side)
 		p.y = min(max(p.y+p.dy, 0), height-side)
-		b = binary.BigEndian.AppendUint16(b, p.id)
-		b = binary.BigEndian.AppendUint16(b, uint16(p.x))
-		b = binary.BigEndian.AppendUint16(b, uint16(p.y))
-		b = append(b, p.away)
+		w.Boxes = append(w.Boxes, Box{p.id, p.x, p.y, p.away})
 	}
-	g.all.Send(world, b)
-}
-
-// news makes a chat message for the pages.
-func news(kind byte, id uint16, text string) []byte {
-	return append(binary.BigEndian.AppendUint16([]byte{kind}, id), text...)
+	table.World.SendGroup(g.all, w)
 }
 
 // line returns the text that a page says, and false if the text is empty or too long.
-func line(b []byte, most int) (string, bool) {
-	s := strings.TrimSpace(strings.Map(func(r rune) rune {
+func line(s string, most int) (string, bool) {
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1
 		}
 		return r
-	}, string(b)))
+	}, s))
 	return s, s != "" && utf8.RuneCountInString(s) <= most
 }

@@ -2,13 +2,20 @@
 //
 //	go run ./examples/boxes
 //
-// Then open the URL it prints, in two windows. The game is in game.go, and its page in
-// index.html; this file serves them.
+// Then open the URL it prints, in two windows. The messages are in messages.go, the game is in
+// game.go, and its page in index.html; this file serves them.
+//
+//	go run ./examples/boxes -lan -http ""
+//
+// serves only UDP: it writes the page to a file, which needs no web server, and prints a link for each
+// player (lan.go).
 package main
 
 import (
 	"context"
-	_ "embed"
+	"crypto/rand"
+	"embed"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -21,15 +28,20 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/auth"
 )
 
-//go:embed index.html
-var page []byte
+// index.html, and table.js, which godwit-gen makes of messages.go.
+//
+//go:embed index.html table.js
+var pages embed.FS
 
 func main() {
 	data := flag.String("data", ":42424", "UDP `address` to listen on for the game")
 	public := flag.String("public", "", "`addresses` that pages are told to send to, separated by commas;\nempty: those of this machine, with the port of -data")
-	web := flag.String("http", "localhost:8080", "TCP `address` to serve the page and the signaling on")
+	web := flag.String("http", "localhost:8080", "TCP `address` to serve the page and the signaling on; empty: none")
+	lan := flag.Bool("lan", false, "let players in by links to a page that is a file, without a request to this program")
+	page := flag.String("page", "boxes.html", "`file` to which -lan writes the page")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "boxes: %q is no flag; see -help\n", flag.Arg(0))
@@ -38,15 +50,22 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := serve(ctx, *data, *public, *web); err != nil {
+	if !*lan {
+		*page = ""
+	}
+	if err := serve(ctx, *data, *public, *web, *page); err != nil {
 		fmt.Fprintln(os.Stderr, "boxes:", err)
 		os.Exit(1)
 	}
 }
 
-// serve runs the game and its web server until ctx ends.
-func serve(ctx context.Context, data, public, web string) error {
-	c := config
+// serve runs the game and its web server until ctx ends. Without web there is no web server, and without
+// page there are no links.
+func serve(ctx context.Context, data, public, web, page string) error {
+	if web == "" && page == "" {
+		return errors.New("without -http nobody can play, except with -lan")
+	}
+	var addrs []netip.AddrPort
 	for a := range strings.SplitSeq(public, ",") {
 		if a = strings.TrimSpace(a); a == "" {
 			continue
@@ -55,13 +74,33 @@ func serve(ctx context.Context, data, public, web string) error {
 		if err != nil {
 			return fmt.Errorf("-public %q is not an address such as 203.0.113.7:42424", a)
 		}
-		c.RTC.Public = append(c.RTC.Public, addr)
+		addrs = append(addrs, addr)
 	}
-	srv, err := godwit.Listen(data, c)
+	game, err := newGame(func(c godwit.Config) (*godwit.Server, error) {
+		c.RTC.Public = addrs
+		if page != "" {
+			var err error
+			if c.Invites, err = auth.NewInviteKey(rand.Reader); err != nil {
+				return nil, err
+			}
+		}
+		return godwit.Listen(data, c)
+	})
 	if err != nil {
 		return fmt.Errorf("%w (choose another port with -data)", err)
 	}
+	srv := game.server
 	defer srv.Close()
+	if page != "" {
+		l, err := newLAN(srv, page, os.Stdout)
+		if err != nil {
+			return err
+		}
+		game.opened = l.opened
+	}
+	if web == "" {
+		return game.run(ctx)
+	}
 	listener, err := net.Listen("tcp", web)
 	if err != nil {
 		return fmt.Errorf("%w (choose another port with -http)", err)
@@ -70,14 +109,11 @@ func serve(ctx context.Context, data, public, web string) error {
 
 	mux := http.NewServeMux()
 	mux.Handle("/godwit/", srv) // signaling, and the client script
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Write(page)
-	})
+	mux.Handle("/", http.FileServerFS(pages))
 	h := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	over := make(chan error, 1)
 	go func() {
-		over <- newGame(srv).run(ctx)
+		over <- game.run(ctx)
 		h.Close()
 	}()
 	if err := h.Serve(listener); err != http.ErrServerClosed {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -17,10 +16,10 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit"
-	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/session"
+	"github.com/godwit-rtc/godwit/typed"
 )
 
 const ticks = time.Second / rate
@@ -43,11 +42,12 @@ func inGame(t *testing.T, test func(h *gameTest)) {
 		h.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond, Loss: 0.1})
 		socket, err := h.network.Listen(serverAddr)
 		h.must(err)
-		h.server, err = godwit.Serve(socket, config)
+		game, err := newGame(func(c godwit.Config) (*godwit.Server, error) { return godwit.Serve(socket, c) })
 		h.must(err)
+		h.server = game.server
 		ctx, stop := context.WithCancel(t.Context())
 		over := make(chan error)
-		go func() { over <- newGame(h.server).run(ctx) }()
+		go func() { over <- game.run(ctx) }()
 		test(h)
 		stop()
 		h.must(<-over)
@@ -78,15 +78,15 @@ type box struct {
 // A snapshot is the content of a world message.
 type snapshot struct {
 	tick  uint32
-	boxes map[uint16]box
+	boxes map[uint8]box
 }
 
 // A guest is a client with everything that it has received.
 type guest struct {
-	*client.Session
+	typed.ClientEnd
 	h    *gameTest
 	addr netip.Addr
-	id   uint16
+	id   uint8
 
 	mu     sync.Mutex
 	worlds []snapshot
@@ -103,11 +103,11 @@ func (h *gameTest) arrive() *guest {
 	e, err := client.Serve(socket, client.Config{HTTP: &http.Client{Transport: h}})
 	h.must(err)
 	h.t.Cleanup(func() { e.Close() })
-	g.Session, err = e.Join(h.t.Context(), "http://game.example/godwit/", client.SessionConfig{
-		Channels: config.Channels,
-		Handler:  client.SessionHandler{Message: g.hear},
-	})
+	c, err := typed.Client(table, client.SessionConfig{}, table.World.On(g.see), table.News.On(g.read))
 	h.must(err)
+	s, err := e.Join(h.t.Context(), "http://game.example/godwit/", c)
+	h.must(err)
+	g.ClientEnd = typed.Over(s)
 	return g
 }
 
@@ -115,9 +115,9 @@ func (h *gameTest) arrive() *guest {
 func (h *gameTest) join(name string) *guest {
 	h.t.Helper()
 	g := h.arrive()
-	b, err := g.Request(h.t.Context(), "join", []byte(name))
+	seat, err := table.Join.Request(h.t.Context(), g.ClientEnd, Name{name})
 	h.must(err)
-	g.id = binary.BigEndian.Uint16(b)
+	g.id = seat.ID
 	h.settle()
 	return g
 }
@@ -128,20 +128,27 @@ func (h *gameTest) settle() {
 	synctest.Wait()
 }
 
-func (g *guest) hear(_ *client.Session, ch channel.ID, b []byte) {
+func (g *guest) read(_ typed.ClientEnd, n News) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if ch == chat {
-		kind := [...]string{"is here", "joins", "leaves", "says"}[b[0]]
-		g.news = append(g.news, strings.TrimSpace(fmt.Sprintf("%d %s %s", binary.BigEndian.Uint16(b[1:]), kind, b[3:])))
-		return
-	}
-	s := snapshot{binary.BigEndian.Uint32(b), make(map[uint16]box)}
-	for b = b[4:]; len(b) > 0; b = b[7:] {
-		at := func(i int) int { return int(binary.BigEndian.Uint16(b[i:])) }
-		s.boxes[uint16(at(0))] = box{at(2), at(4), b[6] == 1}
+	kind := [...]string{"is here", "joins", "leaves", "says"}[n.Kind]
+	g.news = append(g.news, strings.TrimSpace(fmt.Sprintf("%d %s %s", n.ID, kind, n.Text)))
+}
+
+func (g *guest) see(_ typed.ClientEnd, w World) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := snapshot{w.Tick, make(map[uint8]box)}
+	for _, b := range w.Boxes {
+		s.boxes[b.ID] = box{b.X, b.Y, b.Away}
 	}
 	g.worlds = append(g.worlds, s)
+}
+
+// say sends a line of chat.
+func (g *guest) say(text string) {
+	g.h.t.Helper()
+	g.h.must(table.Chat.Send(g.ClientEnd, Line{text}))
 }
 
 // seen returns the worlds that have arrived since the last call; the last world is also
@@ -155,7 +162,7 @@ func (g *guest) seen() []snapshot {
 }
 
 // now returns the newest world.
-func (g *guest) now() map[uint16]box {
+func (g *guest) now() map[uint8]box {
 	worlds := g.seen()
 	return worlds[len(worlds)-1].boxes
 }
@@ -171,10 +178,10 @@ func (g *guest) wantNews(lines ...string) {
 }
 
 // steer sends an input, n times in every tick, for d.
-func (g *guest) steer(d time.Duration, n int, x, y int8) {
+func (g *guest) steer(d time.Duration, n int, x, y float64) {
 	for range int(d / ticks) {
 		for range n {
-			g.h.must(g.Send(input, []byte{byte(x), byte(y)}))
+			g.h.must(table.Input.Send(g.ClientEnd, Input{x, y}))
 		}
 		time.Sleep(ticks)
 	}
@@ -185,7 +192,7 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 	inGame(t, func(h *gameTest) {
 		ada, bob := h.join("ada"), h.join("bob")
 		before := bob.now()
-		ada.steer(time.Second/2, 1, 127, 0)
+		ada.steer(time.Second/2, 1, 1, 0)
 		h.settle()
 		after := bob.now()
 		if after[bob.id] != before[bob.id] {
@@ -196,11 +203,11 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 		if went := to.x - from.x; to.y != from.y || went < rate/2*speed || went > (rate/2+stale+2)*speed {
 			t.Errorf("the box moved from %v to %v, want only right, by the speed", from, to)
 		}
-		ada.steer(10*time.Second, 1, 0, -50)
+		ada.steer(10*time.Second, 1, 0, -0.4)
 		if got := bob.now()[ada.id]; got.x != to.x || got.y != 0 {
 			t.Errorf("at the upper edge the box is at %v, want y = 0", got)
 		}
-		ada.steer(10*time.Second, 1, 127, 127)
+		ada.steer(10*time.Second, 1, 1, 1)
 		if got := bob.now()[ada.id]; got.x != width-side || got.y != height-side {
 			t.Errorf("in the corner the box is at %v, want %v, %v", got, width-side, height-side)
 		}
@@ -212,21 +219,22 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 func TestBoxKeepsToItsSpeed(t *testing.T) {
 	inGame(t, func(h *gameTest) {
 		ada := h.join("ada")
-		ada.steer(2*time.Second, 4, -128, -128)
+		ada.steer(2*time.Second, 4, -1, -1)
 		worlds, fastest := ada.seen(), 0.0
 		for i, w := range worlds[1:] {
 			a, b := worlds[i].boxes[ada.id], w.boxes[ada.id]
 			fastest = max(fastest, math.Hypot(float64(b.x-a.x), float64(b.y-a.y))/float64(w.tick-worlds[i].tick))
 		}
-		if fastest > speed || fastest < 0.98*speed {
+		const step = 4 * math.Sqrt2 // a world has positions in steps of four units
+		if fastest > speed+step || fastest < 0.98*speed {
 			t.Errorf("at most %.1f units a tick, want %d", fastest, speed)
 		}
 		h.settle()
 		before := ada.now()
 		for range 20 {
-			h.must(ada.Send(input, nil))
-			h.must(ada.Send(input, []byte{127}))
-			h.must(ada.Send(input, []byte{127, 127, 127}))
+			h.must(ada.Send(table.Input.ID(), nil))
+			h.must(ada.Send(table.Input.ID(), []byte{127}))
+			h.must(ada.Send(table.Input.ID(), []byte{127, 127, 127}))
 			time.Sleep(ticks)
 		}
 		if after := ada.now(); after[ada.id] != before[ada.id] {
@@ -241,12 +249,12 @@ func TestChatReachesAll(t *testing.T) {
 		ada.wantNews("1 joins ada", "2 joins bob")
 		bob.wantNews("1 is here ada", "2 joins bob")
 		stranger := h.arrive()
-		h.must(stranger.Send(chat, []byte("not joined")))
+		stranger.say("not joined")
 		for _, text := range []string{"hello", " \n ", strings.Repeat("ä", maxText+1), "how\x00 are\u202e you? "} {
-			h.must(ada.Send(chat, []byte(text)))
+			ada.say(text)
 		}
 		h.settle()
-		h.must(bob.Send(chat, []byte(strings.Repeat("ä", maxText))))
+		bob.say(strings.Repeat("ä", maxText))
 		h.settle()
 		for _, g := range []*guest{ada, bob} {
 			g.wantNews("1 says hello", "1 says how are you?", "2 says "+strings.Repeat("ä", maxText))
@@ -259,15 +267,15 @@ func TestNamesAreLimited(t *testing.T) {
 	inGame(t, func(h *gameTest) {
 		g := h.arrive()
 		for _, name := range []string{"", " \t", "\x7f", strings.Repeat("n", maxName+1)} {
-			_, err := g.Request(h.t.Context(), "join", []byte(name))
+			_, err := table.Join.Request(h.t.Context(), g.ClientEnd, Name{name})
 			if e, ok := errors.AsType[*session.RequestError](err); !ok || e.Status != session.StatusRejected || e.Text != "a name has 1 to 16 characters" {
 				t.Errorf("the name %q: %v, want a rejection", name, err)
 			}
 		}
-		if _, err := g.Request(h.t.Context(), "join", []byte(" "+strings.Repeat("ñ", maxName)+"\n")); err != nil {
+		if _, err := table.Join.Request(h.t.Context(), g.ClientEnd, Name{" " + strings.Repeat("ñ", maxName) + "\n"}); err != nil {
 			t.Error(err)
 		}
-		if _, err := g.Request(h.t.Context(), "join", []byte("again")); err == nil {
+		if _, err := table.Join.Request(h.t.Context(), g.ClientEnd, Name{"again"}); err == nil {
 			t.Error("a second join of a player returns no error")
 		}
 		h.settle()
@@ -301,7 +309,7 @@ func TestPlayerComesBackToItsBox(t *testing.T) {
 		vanish := func(d time.Duration) {
 			h.network.BlackoutFor(bob.addr, serverAddr.Addr(), d)
 			h.network.BlackoutFor(serverAddr.Addr(), bob.addr, d)
-			h.must(ada.Send(chat, []byte("where are you?")))
+			ada.say("where are you?")
 		}
 		was := ada.now()[bob.id]
 		vanish(15 * time.Second)
@@ -314,7 +322,7 @@ func TestPlayerComesBackToItsBox(t *testing.T) {
 			t.Errorf("after 30 s the box is %v, want %v", got, was)
 		}
 		bob.wantNews("1 says where are you?")
-		bob.steer(time.Second, 1, 0, 127)
+		bob.steer(time.Second, 1, 0, 1)
 		if got := ada.now()[bob.id]; got.y <= was.y {
 			t.Errorf("the box is at %v and was at %v, want it lower", got, was)
 		}
@@ -329,7 +337,20 @@ func TestPlayerComesBackToItsBox(t *testing.T) {
 }
 
 func TestBadPublicAddressIsExplained(t *testing.T) {
-	if err := serve(t.Context(), "127.0.0.1:0", "example.com", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "-public") {
+	if err := serve(t.Context(), "127.0.0.1:0", "example.com", "127.0.0.1:0", ""); err == nil || !strings.Contains(err.Error(), "-public") {
 		t.Errorf("the error is %v, want one that names -public", err)
 	}
+}
+
+// A world of 100 boxes has at most 66 % of the 704 bytes that it had as integers of 16 bits.
+func TestWorldIsSmall(t *testing.T) {
+	w := World{Tick: 1_000_000}
+	for i := range 100 {
+		w.Boxes = append(w.Boxes, Box{ID: uint8(i + 1), X: 153 * i, Y: 83 * i, Away: i%2 == 0})
+	}
+	b, err := table.World.Encode(nil, w)
+	if err != nil || len(b) > 704*66/100 {
+		t.Errorf("%d bytes, %v; want at most %d", len(b), err, 704*66/100)
+	}
+	t.Logf("%d bytes", len(b))
 }

@@ -6,9 +6,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // The routes of main serve the page and an echo at level one.
@@ -36,9 +36,9 @@ func TestEchoes(t *testing.T) {
 	}
 
 	echoes := make(chan string, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
-	c, err := client.Dial(ctx, web.URL+"/new_rtc_session", client.Config{Handler: client.Handler{
+	c, err := client.Dial(ctx, web.URL+"/new_rtc_session", client.Config{AnswerTimeout: testkit.Patience, HandshakeTimeout: testkit.Patience, Handler: client.Handler{
 		Message: func(_ *client.Conn, m client.Message) { echoes <- string(m.Data) },
 	}})
 	if err != nil {

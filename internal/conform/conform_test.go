@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -23,6 +24,9 @@ var channels = channel.Channels{
 	{Name: "unordered", Mode: channel.ReliableUnordered},
 	{Name: "ordered", Mode: channel.ReliableOrdered},
 }
+
+// unhurried has limits for handshakes that a busy machine keeps.
+var unhurried = client.Config{AnswerTimeout: testkit.Patience, HandshakeTimeout: testkit.Patience}
 
 // drive examines one client after the other until there are no cases.
 func drive(t *testing.T, base string, examine func(ctx context.Context, url string)) {
@@ -48,7 +52,7 @@ func drive(t *testing.T, base string, examine func(ctx context.Context, url stri
 // ours runs a session of package client.
 func ours(ctx context.Context, url string) {
 	over := make(chan struct{})
-	s, err := client.Connect(ctx, url, client.Config{}, client.SessionConfig{Channels: channels, Handler: client.SessionHandler{
+	s, err := client.Connect(ctx, url, unhurried, client.SessionConfig{Channels: channels, Handler: client.SessionHandler{
 		Message: func(s *client.Session, ch channel.ID, b []byte) { s.Send(ch, b) },
 		Request: func(_ *client.Session, r *session.Request) {
 			switch r.Name {
@@ -67,8 +71,8 @@ func ours(ctx context.Context, url string) {
 	<-over
 }
 
-// conform runs the cases whose name matches, and returns the output.
-func conform(t *testing.T, pattern string, side int, examine func(ctx context.Context, url string)) (string, error) {
+// conform runs the cases whose name matches, side many at a time, and returns the output.
+func conform(t *testing.T, pattern string, side int, slack time.Duration, examine func(ctx context.Context, url string)) (string, error) {
 	t.Helper()
 	chosen, err := Choose(pattern)
 	if err != nil {
@@ -84,13 +88,13 @@ func conform(t *testing.T, pattern string, side int, examine func(ctx context.Co
 		all.Go(func() { drive(t, base, examine) })
 	}
 	var out bytes.Buffer
-	err = Serve(t.Context(), listener, chosen, 5*time.Second, &out, nil)
+	err = Serve(t.Context(), listener, chosen, slack, &out, nil)
 	all.Wait()
 	return out.String(), err
 }
 
 func TestOurNativeClientConforms(t *testing.T) {
-	if out, err := conform(t, "", 16, ours); err != nil {
+	if out, err := conform(t, "", 16, testkit.Patience, ours); err != nil {
 		t.Errorf("our client fails: %v\n%s", err, out)
 	}
 }
@@ -107,7 +111,7 @@ func TestASilentClientIsFoundOut(t *testing.T) {
 			<-over
 		}
 	}
-	out, err := conform(t, "opening/hello|requests/answers", 2, mute)
+	out, err := conform(t, "opening/hello|requests/answers", 2, 0, mute)
 	if !errors.Is(err, ErrFailed) || strings.Count(out, "SESSION 2: the client sent nothing") != 2 {
 		t.Errorf("%v, want ErrFailed and two failures of SESSION 2:\n%s", err, out)
 	}

@@ -113,8 +113,8 @@ func (x *exam) post(clause string) post {
 	select {
 	case p := <-x.posts:
 		return p
-	case <-time.After(3 * patience):
-		x.fail(clause, "no POST came within %v", 3*patience)
+	case <-time.After(3 * x.patience()):
+		x.fail(clause, "no POST came within %v", 3*x.patience())
 	}
 	panic("unreachable")
 }
@@ -138,8 +138,8 @@ func (x *exam) link(clause string) *link {
 	select {
 	case l := <-x.links:
 		return l
-	case <-time.After(3 * patience):
-		x.fail(clause, "no connection was open within %v", 3*patience)
+	case <-time.After(3 * x.patience()):
+		x.fail(clause, "no connection was open within %v", 3*x.patience())
 	}
 	panic("unreachable")
 }
@@ -148,10 +148,10 @@ func (x *exam) link(clause string) *link {
 // WELCOME.
 func (x *exam) begin() *link {
 	l := x.link("SESSION 1")
-	p, ok := l.next(patience)
+	p, ok := l.next(x.patience())
 	switch {
 	case !ok:
-		x.fail("SESSION 2", "the client sent nothing within %v; HELLO is in its first packet", patience)
+		x.fail("SESSION 2", "the client sent nothing within %v; HELLO is in its first packet", x.patience())
 	case p.truncated != 0:
 		x.fail("PROTOCOL 3", "the client's first packet has number %d, want 0", p.truncated)
 	}

@@ -8,8 +8,10 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// patience is how long a case waits for what must come.
+// patience is how long a case waits for what must come, besides the slack of the machine.
 const patience = 5 * time.Second
+
+func (x *exam) patience() time.Duration { return patience + x.slack }
 
 // A message is one whole message of the client.
 type message struct {
@@ -64,9 +66,9 @@ func (l *link) send(frames ...frame) uint64 {
 // acknowledged soon, until all are or the client has closed.
 func (l *link) sendAll(list []frame) {
 	const batch = 8 // what no browser's socket is too small for
-	for end := time.Now().Add(patience); len(list) > 0 && l.closed == nil; {
+	for end := time.Now().Add(l.x.patience()); len(list) > 0 && l.closed == nil; {
 		if time.Now().After(end) {
-			l.x.fail("PROTOCOL 4", "packets with %v were not acknowledged within %v", list[0], patience)
+			l.x.fail("PROTOCOL 4", "packets with %v were not acknowledged within %v", list[0], l.x.patience())
 		}
 		first := list[:min(batch, len(list))]
 		numbers := make([]uint64, len(first))
@@ -302,8 +304,8 @@ func never() bool { return false }
 func (l *link) message(channel int, clause string) message {
 	var m message
 	var ok bool
-	if !l.within(patience, func() bool { m, ok = l.find(channel); return ok }) {
-		l.x.fail(clause, "no message came on channel %d (%s) within %v%s", channel, l.x.mode(channel), patience, l.why())
+	if !l.within(l.x.patience(), func() bool { m, ok = l.find(channel); return ok }) {
+		l.x.fail(clause, "no message came on channel %d (%s) within %v%s", channel, l.x.mode(channel), l.x.patience(), l.why())
 	}
 	return m
 }
@@ -330,7 +332,7 @@ func (l *link) echo(channel int, want, clause string) message {
 func (l *link) echoOf(say func(), channel int, want, clause string) {
 	for range 3 {
 		say()
-		found := l.within(patience/3, func() bool {
+		found := l.within(l.x.patience()/3, func() bool {
 			return slices.ContainsFunc(l.inbox, func(m message) bool { return m.channel == channel })
 		})
 		if found || l.closed != nil {
@@ -350,8 +352,8 @@ func (l *link) silent(channel int, clause, because string) {
 
 // isAcked waits until the client has acknowledged a packet.
 func (l *link) isAcked(n uint64, clause string) {
-	if !l.within(patience, func() bool { return l.acked[n] }) {
-		l.x.fail(clause, "packet %d was not acknowledged within %v%s", n, patience, l.why())
+	if !l.within(l.x.patience(), func() bool { return l.acked[n] }) {
+		l.x.fail(clause, "packet %d was not acknowledged within %v%s", n, l.x.patience(), l.why())
 	}
 }
 
@@ -366,8 +368,8 @@ func (l *link) isNotAcked(n uint64, clause, because string) {
 
 // ends waits for the client's CLOSE.
 func (l *link) ends(code uint64, clause string) {
-	if !l.within(patience, func() bool { return l.closed != nil }) {
-		l.x.fail(clause, "the client did not close within %v; it must, with code %d", patience, code)
+	if !l.within(l.x.patience(), func() bool { return l.closed != nil }) {
+		l.x.fail(clause, "the client did not close within %v; it must, with code %d", l.x.patience(), code)
 	}
 	if l.closed.code != code {
 		l.x.fail(clause, "the client closed with code %d %q, want code %d", l.closed.code, l.closed.data, code)

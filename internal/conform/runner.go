@@ -37,7 +37,7 @@ func newRunner(list []Case, slack time.Duration, files http.Handler, tell func(n
 	r := &runner{cases: list, slack: slack, files: files, tell: tell, over: make(chan struct{}), exams: map[string]*exam{}, waiting: len(list)}
 	var err error
 	r.rtc, err = rtcserver.Listen(":0", rtcserver.Config{
-		Settings: rtcserver.Settings{Origins: []string{"*"}, MaxOffers: -1, MaxPerIP: -1},
+		Settings: rtcserver.Settings{Origins: []string{"*"}, MaxOffers: -1, MaxPerIP: -1, HandshakeTimeout: 10*time.Second + slack},
 		Logger:   slog.New(slog.DiscardHandler),
 		Handler: rtcserver.Handler{Open: opened, Message: came, Close: func(c *rtcserver.Conn, _ *rtcserver.CloseError) {
 			if l, ok := c.User.(*link); ok {

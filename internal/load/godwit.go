@@ -35,6 +35,9 @@ type GodwitConfig struct {
 	// WebRTC alone: a server under load must not get another kind of load.
 	Links []string
 
+	// WebTransport is that of client.Config, for session.LinkWebTransport in Links.
+	WebTransport func(context.Context, client.LinkOffer, *client.Link) (client.Carrier, error)
+
 	// Token is the token of the clients for a new session.
 	Token string
 
@@ -67,6 +70,7 @@ func Godwit(ctx context.Context, c GodwitConfig) (Transport, error) {
 		return nil, fmt.Errorf("load: %q is no URL of a server's signaling, such as http://localhost:8080/new_rtc_session", c.URL)
 	}
 	g := &godwit{url: c.URL, lanes: plain}
+	g.config.WebTransport = c.WebTransport
 	g.config.Handler = client.Handler{
 		Message: func(c *client.Conn, m client.Message) { c.User.(*Client).Receive(0, m.Data) },
 		Close:   func(c *client.Conn, err *client.CloseError) { c.User.(*Client).Closed(err.Error()) },
@@ -113,6 +117,7 @@ func (g *godwit) speak(ctx context.Context, c GodwitConfig) error {
 	}
 	g.session = client.SessionConfig{
 		Channels: terms.channels,
+		Schema:   terms.schema,
 		Version:  terms.version,
 		Links:    c.Links,
 		Handler: client.SessionHandler{

@@ -3,12 +3,13 @@ package load
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
 
-// After the last message was sent, a run waits until nothing has arrived for silence, but at
-// most for drain: reliable messages may be sent many times.
+// After the last message was sent, a run waits until all reliable messages have arrived, and nothing
+// else for silence, but at most for drain: reliable messages may be sent many times.
 const (
 	silence = time.Second
 	drain   = 10 * time.Second
@@ -75,13 +76,25 @@ func (r *run) drain(ctx context.Context) {
 	if r.config.Mode == Play {
 		return // nobody knows what is to come
 	}
-	n, last, begin := r.received(), r.now(), r.now()
-	for n < r.expected(r.sent()) && r.now()-last < int64(silence) && r.now()-begin < int64(drain) && ctx.Err() == nil {
-		sleep(ctx, silence/100)
+	const pauses = 100 // counted: a process that gets no processor for long has as many left
+	n, begin := r.received(), r.now()
+	for idle := 0; n < r.expected(r.sent()) && (idle < pauses || r.expectsReliable()) && r.now()-begin < int64(drain) && ctx.Err() == nil; idle++ {
+		sleep(ctx, silence/pauses)
 		if m := r.received(); m > n {
-			n, last = m, r.now()
+			n, idle = m, 0
 		}
 	}
+}
+
+// expectsReliable reports whether reliable messages are under way.
+func (r *run) expectsReliable() bool {
+	for i, c := range r.transport.Channels() {
+		l := &r.lanes[i]
+		if strings.HasPrefix(c.Mode, "reliable") && l.received.Load() < r.expected(l.sent.Load()) {
+			return true
+		}
+	}
+	return false
 }
 
 // expected returns how many messages come of n that were sent, if none is lost.

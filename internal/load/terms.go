@@ -16,11 +16,12 @@ import (
 // terms are what a client of a godwit server must know to be let in.
 type terms struct {
 	channels channel.Channels
+	schema   string // of requests and the connect message
 	version  string // the program's
 }
 
 // maxTerms limits what a server may answer, in bytes.
-const maxTerms = 64 << 10
+const maxTerms = 128 << 10
 
 // askTerms asks a server for its terms: it refuses who has others, and says what its
 // own are (docs/SESSION.md, section 1).
@@ -34,7 +35,8 @@ func askTerms(ctx context.Context, signaling string) (t terms, err error) {
 		case "app":
 			t.version = no["server"]
 		case "channels":
-			t.channels, err = channel.ParseChannels(no["channels"])
+			table, err := channel.ParseTable(no["channels"])
+			t.channels, t.schema = table.Channels, table.Schema
 			return t, err
 		default:
 			return t, fmt.Errorf("load: the server does not tell its table of channels, but says: %s", no["error"])

@@ -13,10 +13,12 @@ import (
 // the ICE password costs no memory.
 // https://www.rfc-editor.org/rfc/rfc8832.html#section-6
 func (p *Peer) associate(now time.Time) {
-	c := *p.config
+	c := p.config.Config
 	c.RTT = p.handshake.rtt
 	c.EvenStreams = p.client
 	p.assoc = sctp.New(c)
+	p.handshake.remote = p.config.remote
+	p.snaps = p.config.remote != sctp.Init{}
 	p.config = nil
 }
 
@@ -25,7 +27,7 @@ func (p *Peer) associate(now time.Time) {
 func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
 	// Datagrams of the handshake are accepted only from an address with a valid check, or
 	// from the server, so that a ClientHello of a stranger has no effect.
-	p.authentic = false
+	p.authentic, p.rival = false, false
 	if !p.ice.knows(from) {
 		p.drops.Stranger++
 		return events, nil
@@ -69,8 +71,9 @@ func (p *Peer) receiveRecords(now time.Time, from netip.AddrPort, b []byte, even
 	}
 	p.ice.heard(now, from, n, authentic)
 	// An INIT does not show that the last flight of this end has arrived: a DTLS client with
-	// False Start sends its INIT before that. The chunks that establish the association do.
-	if p.handshake != nil && (p.assoc.Established() || p.state != Secure) {
+	// False Start sends its INIT before that. The chunks that establish the association do, and
+	// all others that the other end sends only when it is established there.
+	if p.handshake != nil && (p.assoc.Heard() || p.state != Secure) {
 		p.forgetHandshake()
 	}
 	return events

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/sctp"
 )
 
 // How long a flight waits for the answer before it is repeated: flightMargin plus the round
@@ -34,13 +35,22 @@ type handshake struct {
 	address          netip.AddrPort // the first address from or to which a datagram of the handshake was sent
 	severalAddresses bool           // there was a second such address
 	rtt              time.Duration  // from the first flight to its answer; zero before the answer
+
+	remote sctp.Init // INIT of the other end from the SDP; zero if the handshake of SCTP takes place
 }
 
 // Begin tells the peer that its handshake has begun. From now on Receive returns
 // datagrams for the handshake.
 func (p *Peer) Begin() {
 	p.state = Handshaking
-	p.handshake = &handshake{}
+	p.handshake = &handshake{sieve: dtls.Sieve{Client: p.client}}
+}
+
+// Yield makes this end the DTLS server, in place of the client, and forgets its handshake. The owner
+// then begins another one. The address is not proved by the first handshake.
+func (p *Peer) Yield() {
+	p.client = false
+	p.Begin()
 }
 
 // ProcessHandshake processes an event of the handshake.
@@ -83,7 +93,7 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 
 // Keys gives the peer its keys. A DTLS client may use them at once, before the other
 // end's Finished is verified (False Start, RFC 7918), but only for the SCTP handshake:
-// then its INIT follows its Finished.
+// then its INIT follows its Finished. If the SDP had the INITs, nothing follows.
 // https://www.rfc-editor.org/rfc/rfc7918.html#section-4
 func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	if p.state != Handshaking {
@@ -98,13 +108,13 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 		p.ice.proved(now, p.handshake.address)
 	}
 	p.associate(now)
-	if p.client {
+	if p.client && !p.snaps {
 		p.assoc.Connect(now)
 	}
 }
 
-// Done tells the peer that the other end's Finished is verified. It processes the
-// records that arrived before.
+// Done tells the peer that the other end's Finished is verified. If the SDP of both ends had
+// an INIT, the association is established. Then Done processes the records that arrived before.
 func (p *Peer) Done(now time.Time, events []Event) []Event {
 	if p.state != Keyed {
 		return events
@@ -115,6 +125,9 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 	if s.flight.Limit = lastRepeats; p.client {
 		s.flight.Stop()
 	}
+	first := len(events)
+	events = p.assoc.Establish(now, s.remote, events)
+	p.processEvents(now, events[first:])
 	for raw := range s.sieve.Early() {
 		events, _ = p.openRecord(now, raw, events)
 	}
@@ -143,6 +156,10 @@ func (p *Peer) Fail(now time.Time, err error) {
 // the handshake.
 func (p *Peer) receiveHandshake(now time.Time, from netip.AddrPort, b []byte) []byte {
 	s := p.handshake
+	if p.rival = p.state == Handshaking && s.sieve.IsRival(b); p.rival {
+		p.drops.Sifted++
+		return nil
+	}
 	n := len(b)
 	if p.passed || !IsPlaintext(b) { // an encrypted record gives credit to the peer whose keys open it
 		n = 0

@@ -12,10 +12,11 @@ import (
 
 // A Path is the path of a peer's datagrams: the address of the other end, and the
 // address of this end from which they leave. A zero Local means that the owner chooses
-// it.
+// it. Proved says, in a server, that the other end has shown that it is at Remote.
 type Path struct {
 	Remote netip.AddrPort
 	Local  netip.Addr
+	Proved bool
 }
 
 // ice is the agent of either role: the server's, which answers checks, or the
@@ -33,7 +34,7 @@ func (i *ice) selected() (Path, bool) {
 		return Path{Remote: remote}, ok
 	}
 	p, ok := i.lite.Selected()
-	return Path{p.Remote, p.Local}, ok
+	return Path{p.Remote, p.Local, p.Proved()}, ok
 }
 
 // knows reports whether datagrams from a can come from the other end. At a server: a valid
@@ -110,6 +111,14 @@ func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Re
 	}
 	b, v := p.ice.lite.Answer(now, from, local, r, b)
 	return b, v.Granted()
+}
+
+// Restart gives a server's peer the credentials of an ICE restart: see [icelite.Agent.Restart].
+func (p *Peer) Restart(local, remote Credentials) { p.ice.lite.Restart(local, remote.Ufrag) }
+
+// LocalCredentials returns the credentials of a server's end: see [icelite.Agent.Credentials].
+func (p *Peer) LocalCredentials() (current, next Credentials, restarting bool) {
+	return p.ice.lite.Credentials()
 }
 
 // nextChallenge returns when a challenge must be sent to the other end; zero means never.

@@ -16,22 +16,11 @@ func TestLastFlightIsRepeatedThoughAnInitHasCome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newPair(t, dtlsClient)
-				last := w.client
-				if dtlsClient {
-					last = w.server
-				}
-				lost := 0
-				w.lose = func(from *side, b []byte) bool {
-					lose := from == last && lost < 3 && hasFinished(b)
-					if lose {
-						lost++
-					}
-					return lose
-				}
+				lost := w.loseLastFlights(dtlsClient, 3)
 				begin := time.Now()
 				w.connect()
-				if lost != 3 {
-					t.Errorf("%d last flights were lost, want 3", lost)
+				if *lost != 3 {
+					t.Errorf("%d last flights were lost, want 3", *lost)
 				}
 				if d := time.Since(begin); d > 2*time.Second {
 					t.Errorf("connected after %v, want at most 2 s", d)
@@ -39,6 +28,23 @@ func TestLastFlightIsRepeatedThoughAnInitHasCome(t *testing.T) {
 			})
 		})
 	}
+}
+
+// loseLastFlights loses the first n last flights of the handshake, and counts them.
+func (w *pair) loseLastFlights(dtlsClient bool, n int) *int {
+	last := w.client
+	if dtlsClient {
+		last = w.server
+	}
+	lost := new(int)
+	w.lose = func(from *side, b []byte) bool {
+		lose := from == last && *lost < n && hasFinished(b)
+		if lose {
+			*lost++
+		}
+		return lose
+	}
+	return lost
 }
 
 // The last flight of the DTLS server is repeated as long as its client may wait for it: the

@@ -23,7 +23,14 @@ type (
 	CheckConfig = icectl.Config
 	SCTPConfig  = sctp.Config
 	SCTPStats   = sctp.Stats
+	SCTPInit    = sctp.Init
 )
+
+// ParseInit reads the SCTP INIT chunk of the other end from a=sctp-init.
+func ParseInit(chunk []byte) (SCTPInit, bool) { return sctp.ParseInit(chunk) }
+
+// LocalInit returns the INIT chunk of an association with the configuration c, for a=sctp-init.
+func LocalInit(c *SCTPConfig) []byte { return sctp.AppendInit(nil, c.LocalTag, c.InitialTSN) }
 
 // NewCredentials makes ICE credentials from a secure source of random bytes.
 func NewCredentials(random io.Reader) (Credentials, error) { return icelite.NewCredentials(random) }
@@ -117,6 +124,12 @@ type Config struct {
 	Check *icectl.Config
 
 	SCTP sctp.Config
+
+	// RemoteInit is the INIT of the other end if the SDP of both ends has a=sctp-init (SNAP):
+	// then the association is established when the DTLS handshake is over. The zero Init means
+	// that the handshake of SCTP takes place.
+	RemoteInit sctp.Init
+
 	// Client says that this end is the DTLS client, a=setup:active.
 	Client bool
 }
@@ -126,9 +139,11 @@ type Peer struct {
 	state  State
 	why    Reason
 	client bool
+	snaps  bool // the SDP of both ends has an INIT; from the keys on
 
 	authentic bool // the last datagram of Receive had an authentic record
 	passed    bool // a call of ReceivePassed runs
+	rival     bool // the last datagram of Receive had a ClientHello, though this end is the DTLS client
 
 	ice       ice
 	assoc     *sctp.Assoc
@@ -136,7 +151,7 @@ type Peer struct {
 	records   dtls.Conn
 
 	err    error
-	config *sctp.Config // nil after the association is created
+	config *associationConfig // nil after the association is created
 
 	farewell      []byte    // the datagram of Close
 	farewellDue   bool      // farewell is due now
@@ -145,6 +160,12 @@ type Peer struct {
 	goneAt        time.Time // when Closing becomes Gone
 
 	drops Drops
+}
+
+// associationConfig has what the association needs when the keys exist.
+type associationConfig struct {
+	sctp.Config
+	remote sctp.Init
 }
 
 // Drops counts dropped datagrams and records, by cause.
@@ -158,14 +179,26 @@ type Drops struct {
 
 // New makes a peer. A server's peer waits for its first check, a client's sends it.
 func New(now time.Time, c Config) *Peer {
-	config := c.SCTP // a copy: a pointer into c would keep all of c until the association is created
-	p := &Peer{client: c.Client, config: &config}
+	// A copy: a pointer into c would keep all of c until the association is created.
+	p := &Peer{client: c.Client, config: &associationConfig{c.SCTP, c.RemoteInit}}
 	if c.Check != nil {
 		p.ice.control = icectl.New(now, *c.Check)
 	} else {
 		p.ice.lite = icelite.New(now, c.ICE)
 	}
 	return p
+}
+
+// SentInit returns the INIT chunk of this end that is in each of its answers, for a=sctp-init. It
+// returns nil without SNAP.
+func (p *Peer) SentInit() []byte {
+	switch none := (sctp.Init{}); {
+	case p.snaps:
+		return p.assoc.AppendInit(nil)
+	case p.config != nil && p.config.remote != none:
+		return LocalInit(&p.config.Config)
+	}
+	return nil
 }
 
 // State returns the state of the peer.
@@ -227,6 +260,11 @@ func Classify(b []byte) Class {
 // Authentic reports whether the last datagram of Receive had a record that was encrypted by the
 // other end.
 func (p *Peer) Authentic() bool { return p.authentic }
+
+// Rival reports whether the last datagram of Receive had a ClientHello though this end is the DTLS
+// client, and the other end has not answered as a server. The datagram has had no effect: the
+// owner may call Yield, begin a new handshake, and call Receive again.
+func (p *Peer) Rival() bool { return p.rival }
 
 // IsPlaintext reports whether a DTLS datagram begins with a record that is not
 // encrypted, like those of a handshake.

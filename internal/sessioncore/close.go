@@ -12,11 +12,12 @@ const maxCode session.CloseCode = 1<<16 - 1
 
 // closing is the state of a session that is closing or closed.
 type closing struct {
-	begun  bool // Close was called, or the session is closed: calls return ErrClosed
+	begun  bool // Close was called, the session moves, or it is closed: calls return ErrClosed
 	over   bool // there is nothing more to send: the link may be closed
+	moving bool // Move was called, or MOVE has arrived: see move.go
 	reason session.CloseReason
 	since  time.Time // when Close was called
-	by     time.Time // when draining ends at the latest
+	by     time.Time // when draining, or the move, ends at the latest
 }
 
 // Close ends the session. The session first delivers its reliable messages, for at most
@@ -69,7 +70,7 @@ func (s *Session) fail(now time.Time, code session.CloseCode, text string) {
 
 // end ends the session because the peer has ended it.
 func (s *Session) end(now time.Time, r session.CloseReason) {
-	if s.state == Closing { // the program has closed first
+	if s.state == Closing || s.Moving() && r.Code == session.CloseMoved { // the program has closed first
 		own := s.closing.reason
 		own.LostIn = r.LostIn
 		r = own

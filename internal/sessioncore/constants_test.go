@@ -33,12 +33,12 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	constants := map[string]float64{
 		"typeHello": typeHello, "typeWelcome": typeWelcome, "typeRequest": typeRequest, "typeReply": typeReply,
 		"typeAck": typeAck, "typeReject": typeReject, "typeHere": typeHere, "typeOpen": typeOpen,
-		"typeOpened": typeOpened, "typeShut": typeShut, "typeExtension": typeExtension,
-		"takesOpen": takesOpen, "takesSending": takesSending, "takesShut": takesShut, "takesOwn": takesOwn,
+		"typeOpened": typeOpened, "typeShut": typeShut, "typeMove": typeMove, "typeExtension": typeExtension,
+		"takesOpen": takesOpen, "takesSending": takesSending, "takesShut": takesShut, "takesOwn": takesOwn, "takesMove": takesMove, "maxMove": session.MaxMove,
 		"maxHello": session.MaxHello, "maxName": session.MaxName, "maxText": session.MaxText, "maxPayload": session.MaxRequest,
 		"maxOwn": maxOwn, "maxEarly": maxEarly, "maxWaiting": float64(c.MaxWaiting), "maxCode": float64(maxCode),
 		"silence": ms(c.Silence), "keepAlive": ms(c.Channel.KeepAlive), "silenceTrips": silenceTrips, "grace": ms(c.Grace),
-		"openTimeout": ms(c.OpenTimeout), "drainTime": ms(c.DrainTimeout),
+		"openTimeout": ms(c.OpenTimeout), "drainTime": ms(c.DrainTimeout), "answerTime": ms(answerTime),
 	}
 	if !maps.Equal(constants, want.Session) {
 		t.Errorf("the constants of Go are\n%v\nthose of constants.json\n%v", constants, want.Session)
@@ -46,7 +46,7 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	codes := map[string]session.CloseCode{
 		"Normal": session.CloseNormal, "Kicked": session.CloseKicked, "Shutdown": session.CloseShutdown,
 		"ProtocolError": session.CloseProtocolError, "Auth": session.CloseAuth, "Replaced": session.CloseReplaced,
-		"Timeout": session.CloseTimeout, "Duplicate": session.CloseDuplicate,
+		"Timeout": session.CloseTimeout, "Duplicate": session.CloseDuplicate, "Moved": session.CloseMoved,
 		"LimitMessages": session.CloseLimitMessages, "LimitBytes": session.CloseLimitBytes,
 		"LimitSize": session.CloseLimitSize, "LimitEarly": session.CloseLimitEarly,
 		"LimitRequests": session.CloseLimitRequests, "Program": session.CloseProgram,

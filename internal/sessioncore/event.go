@@ -21,7 +21,8 @@ const (
 	EventInterrupted                    //
 	EventResumed                        //
 	EventNarrow                         // packets are made smaller, for the first time, because large ones do not arrive
-	EventToken                          // at a client, its newest resume token: Data, a Token; at a server, the older of two tokens is not valid any more
+	EventToken                          // at a client, its newest resume token: Data, for Next; at a server, the older of two tokens is not valid any more
+	EventMoved                          // at a client, the server moves it: Data is the seat as JSON. EventClosed with CloseMoved follows
 	EventClosed                         // the session is over; the last event: Reason
 )
 

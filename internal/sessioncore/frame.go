@@ -11,7 +11,7 @@ import (
 // endian. docs/SESSION.md, section 3.
 const (
 	typeHello   = 0x01 // length 2, connect message, what the client supports 1; more is ignored
-	typeWelcome = 0x02 // session 8, token 16, grace in ms 4, silence in ms 4, channels that the client may open 1, if not 0 their queues 4; more is ignored
+	typeWelcome = 0x02 // session 8, token 16, grace in ms 4, silence in ms 4, channels that the client may open 1, if not 0 their queues 4, credentials of the next link: ufrag, pwd with their lengths 1; more is ignored
 	typeRequest = 0x03 // id 4, length of name 1, name, payload
 	typeReply   = 0x04 // id 4, payload
 	typeAck     = 0x05 // id 4; more is ignored
@@ -20,6 +20,7 @@ const (
 	typeOpen    = 0x08 // a line of the table's text, and the values for sending if the client supports them
 	typeOpened  = 0x09 // channel 1; more is ignored
 	typeShut    = 0x0a // channel 1; more is ignored
+	typeMove    = 0x0b // a seat as JSON, to the end
 
 	typeExtension = 0x80 // from here on an unknown type is ignored
 
@@ -28,6 +29,7 @@ const (
 	takesSending = 0x02 // OPEN with the values for sending
 	takesShut    = 0x04 // SHUT, and OPEN of any free number
 	takesOwn     = 0x08 // what WELCOME says of channels that the client opens
+	takesMove    = 0x10 // MOVE
 )
 
 const maxLine = 256 // bytes of OPEN
@@ -46,10 +48,11 @@ type frame struct {
 	takes   byte // of HELLO
 	channel byte // of OPENED and SHUT
 
-	channels int // of WELCOME: channels that the client may open, or -1 if it says nothing of them
-	queue    int // of WELCOME: their largest QueueLimit
+	channels int    // of WELCOME: channels that the client may open, or -1 if it says nothing of them
+	queue    int    // of WELCOME: their largest QueueLimit
+	next     []byte // of WELCOME: the credentials of the next link with their lengths; empty if there are none
 	name     []byte
-	payload  []byte // connect message, payload, text or line
+	payload  []byte // connect message, payload, text, line or seat
 }
 
 // parse reports whether b is well-formed. A type from typeExtension on always is.
@@ -87,6 +90,9 @@ func (f *frame) parse(b []byte) bool {
 	case typeOpen:
 		f.payload = b
 		return len(b) > 0 && len(b) <= maxLine && utf8.Valid(b)
+	case typeMove:
+		f.payload = b
+		return len(b) > 0 && len(b) <= session.MaxMove && utf8.Valid(b)
 	case typeOpened, typeShut:
 		if len(b) < 1 {
 			return false
@@ -104,13 +110,45 @@ func (f *frame) parseMayOpen(b []byte) bool {
 		return true
 	}
 	if f.channels = int(b[0]); f.channels == 0 {
+		f.parseNext(b[1:])
 		return true
 	}
 	if len(b) < 1+4 {
 		return false
 	}
 	f.queue = int(binary.BigEndian.Uint32(b[1:]))
+	f.parseNext(b[5:])
 	return true
+}
+
+// parseNext reads the credentials of the next link at the end of WELCOME. There are none if a length
+// is zero or does not fit.
+func (f *frame) parseNext(b []byte) {
+	if len(b) == 0 || 1+int(b[0]) >= len(b) {
+		return
+	}
+	n := 1 + int(b[0])
+	if m := n + 1 + int(b[n]); m <= len(b) && n > 1 && m > n+1 {
+		f.next = b[:m]
+	}
+}
+
+// Next reads the Data of an EventToken at a client: the resume token and, if the client may make its
+// next link without a request, the ICE credentials of that link.
+func Next(data []byte) (t Token, ufrag, pwd string) {
+	t = Token(data)
+	if b := data[len(t):]; len(b) > 0 {
+		n := 1 + int(b[0])
+		ufrag, pwd = string(b[1:n]), string(b[n+1:])
+	}
+	return t, ufrag, pwd
+}
+
+// appendNext appends the credentials of the next link.
+func appendNext(b []byte, next func(Token) (ufrag, pwd string), token Token) []byte {
+	ufrag, pwd := next(token)
+	b = append(append(b, byte(len(ufrag))), ufrag...)
+	return append(append(b, byte(len(pwd))), pwd...)
 }
 
 func appendMayOpen(b []byte, channels, queue int) []byte {

@@ -63,10 +63,10 @@ func (f *frame) append(b []byte) []byte {
 		if f.channels < 0 {
 			return b
 		}
-		return appendMayOpen(b, f.channels, f.queue)
+		return append(appendMayOpen(b, f.channels, f.queue), f.next...)
 	case typeRequest:
 		return appendRequest(b, f.id, string(f.name), f.payload)
-	case typeOpen:
+	case typeOpen, typeMove:
 		return append(append(b, f.kind), f.payload...)
 	case typeOpened, typeShut:
 		return append(b, f.kind, f.channel)

@@ -25,6 +25,7 @@ type world struct {
 	random *rand.Rand
 	links  int
 	token  Token // the newest the client has
+	next   func(Token) (ufrag, pwd string)
 }
 
 type side struct {
@@ -84,7 +85,7 @@ func (w *world) link() {
 	w.links++
 	for _, s := range []*side{w.client, w.server} {
 		s.link = w.links
-		s.Link(w.now, LinkInfo{Token: token(w.links)})
+		s.Link(w.now, LinkInfo{Token: token(w.links), Next: w.next})
 		w.collect(s)
 	}
 }
@@ -232,6 +233,8 @@ func describe(ev Event) string {
 			return "token confirmed"
 		}
 		return string(ev.Data[:7])
+	case EventMoved:
+		return "moved " + string(ev.Data)
 	}
 	s := fmt.Sprintf("closed %d %q remote=%v", ev.Reason.Code, ev.Reason.Text, ev.Reason.Remote)
 	if ev.Reason.LostOut+ev.Reason.LostIn > 0 {

@@ -14,6 +14,10 @@ type LinkInfo struct {
 	Reliable bool          // the link neither loses nor reorders
 	RTT      time.Duration // a round trip, such as that of the handshake; zero means unknown
 	Token    Token         // the next resume token; only at a server, and not for the first link
+
+	// Next returns the ICE credentials of the next link, with which the client that has a resume
+	// token needs no request; nil if there are none. Only at a server.
+	Next func(Token) (ufrag, pwd string)
 }
 
 // Link gives the session a link. It returns true if the token of l is in use now. It is
@@ -40,26 +44,29 @@ func (s *Session) Link(now time.Time, l LinkInfo) (rotated bool) {
 		return false // the Mux sends the WELCOME before again
 	}
 	s.next = sha256.Sum256(l.Token[:])
-	s.sendWelcome(now, l.Token)
+	s.sendWelcome(now, l.Token, l.Next)
 	return true
 }
 
 // begin is Link for the first link.
 func (s *Session) begin(now time.Time, l LinkInfo) {
 	s.state = Opened
-	s.openBy = now.Add(s.config.OpenTimeout)
+	s.since = now
 	s.mux.Relink(now, l.Reliable, l.RTT) // time may have passed since New
 	if s.server {
-		s.sendWelcome(now, s.config.Token)
+		s.sendWelcome(now, s.config.Token, l.Next)
 		s.config.Token = Token{}
 	}
 }
 
-// sendWelcome sends WELCOME.
-func (s *Session) sendWelcome(now time.Time, token Token) {
+// sendWelcome sends WELCOME. next is that of LinkInfo.
+func (s *Session) sendWelcome(now time.Time, token Token, next func(Token) (ufrag, pwd string)) {
 	grace := millis(max(s.config.Grace, 0))
 	b := appendWelcome(s.scratch[:0], uint64(s.id), token, grace, millis(s.config.Silence))
 	b = appendMayOpen(b, s.config.ClientChannels, s.config.ClientQueue)
+	if next != nil {
+		b = appendNext(b, next, token)
+	}
 	s.welcome, _ = s.sendControl(now, b, channel.Options{Receipt: true})
 	clear(b)
 }
@@ -181,7 +188,7 @@ func (s *Session) interrupt(now time.Time) {
 
 // resumeIfHeard emits EventResumed if packets of the peer have arrived since its last call and
 // the session is interrupted.
-func (s *Session) resumeIfHeard() {
+func (s *Session) resumeIfHeard(now time.Time) {
 	_, n := s.mux.Heard()
 	if n == s.packets {
 		return
@@ -190,6 +197,7 @@ func (s *Session) resumeIfHeard() {
 	if s.interrupted && s.state == Open {
 		s.interrupted = false
 		s.emit(Event{Type: EventResumed})
+		s.moveAgain(now)
 	}
 }
 

@@ -143,6 +143,8 @@ func (s *Session) control(now time.Time, b []byte) {
 		if s.state == Open {
 			s.receiveShut(now, f)
 		}
+	case typeMove:
+		s.receiveMove(now, f)
 	case typeHello:
 		s.fail(now, session.CloseProtocolError, "HELLO in an open session")
 	}
@@ -190,7 +192,7 @@ func (s *Session) receiveWelcome(f *frame) {
 	if s.config.Grace == 0 {
 		s.config.Grace = -1
 	}
-	s.emit(Event{Type: EventToken, Data: bytes.Clone(f.token[:])})
+	s.emit(Event{Type: EventToken, Data: append(bytes.Clone(f.token[:]), f.next...)})
 }
 
 // keptScratch is the largest capacity of scratch that is kept.
@@ -216,16 +218,19 @@ func (s *Session) checkDrops(now time.Time) {
 	}
 	for _, d := range [...]channel.DropReason{
 		channel.DropUnknown, channel.DropDirection, channel.DropKind, channel.DropTooLarge, channel.DropMismatch,
-		channel.DropWindow, channel.DropBudget,
+		channel.DropWindow, channel.DropBudget, channel.DropInflate,
 	} {
 		if s.mux.Dropped(d) == 0 {
 			continue
 		}
-		if d == channel.DropTooLarge {
+		switch d {
+		case channel.DropTooLarge:
 			s.fail(now, session.CloseLimitSize, "a message is larger than its channel allows")
-			return
+		case channel.DropInflate:
+			s.fail(now, session.CloseProtocolError, "a compressed message cannot be inflated")
+		default:
+			s.fail(now, session.CloseProtocolError, "a frame does not fit the table: "+d.String())
 		}
-		s.fail(now, session.CloseProtocolError, "a frame does not fit the table: "+d.String())
 		return
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"testing"
 	"time"
 
@@ -144,5 +145,29 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(500, step); n != 0 {
 		t.Errorf("%v allocations for six messages, want 0", n)
+	}
+}
+
+// WELCOME has the credentials of the next link, made of the resume token in it.
+func TestWelcomeHasTheCredentialsOfTheNextLink(t *testing.T) {
+	w := newWorld(t)
+	w.next = func(t Token) (ufrag, pwd string) { return "R" + string(t[:7]), "pwd of " + string(t[:7]) }
+	var tokens []string
+	w.client.on = func(ev Event) {
+		if ev.Type == EventToken {
+			token, ufrag, pwd := Next(ev.Data)
+			tokens = append(tokens, fmt.Sprintf("%.7s, %s, %s", token[:], ufrag, pwd))
+		}
+	}
+	w.link()
+	w.run(time.Second)
+	w.link()
+	w.run(time.Second)
+	w.next = nil
+	w.link()
+	w.run(time.Second)
+	want := []string{"token 0, Rtoken 0, pwd of token 0", "token 2, Rtoken 2, pwd of token 2", "token 3, , "}
+	if !slices.Equal(tokens, want) {
+		t.Errorf("the client gets %q, want %q", tokens, want)
 	}
 }

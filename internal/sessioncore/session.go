@@ -132,10 +132,10 @@ type Session struct {
 	messages, bytes bucket
 	raw             [1]channel.Event
 
-	links  uint32    // links after the first
-	here   uint32    // largest count of a HERE; only at a server
-	openBy time.Time // deadline of the peer's HELLO or WELCOME
-	since  time.Time // when the session was interrupted
+	links uint32    // links after the first
+	here  uint32    // largest count of a HERE; only at a server
+	since time.Time // when the session was interrupted or, before it is open, when its first link opened
+	seat  []byte    // what MOVE is to say; nil if it was sent; only at a server
 
 	// The resume tokens: hashes at a server.
 	id      session.ID
@@ -188,7 +188,7 @@ func New(now time.Time, c Config) (*Session, error) {
 	s.valid = sha256.Sum256(c.Token[:])
 	s.next = s.valid
 	if !s.server {
-		s.sendControl(now, appendHello(nil, c.Hello, takesOpen|takesSending|takesShut|takesOwn), channel.Options{}) // before anything else
+		s.sendControl(now, appendHello(nil, c.Hello, takesOpen|takesSending|takesShut|takesOwn|takesMove), channel.Options{}) // before anything else
 	}
 	return s, nil
 }
@@ -207,6 +207,8 @@ func (s *Session) Public() session.State {
 	switch {
 	case s.state < Open:
 		return session.StateOpening
+	case s.Moving():
+		return session.StateClosing
 	case s.state == Open && s.interrupted:
 		return session.StateInterrupted
 	case s.state == Open:
@@ -246,10 +248,16 @@ func (s *Session) Stats(now time.Time) session.Stats {
 
 // Send queues a message on one of the table's channels.
 func (s *Session) Send(now time.Time, ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error) {
+	return s.SendPacked(now, ch, b, nil, o)
+}
+
+// SendPacked is Send for a message with its form for channels with Compress; see
+// [channel.Mux.SendPacked].
+func (s *Session) SendPacked(now time.Time, ch channel.ID, b, packed []byte, o channel.Options) (channel.MessageID, error) {
 	if err := s.maySend(ch); err != nil {
 		return 0, err
 	}
-	return s.mux.Send(now, ch, b, o)
+	return s.mux.SendPacked(now, ch, b, packed, o)
 }
 
 // SendShared is Send for a payload that many sessions share; see
@@ -286,7 +294,7 @@ func (s *Session) Receive(now time.Time, b []byte) {
 		return
 	}
 	s.mux.Receive(now, b)
-	s.resumeIfHeard()
+	s.resumeIfHeard(now)
 	s.takeEvents(now)
 	s.checkDrops(now)
 }
@@ -298,9 +306,10 @@ func (s *Session) Append(now time.Time, b []byte, limit int) []byte {
 		return b
 	}
 	s.drain(now)
+	s.move(now)
 	s.removeChannels(now)
 	b = s.mux.Append(now, b, limit)
-	if s.mux.Closed() {
+	if s.mux.Closed() && !s.mux.More() {
 		s.closing.over = true // b has the last datagram
 	}
 	s.takeEvents(now)
@@ -313,14 +322,14 @@ func (s *Session) Deadline() time.Time {
 	if s.closing.over {
 		return t
 	}
-	if s.linked {
+	if s.linked || s.mux.More() {
 		t = s.mux.Deadline()
 	}
 	switch s.state {
 	case Opened:
-		t = sooner(t, s.openBy)
+		t = sooner(t, s.since.Add(s.config.OpenTimeout))
 	case Open:
-		t = sooner(t, s.silenceDeadline())
+		t = sooner(sooner(t, s.silenceDeadline()), s.moveDeadline())
 	case Closing:
 		t = sooner(t, s.drainDeadline())
 	}
@@ -334,13 +343,17 @@ func (s *Session) Deadline() time.Time {
 func (s *Session) Advance(now time.Time) {
 	if s.linked {
 		s.mux.Advance(now)
+	}
+	if s.linked || s.mux.More() {
 		s.takeEvents(now)
+		s.checkDrops(now)
 	}
 	switch {
-	case s.state == Opened && !now.Before(s.openBy):
+	case s.state == Opened && !now.Before(s.since.Add(s.config.OpenTimeout)):
 		s.fail(now, session.CloseProtocolError, "no "+s.firstMessage()+" arrived in time")
 	case s.state == Open:
 		s.checkSilence(now)
+		s.move(now)
 	case s.state == Closing:
 		s.drain(now)
 	}

@@ -1,5 +1,5 @@
 // Package testkit has the helpers that the tests of several packages share: measurements
-// of memory, checks for goroutines that are left, networks in memory, captures, logs,
+// of memory, checks for goroutines that are left, networks in memory, ledgers, captures, logs,
 // HTTP without a network, and waiting for an event.
 //
 // Only tests import it; the linter refuses it elsewhere. It imports nothing of this module

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// Patience is the limit for what must happen in real time. It only bounds a hang: on a busy machine
+// what takes a millisecond may take seconds.
+const Patience = 2 * time.Minute
+
 // Next waits for an event and returns it. It fails the test if there is none within a
 // minute; what says what the test waits for.
 func Next[T any](t testing.TB, what string, events <-chan T) T {

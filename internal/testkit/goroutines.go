@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Main runs the tests of a package and exits. It fails if five seconds after the tests a
-// goroutine has a stack that contains one of the parts, such as "/client.": the tests must
-// close everything that they open. Call it in TestMain.
+// Main runs the tests of a package and exits. It fails if Patience after the tests a goroutine
+// has a stack that contains one of the parts, such as "/client.": the tests must close everything that
+// they open. Call it in TestMain.
 func Main(m *testing.M, parts ...string) {
 	code := m.Run()
 	if code == 0 {
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(Patience)
 		left := Stacks(parts...)
 		for len(left) > 0 && time.Now().Before(deadline) {
 			runtime.Gosched()

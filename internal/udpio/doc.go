@@ -12,6 +12,8 @@
 //
 // The package does not retry, fragment, pace or coalesce. An error means that the
 // socket has failed or is closed, or that a deadline has passed. A datagram that cannot
-// be sent, or does not fit its buffer, is dropped and counted. It is the only package
-// of this module that uses unsafe.
+// be sent, or does not fit its buffer, is dropped and counted.
+//
+// [TryRead] and [TryWrite] are for a socket of TCP: they are here because the system calls of
+// this module are.
 package udpio

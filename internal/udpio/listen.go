@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // ErrSockets is the error of [Listen] when Config.Sockets is out of range, or
@@ -19,8 +21,8 @@ const maxSockets = 256
 
 // Listen opens c.Sockets sockets on addr, "host:port". Without a host, or with [::],
 // they receive IPv4 and IPv6 at all addresses. Otherwise the host must be an IP
-// address, and the sockets receive only its family. For port 0 the system chooses one
-// port for all.
+// address, or a name, which stands for one of its addresses; and the sockets receive only
+// its family. For port 0 the system chooses one port for all.
 //
 // If another process uses the port, Listen returns an error, also for several sockets.
 // These need SO_REUSEPORT, with which a second server of the same user could open the
@@ -120,15 +122,36 @@ func parseListen(addr string) (network, address string, err error) {
 		return "udp", addr, nil
 	}
 	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		if ip, err = lookup(host); err != nil {
+			return "", "", fmt.Errorf("address %q: the host must be empty, an IP address, or a name of this machine: %w", addr, err)
+		}
+	}
 	switch {
-	case err != nil:
-		return "", "", fmt.Errorf("address %q: the host must be empty or an IP address", addr)
 	case ip.Is4() || ip.Is4In6():
 		return "udp4", net.JoinHostPort(ip.Unmap().String(), port), nil
 	case ip.IsUnspecified():
 		return "udp", net.JoinHostPort("", port), nil
 	}
-	return "udp6", addr, nil
+	return "udp6", net.JoinHostPort(ip.String(), port), nil
+}
+
+// lookupTimeout limits the wait for the addresses of a name. Those of this machine are usually in
+// a file.
+const lookupTimeout = 5 * time.Second
+
+// lookup returns an address of a name, of IPv4 if there is one, as package net does.
+func lookup(name string) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	defer cancel()
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if i := slices.IndexFunc(all, func(a netip.Addr) bool { return a.Unmap().Is4() }); i >= 0 {
+		return all[i].Unmap(), nil
+	}
+	return all[0], nil
 }
 
 // bufferSize returns the size for a field of Config; ok is false for the system's default.

@@ -28,7 +28,7 @@ func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
 	if !batches(u) {
 		return oneByOne(u, c), nil
 	}
-	local := addrPort(u.LocalAddr())
+	local, only6 := addrPort(u.LocalAddr()), onlyIPv6(u)
 	// The same socket as an os.File: it knows deadlines too, and its RawConn
 	// reports them without allocating, which that of a UDPConn does not.
 	file, err := u.File()
@@ -41,7 +41,7 @@ func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
 		file.Close()
 		return nil, err
 	}
-	conn.local = func() netip.AddrPort { return local }
+	conn.local, conn.only6 = func() netip.AddrPort { return local }, only6
 	return conn, nil
 }
 

@@ -44,6 +44,7 @@ func New(pc net.PacketConn) *Conn {
 	}
 	if u, ok := pc.(*net.UDPConn); ok {
 		s.look = lookAt(u)
+		c.only6 = onlyIPv6(u)
 	}
 	c.read, c.write = s.read, s.write
 	return c

@@ -94,6 +94,7 @@ type Conn struct {
 	local                   func() netip.AddrPort
 	readBuffer, writeBuffer int
 	batched                 bool
+	only6                   bool // a socket for IPv6 that receives no IPv4
 
 	counters counters
 }
@@ -143,6 +144,12 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.deadline(t) }
 
 // LocalAddr returns the address that the socket is bound to.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local() }
+
+// Families reports whether the socket receives IPv4 and IPv6.
+func (c *Conn) Families() (v4, v6 bool) {
+	a := c.LocalAddr().Addr()
+	return a.Is4() || a.IsUnspecified() && !c.only6, a.Is6()
+}
 
 // Close closes the socket. A waiting ReadBatch returns [net.ErrClosed].
 func (c *Conn) Close() error { return c.close() }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // needIPv6 skips a test of an IPv6 address if the machine has none.
@@ -41,7 +43,7 @@ func listenN(t testing.TB, addr string, c Config) []*Conn {
 	}
 	for _, c := range conns {
 		t.Cleanup(func() { c.Close() })
-		c.SetReadDeadline(time.Now().Add(10 * time.Second)) // so a lost datagram fails the test
+		c.SetReadDeadline(time.Now().Add(testkit.Patience)) // so a lost datagram fails the test
 	}
 	return conns
 }
@@ -263,7 +265,7 @@ func TestListenErrors(t *testing.T) {
 		{"no port", "127.0.0.1", 1},
 		{"a port that is no number", "127.0.0.1:http", 1},
 		{"a port out of range", "127.0.0.1:65536", 1},
-		{"a host that is a name", "localhost:0", 1},
+		{"a host that is no name", "local host:0", 1},
 		{"an address of another machine", "203.0.113.1:0", 1},
 		{"a port that is taken", taken, 1},
 		{"more sockets than sense", "127.0.0.1:0", maxSockets + 1},
@@ -287,7 +289,8 @@ func TestAddressesToListenOn(t *testing.T) {
 		"7777":                    "is not like :7777",
 		":65536":                  "the port must be a number",
 		":http":                   "the port must be a number",
-		"localhost:7777":          "the host must be empty or an IP address",
+		"localhost:7777":          "udp4 127.0.0.1:7777",
+		"local host:7777":         "the host must be empty, an IP address, or a name of this machine",
 	} {
 		network, address, err := parseListen(addr)
 		got := network + " " + address
@@ -305,5 +308,42 @@ func TestSizesOfBuffers(t *testing.T) {
 		if size, ok := bufferSize(n); ok != (want > 0) || ok && size != want {
 			t.Errorf("bufferSize(%d) = %d, %v; want %d, %v", n, size, ok, want, want > 0)
 		}
+	}
+}
+
+// What a socket receives, also one of a program that receives only IPv6 on all addresses.
+func TestFamilies(t *testing.T) {
+	needIPv6(t, "[::1]:0")
+	for _, test := range []struct {
+		network, addr string
+		v4, v6        bool
+	}{
+		{"udp", ":0", true, true},
+		{"udp4", ":0", true, false},
+		{"udp6", "[::]:0", false, true},
+		{"udp4", "127.0.0.1:0", true, false},
+		{"udp6", "[::1]:0", false, true},
+	} {
+		pc, err := net.ListenPacket(test.network, test.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken, err := Take(pc, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		if v4, v6 := taken.Families(); v4 != test.v4 || v6 != test.v6 {
+			t.Errorf("%s %s: IPv4 %v and IPv6 %v, want %v and %v", test.network, test.addr, v4, v6, test.v4, test.v6)
+		}
+	}
+	pc, err := net.ListenPacket("udp6", "[::]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := New(pc)
+	defer one.Close()
+	if v4, v6 := one.Families(); v4 || !v6 {
+		t.Errorf("one by one: IPv4 %v and IPv6 %v, want only IPv6", v4, v6)
 	}
 }

@@ -12,13 +12,16 @@ import (
 	"github.com/coder/websocket"
 )
 
-// bufferSize is the size in bytes of the two buffers of a connection: one datagram with the
-// header of its frame fits, so one message is one system call.
+// bufferSize is the size in bytes of a buffer: one datagram with the header of its frame fits,
+// so one message is one system call.
 const bufferSize = 1280
 
-// controlSize is the size in bytes of the buffer for writing if the library writes only
-// control frames.
-const controlSize = 128
+// The sizes in bytes of the library's buffers if a wire has those for datagrams: a header when it
+// reads, and a control frame when it writes.
+const (
+	headerSize  = 16
+	controlSize = 128
+)
 
 // Ticket returns the ticket that an upgrade request names, and false if the request does not
 // name Protocol and one ticket.
@@ -52,7 +55,10 @@ func Accept(w http.ResponseWriter, r *http.Request, remote netip.AddrPort, buffe
 	if err != nil {
 		return nil, err
 	}
-	c.nc, c.wire = note.conn, note.wire
+	c.nc = note.conn
+	if c.wire, c.library = note.wire, note.reader; c.wire != nil {
+		c.wire.buffers = buffers
+	}
 	c.init(ws, buffers)
 	setOptions(c.nc)
 	return c, nil
@@ -61,8 +67,9 @@ func Accept(w http.ResponseWriter, r *http.Request, remote netip.AddrPort, buffe
 // A noter notes the socket of a connection that is upgraded.
 type noter struct {
 	http.ResponseWriter
-	conn net.Conn
-	wire *wire // of conn; nil if there is none
+	conn   net.Conn
+	wire   *wire         // of conn; nil if there is none
+	reader *bufio.Reader // of the library
 }
 
 // Hijack makes the buffers smaller: a connection has them as long as it lives. The client may
@@ -74,14 +81,15 @@ func (n *noter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	n.conn = conn
-	size := bufferSize
-	if n.wire = newWire(conn); n.wire != nil {
-		conn, size = n.wire, controlSize
-	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(bufferSize, len(early)))
-	r.Peek(len(early)) // the library keeps what is in the buffer, and then reads from the connection itself
-	return unended{conn}, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, size)), nil
+	in, out := max(bufferSize, len(early)), bufferSize
+	if n.wire = newWire(conn); n.wire != nil {
+		n.wire.in = bytes.Clone(early)
+		conn, early, in, out = n.wire, nil, headerSize, controlSize
+	}
+	n.reader = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), in)
+	n.reader.Peek(len(early)) // the library keeps what is in the buffer, and then reads from the connection itself
+	return unended{conn}, bufio.NewReadWriter(n.reader, bufio.NewWriterSize(conn, out)), nil
 }
 
 // setOptions makes the kernel hold little that is not sent.

@@ -47,8 +47,8 @@ func FuzzTicket(f *testing.F) {
 	})
 }
 
-// FuzzFrames sends any bytes to either end of a WebSocket. What arrives are the messages that another
-// reader of the protocol finds, and the connection ends once.
+// FuzzFrames sends any bytes to either end of a WebSocket, and to the server's over TCP, too. What
+// arrives are the messages that another reader of the protocol finds, and the connection ends once.
 func FuzzFrames(f *testing.F) {
 	for _, server := range []bool{true, false} {
 		for _, b := range [][]byte{
@@ -70,33 +70,48 @@ func FuzzFrames(f *testing.F) {
 		if len(b) > 20_000 {
 			return
 		}
-		c := open(t, server, canned{Reader: bytes.NewReader(b)})
-		var got [][]byte
-		var running sync.WaitGroup
-		ended := make(chan error, 2)
-		c.Start(&running, websock.Handler{
-			Receive: func(b []byte) bool { got = append(got, bytes.Clone(b)); return true },
-			Room:    func() {},
-			Ended:   func(err error) { ended <- err },
-		})
-		if err := <-ended; err == nil {
-			t.Error("it ends without an error")
-		}
-		c.Close("")
-		running.Wait()
-		if len(ended) > 0 {
-			t.Error("it ends twice")
-		}
-		want, pings, known := messages(server, b)
-		if len(got) > len(want) || pings <= 16 && len(got) < len(want) && known {
-			t.Fatalf("%d messages arrive, want %d", len(got), len(want))
-		}
-		for i := range got {
-			if known && !bytes.Equal(got[i], want[i]) {
-				t.Fatalf("message %d is %q, want %q", i, got[i], want[i])
-			}
+		checkFrames(t, server, b, canned{Reader: bytes.NewReader(b)})
+		if server {
+			ours, theirs := websock.Pair(t)
+			go io.Copy(io.Discard, theirs) // an end that does not read would reset the connection
+			go func() {
+				theirs.Write(b)
+				theirs.(*net.TCPConn).CloseWrite()
+			}()
+			checkFrames(t, server, b, ours)
 		}
 	})
+}
+
+// checkFrames reads the bytes b from a connection, and checks what arrives.
+func checkFrames(t *testing.T, server bool, b []byte, conn net.Conn) {
+	t.Helper()
+	c := open(t, server, conn)
+	var got [][]byte
+	var running sync.WaitGroup
+	ended := make(chan error, 2)
+	c.Start(&running, websock.Handler{
+		Receive: func(b []byte) bool { got = append(got, bytes.Clone(b)); return true },
+		Room:    func() {},
+		Ended:   func(err error) { ended <- err },
+	})
+	if err := <-ended; err == nil {
+		t.Error("it ends without an error")
+	}
+	c.Close("")
+	running.Wait()
+	if len(ended) > 0 {
+		t.Error("it ends twice")
+	}
+	want, pings, known := messages(server, b)
+	if len(got) > len(want) || pings <= 16 && len(got) < len(want) && known {
+		t.Fatalf("%d messages arrive, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if known && !bytes.Equal(got[i], want[i]) {
+			t.Fatalf("message %d is %q, want %q", i, got[i], want[i])
+		}
+	}
 }
 
 // frame returns a frame to a server, with the masking key 1, 2, 3, 4, or to a client.

@@ -3,13 +3,17 @@
 //
 // A [Conn] has a goroutine that reads: it gives each datagram to Handler.Receive, which may
 // wait. Nobody waits for a write: what does not fit a short outbox stays with the caller of
-// Send. Where the system has a write that does not wait, at the server's end without TLS, the
-// caller of Send writes the datagram itself. The outbox is for what the socket has no room
-// for, and for all datagrams elsewhere. While datagrams are in it a second goroutine writes;
-// it also does the closing handshake.
+// Send. While datagrams are in the outbox a second goroutine writes; it also does the closing
+// handshake.
+//
+// At the server's end without TLS, if the system has calls that do not wait, a Conn has a wire. The
+// caller of Send then writes the datagram itself, and only what the socket has no room for goes into
+// the outbox. The reading goroutine reads the socket itself, and the library only what is not a
+// datagram; it also does the closing handshake.
 package websock
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -60,7 +64,8 @@ type Conn struct {
 	ws      *websocket.Conn
 	nc      net.Conn // nil if it is not known
 	remote  netip.AddrPort
-	wire    *wire // nil if Send cannot write
+	wire    *wire         // nil if there is none
+	library *bufio.Reader // with which the library reads the wire
 	buffers Buffers
 	group   *sync.WaitGroup
 	handler Handler
@@ -72,6 +77,7 @@ type Conn struct {
 	full    bool       // Send has returned false
 	over    bool       // nothing can be written any more
 	closed  bool       // Close was called
+	leaving bool       // after it: the outbox is empty, and the reading goroutine does the closing handshake
 	leaveBy time.Time  // when the outbox must be empty; zero before Close
 	text    string
 
@@ -79,6 +85,7 @@ type Conn struct {
 	pings   int
 	pinged  time.Time // when pings was last increased
 	flooded bool
+	refused bool // Handler.Receive has returned false
 }
 
 // Buffers is a pool of buffers that several Conns share. Make it with NewBuffers.
@@ -92,7 +99,7 @@ func (p Buffers) get() []byte {
 	case b := <-p:
 		return b
 	default:
-		return make([]byte, 0, maxFrame) // more than the library reads
+		return make([]byte, 0, bufferSize) // more than the library reads
 	}
 }
 
@@ -114,7 +121,10 @@ func (c *Conn) init(ws *websocket.Conn, buffers Buffers) {
 func (c *Conn) Start(group *sync.WaitGroup, h Handler) {
 	c.group, c.handler = group, h
 	c.start(func() {
-		err := c.read(h.Receive)
+		err := c.read()
+		if c.wire != nil {
+			c.wire.release()
+		}
 		c.mu.Lock()
 		c.over = true
 		c.mu.Unlock()
@@ -223,8 +233,12 @@ func (c *Conn) next() (b []byte, more bool) {
 	case len(c.out) > 0:
 		c.limitWrite()
 		return c.out[0], true
+	case c.closed && c.wire != nil: // writing stays true: nobody else writes datagrams any more
+		c.leaving = true
+		c.nc.SetReadDeadline(time.Unix(1, 0)) // ends the call that reads
+		return nil, false
 	case c.closed:
-		c.mu.Unlock() // writing stays true: nobody else writes datagrams any more
+		c.mu.Unlock() // writing stays true, too
 		c.shut(websocket.StatusNormalClosure, c.text)
 		c.mu.Lock()
 		return nil, false
@@ -302,51 +316,88 @@ var (
 )
 
 // read reads datagrams until the connection is over, and returns why it is.
-func (c *Conn) read(receive func([]byte) bool) error {
-	ctx := context.Background()
-	refused := false // receive has returned false
+func (c *Conn) read() error {
 	for {
-		kind, r, err := c.ws.Reader(ctx)
-		if err == nil && kind != websocket.MessageBinary {
-			c.shut(websocket.StatusUnsupportedData, "only binary messages")
-			return errText
-		}
-		if err == nil && refused {
-			_, err = io.Copy(io.Discard, r)
-		} else if err == nil {
-			refused, err = c.readMessage(r, receive)
-			if refused && c.nc != nil {
-				c.nc.SetReadDeadline(time.Now().Add(departure + farewell)) // the writing goroutine ends the connection before
-			}
-		}
-		if c.flooded {
-			c.shut(websocket.StatusPolicyViolation, "too many pings")
-			return errPings
+		b, ok, err := c.readWire()
+		switch {
+		case ok:
+			c.receive(b)
+		case err == nil:
+			err = c.readLibrary()
 		}
 		if err != nil {
-			c.ws.CloseNow()
-			if refused {
-				err = errRefused
-			}
-			return err
+			return c.end(err)
 		}
 	}
 }
 
-// readMessage reads one message and gives it to receive. It returns true if receive refuses it.
-func (c *Conn) readMessage(r io.Reader, receive func([]byte) bool) (refused bool, err error) {
+// readWire reads one datagram, without the library. It returns false if the library must read what
+// comes, or has the beginning of it.
+func (c *Conn) readWire() (b []byte, ok bool, err error) {
+	if c.wire == nil || c.library.Buffered() > 0 {
+		return nil, false, nil
+	}
+	return c.wire.message()
+}
+
+// readLibrary reads one message with the library.
+func (c *Conn) readLibrary() error {
+	kind, r, err := c.ws.Reader(context.Background())
+	switch {
+	case err != nil:
+		return err
+	case kind != websocket.MessageBinary:
+		return errText
+	}
 	b := c.buffers.get()
 	defer func() { c.buffers.put(b) }()
 	for {
 		n, err := r.Read(b[len(b):cap(b)]) // the library's limit is less than the capacity
 		b = b[:len(b)+n]
 		if err == io.EOF {
-			return !receive(b), nil
+			c.receive(b)
+			return nil
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
 	}
+}
+
+// receive gives a datagram to the owner, unless he has refused one.
+func (c *Conn) receive(b []byte) {
+	if c.refused || c.handler.Receive(b) {
+		return
+	}
+	c.refused = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nc != nil && !c.leaving {
+		c.nc.SetReadDeadline(time.Now().Add(departure + farewell)) // Close ends the connection before
+	}
+}
+
+// end ends the connection because of an error, and returns why it is over.
+func (c *Conn) end(err error) error {
+	c.mu.Lock()
+	leaving := c.leaving
+	c.mu.Unlock()
+	switch {
+	case err == errText:
+		c.shut(websocket.StatusUnsupportedData, "only binary messages")
+		return err
+	case c.flooded:
+		c.shut(websocket.StatusPolicyViolation, "too many pings")
+		return errPings
+	case leaving:
+		c.shut(websocket.StatusNormalClosure, c.text)
+		return errRefused
+	}
+	c.ws.CloseNow()
+	if c.refused {
+		return errRefused
+	}
+	return err
 }
 
 // An unended is a connection whose end is io.ErrUnexpectedEOF. The library takes the io.EOF of a
@@ -365,10 +416,9 @@ func unexpected(n int, err error) (int, error) {
 // ping reports whether to answer a ping.
 func (c *Conn) ping(context.Context, []byte) bool {
 	now := time.Now()
-	if n := int(now.Sub(c.pinged) / pingEvery); n > 0 {
-		c.pings = min(maxPings, c.pings+n)
-		c.pinged = c.pinged.Add(time.Duration(n) * pingEvery)
-	}
+	n := int(now.Sub(c.pinged) / pingEvery)
+	c.pings = min(maxPings, c.pings+n)
+	c.pinged = c.pinged.Add(time.Duration(n) * pingEvery)
 	if c.pings--; c.pings >= 0 {
 		return true
 	}

@@ -62,8 +62,12 @@ type end struct {
 
 // start starts one end.
 func (s *site) start(c *websock.Conn) *end {
-	e := &end{Conn: c, came: make(chan []byte, 1000), rooms: make(chan struct{}, 1000), ended: make(chan error, 10)}
-	c.Start(&s.running, websock.Handler{
+	return s.run(&end{Conn: c, came: make(chan []byte, 1000), rooms: make(chan struct{}, 1000), ended: make(chan error, 10)})
+}
+
+// run starts an end whose fields are set.
+func (s *site) run(e *end) *end {
+	e.Start(&s.running, websock.Handler{
 		Receive: func(b []byte) bool { e.came <- bytes.Clone(b); return !e.refuse },
 		Room:    func() { e.rooms <- struct{}{} },
 		Ended:   func(err error) { e.ended <- err },
@@ -118,6 +122,7 @@ func TestDatagramsArriveBothWays(t *testing.T) {
 				}
 			}
 		}
+		time.Sleep(time.Hour)
 		a.Send([]byte("last"))
 		a.Close("bye")
 		a.Close("again")
@@ -259,6 +264,29 @@ func TestCloseWaitsForTheOutbox(t *testing.T) {
 	}
 }
 
+// The limit of Close is that of each write, also of one that has begun before.
+func TestCloseLimitsEveryWrite(t *testing.T) {
+	for reads := range 3 {
+		onSite(t, func(t *testing.T, s *site) {
+			e, ws := s.server()
+			for range 3 {
+				e.Send([]byte("hello"))
+				synctest.Wait()
+			}
+			start := time.Now()
+			e.Close("bye")
+			for range reads {
+				if _, _, err := ws.Read(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			if <-e.ended; time.Since(start) != 2*time.Second {
+				t.Errorf("it ends after %v, with %d datagrams read", time.Since(start), reads)
+			}
+		})
+	}
+}
+
 // The closing handshake takes at most a second, whoever begins it.
 func TestAnEndThatDoesNotAnswerAClose(t *testing.T) {
 	for name, end := range map[string]func(*end, *websocket.Conn){
@@ -305,7 +333,7 @@ func TestMessagesThatAreRefused(t *testing.T) {
 				if code, _ := status(ws); code != c.status {
 					t.Errorf("the status is %d, want %d", code, c.status)
 				}
-				if err := <-e.ended; !websock.Broken(err) {
+				if err := <-e.ended; err == nil || !websock.Broken(err) {
 					t.Errorf("%v does not count as broken", err)
 				}
 				if len(e.came) > 0 {
@@ -341,13 +369,13 @@ func TestAReceiverThatRefuses(t *testing.T) {
 		onSite(t, func(t *testing.T, s *site) {
 			e, ws := s.server()
 			e.refuse = true
-			for range 2 {
+			for i := range 4 {
 				if err := ws.Write(t.Context(), websocket.MessageBinary, []byte("x")); err != nil {
 					t.Error(err)
 				}
-				time.Sleep(time.Second)
+				time.Sleep(time.Duration(i%2) * time.Second)
 			}
-			want := time.Second
+			want := time.Second // of the 3 s, which begin with the first datagram
 			if closes {
 				e.Close("bye")
 				want = 0
@@ -364,6 +392,18 @@ func TestAReceiverThatRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A receiver may refuse datagrams of a connection whose socket is not known, too.
+func TestARefusalWithoutASocket(t *testing.T) {
+	onSite(t, func(t *testing.T, s *site) {
+		c := open(t, false, canned{Reader: bytes.NewReader(slices.Concat(frame(false, 0x82, "one"), frame(false, 0x82, "two")))})
+		e := &end{Conn: c, came: make(chan []byte, 2), ended: make(chan error, 1), refuse: true}
+		s.run(e)
+		if err := <-e.ended; err.Error() != "closed at this end" || len(e.came) != 1 {
+			t.Errorf("it ends with %v after %d datagrams", err, len(e.came))
+		}
+	})
 }
 
 // 16 pings may come at once, and one more every second. One too many ends the connection with the

@@ -6,15 +6,16 @@ import (
 	"net"
 	"sync"
 	"syscall"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// maxFrame is the size in bytes of the largest frame of a datagram at the server's end.
-const maxFrame = 4 + MaxDatagram
+// The first byte of the frame of a datagram.
+const final, binaryMessage = 0x80, 0x02
 
 // appendFrame appends the frame of a datagram at the server's end, which masks nothing.
 // https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 func appendFrame(to, b []byte) []byte {
-	const final, binaryMessage = 0x80, 0x02
 	if len(b) < 126 {
 		to = append(to, final|binaryMessage, byte(len(b)))
 	} else {
@@ -24,9 +25,10 @@ func appendFrame(to, b []byte) []byte {
 	return append(to, b...)
 }
 
-// A wire is a connection of TCP to which frames are written in two ways: the library writes
+// A wire is a connection of TCP whose frames are written, and read, in two ways. The library writes
 // one frame in each call of Write, which may wait, and try writes one without waiting. A frame
-// never begins inside another one.
+// never begins inside another one. One goroutine reads: whole messages with the method message,
+// and lets the library read what is left.
 type wire struct {
 	net.Conn
 	raw syscall.RawConn
@@ -38,13 +40,20 @@ type wire struct {
 	frame   []byte // what once writes
 	n       int    // how much once has written
 	once    func(fd uintptr) bool
+
+	// Only the reading goroutine uses the fields below.
+	buffers  Buffers
+	buffer   []byte // of buffers, empty; nil while nothing has arrived
+	in       []byte // what has arrived, and nobody has taken; it lies in buffer, or came with the request
+	fault    error  // of the last tryRead
+	readOnce func(fd uintptr) bool
 }
 
 // newWire returns the wire of a connection, or nil if a write to it may wait, as one of TLS
 // may.
 func newWire(conn net.Conn) *wire {
 	tcp, ok := conn.(*net.TCPConn)
-	if !ok || !canTry {
+	if !ok || !udpio.CanTry {
 		return nil
 	}
 	raw, err := tcp.SyscallConn()
@@ -53,9 +62,10 @@ func newWire(conn net.Conn) *wire {
 	}
 	w := &wire{Conn: conn, raw: raw}
 	w.once = func(fd uintptr) bool {
-		w.n = writeOnce(fd, w.frame)
+		w.n = udpio.TryWrite(fd, w.frame)
 		return true // do not wait
 	}
+	w.readOnce = w.tryRead
 	return w
 }
 
@@ -74,7 +84,7 @@ func (w *wire) try(frame []byte) (taken, whole bool) {
 	w.frame, w.n = frame, 0
 	w.raw.Write(w.once)
 	w.frame = nil
-	if w.n > 0 && w.n < len(frame) {
+	if w.n > 0 {
 		w.rest = bytes.Clone(frame[w.n:])
 	}
 	return w.n > 0, w.n == len(frame)

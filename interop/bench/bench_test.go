@@ -67,7 +67,7 @@ func TestFlags(t *testing.T) {
 // The game receives inputs and sends states, in both ways to write it.
 func TestGame(t *testing.T) {
 	for _, handlers := range []bool{false, true} {
-		g, err := newGame(handlers)
+		g, err := newGame(handlers, gameRate)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,12 +32,13 @@ type bench struct {
 }
 
 var figures = []figure{
-	{name: "echo", servers: []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket"}, measure: (*bench).echo},
-	{name: "flood", servers: []string{"udp", "godwit", "pion", "websocket", "channels-websocket"}, measure: (*bench).flood},
-	{name: "idle", servers: []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket"}, once: true, measure: (*bench).idle},
+	{name: "echo", servers: []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket", "channels-webtransport"}, measure: (*bench).echo},
+	{name: "flood", servers: []string{"udp", "godwit", "pion", "websocket", "channels-websocket", "channels-webtransport"}, measure: (*bench).flood},
+	{name: "idle", servers: []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket", "channels-webtransport"}, once: true, measure: (*bench).idle},
 	{name: "fanout", servers: []string{"sendmmsg", "godwit", "channels"}, measure: (*bench).fanout},
 	{name: "storm", servers: []string{"godwit", "pion"}, measure: (*bench).storm},
 	{name: "game", servers: []string{"game", "game-handlers"}, once: true, apart: true, measure: (*bench).play},
+	{name: "player", servers: []string{"game", "game-websocket", "game-webtransport"}, apart: true, measure: (*bench).player},
 }
 
 func figureNames() []string {
@@ -76,6 +77,11 @@ const (
 	rowStates         = "states/s that players got"
 	rowMallocs        = "allocations per message"
 	rowGameGoroutines = "goroutines"
+
+	rowPlayer20 = "CPU of a player at 20 Hz, µs a second"
+	rowPlayer60 = "CPU of a player at 60 Hz, µs a second"
+	rowBytes20  = "bytes of a player at 20 Hz, both ways, KB a second"
+	rowBytes60  = "bytes of a player at 60 Hz, both ways, KB a second"
 )
 
 func (b *bench) add(row string, value float64) { b.table.add(row, b.server, value) }

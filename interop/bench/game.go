@@ -6,7 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +22,9 @@ import (
 
 // Figures of a game.
 const (
-	tick      = time.Second / 20
 	stateSize = 200
+	inputSize = 48
+	gameRate  = 20 // ticks a second
 )
 
 // states is the second channel of the game's table; the first is for inputs.
@@ -30,14 +34,15 @@ const states godwit.ChannelID = 2
 // world to all players in every tick.
 type game struct {
 	server *godwit.Server
+	every  time.Duration // between two ticks
 	taken  atomic.Uint64 // inputs
 	meter  meter
 }
 
 // newGame starts a game in one of the two ways to write one: with a loop that polls the
-// server, or with handlers and a ticker.
-func newGame(handlers bool) (*game, error) {
-	g := &game{meter: meter{late: new(load.Histogram), work: new(load.Histogram)}}
+// server, or with handlers and a ticker; rate is the number of ticks a second.
+func newGame(handlers bool, rate int) (*game, error) {
+	g := &game{every: time.Second / time.Duration(rate), meter: meter{late: new(load.Histogram), work: new(load.Histogram)}}
 	c := godwit.Config{
 		Manual: !handlers,
 		Channels: godwit.Channels{
@@ -61,10 +66,15 @@ func newGame(handlers bool) (*game, error) {
 }
 
 // serveGame serves a game, and its figures over HTTP.
-func serveGame(handlers bool) error {
-	g, err := newGame(handlers)
+func serveGame(handlers bool, rate int, quic bool) error {
+	g, err := newGame(handlers, rate)
 	if err != nil {
 		return err
+	}
+	if quic {
+		if err := offerWebTransport(g.server); err != nil {
+			return err
+		}
 	}
 	http.Handle("/new_rtc_session", g.server)
 	http.HandleFunc("/ticks", g.tell)
@@ -73,7 +83,7 @@ func serveGame(handlers bool) error {
 
 // poll processes inputs as they arrive, until it is time for a tick.
 func (g *game) poll() {
-	next := time.Now().Add(tick)
+	next := time.Now().Add(g.every)
 	for {
 		for ev := range g.server.Poll(max(time.Until(next), 0)) {
 			if ev.Type == session.EventMessage {
@@ -88,8 +98,8 @@ func (g *game) poll() {
 
 // wait waits for the next tick; the handler processes the inputs.
 func (g *game) wait() {
-	next := time.Now().Add(tick)
-	for range time.Tick(tick) {
+	next := time.Now().Add(g.every)
+	for range time.Tick(g.every) {
 		next = g.tick(next)
 	}
 }
@@ -101,7 +111,7 @@ func (g *game) tick(due time.Time) time.Time {
 	g.server.Broadcast(states, state[:])
 	g.server.Flush()
 	g.meter.record(begin.Sub(due), time.Since(begin))
-	for due = due.Add(tick); due.Before(begin); due = due.Add(tick) { // skips missed ticks
+	for due = due.Add(g.every); due.Before(begin); due = due.Add(g.every) { // skips missed ticks
 	}
 	return due
 }
@@ -153,7 +163,7 @@ func (g *game) tell(w http.ResponseWriter, _ *http.Request) {
 func (b *bench) play() error {
 	n, d := b.options.players, 4*b.options.duration
 	return b.with(func(p *process) error {
-		l, err := b.load(p, load.Play, n, d+time.Second, "-channel", "input", "-rate", "20", "-size", "48")
+		l, err := b.load(p, load.Play, n, d+time.Second, "-channel", "input", "-rate", strconv.Itoa(gameRate), "-size", strconv.Itoa(inputSize))
 		if err != nil {
 			return err
 		}
@@ -179,6 +189,60 @@ func (b *bench) play() error {
 		b.add(rowGameGoroutines, float64(t.Goroutines))
 		return nil
 	})
+}
+
+// player measures what a player of such a game costs over each kind of link, at 20 and at 60 ticks and inputs a second: CPU of
+// the server, and bytes on the loopback interface in both directions, with the headers of IP. Nothing else may use the
+// interface meanwhile.
+func (b *bench) player() error {
+	for _, at := range []struct {
+		rate       int
+		cpu, bytes string
+	}{{20, rowPlayer20, rowBytes20}, {60, rowPlayer60, rowBytes60}} {
+		err := b.with(func(p *process) error {
+			n, d := b.options.players/5, 2*b.options.duration
+			l, err := b.load(p, load.Play, n, d+2*time.Second, "-channel", "input", "-rate", strconv.Itoa(at.rate), "-size", strconv.Itoa(inputSize))
+			if err != nil {
+				return err
+			}
+			if _, err = b.ticks(p, n, 0); err != nil {
+				return err
+			}
+			before, err := loopbackBytes()
+			if err != nil {
+				return err
+			}
+			begin := time.Now()
+			if err := sleep(b.ctx, d); err != nil {
+				return err
+			}
+			after, err := loopbackBytes()
+			if err != nil {
+				return err
+			}
+			took := time.Since(begin)
+			r, err := l.wait()
+			if err != nil {
+				return err
+			}
+			b.add(at.cpu, 1e6*r.Server.CPUPerClient)
+			b.add(at.bytes, float64(after-before)/took.Seconds()/float64(n)/1000)
+			return nil
+		}, "-hz", strconv.Itoa(at.rate))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loopbackBytes returns the bytes that the loopback interface has carried.
+func loopbackBytes() (uint64, error) {
+	b, err := os.ReadFile("/sys/class/net/lo/statistics/rx_bytes")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 }
 
 // ticks returns the figures of a game for the time d, which begins a second after all

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/webtransport"
 )
 
 // makeLoad makes one load and prints its report as JSON.
@@ -54,6 +55,7 @@ func transport(ctx context.Context, url string, c load.GodwitConfig) (load.Trans
 		ctx, stop := context.WithCancel(ctx)
 		return &webSocket{url: url, ctx: ctx, stop: stop}, nil
 	}
+	c.WebTransport = new(webtransport.Dialer).Dial
 	if c.URL = url; len(c.Links) == 0 {
 		c.Links = nil // the default
 	}

@@ -120,11 +120,14 @@ func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Dura
 		"load", "-mode", string(mode), "-url", p.Load, "-clients", strconv.Itoa(clients),
 		"-duration", duration.String(), "-warmup", "1s", "-pid", strconv.Itoa(p.cmd.Process.Pid),
 	}
-	if b.server == "channels" || b.server == "channels-websocket" {
+	if strings.HasPrefix(b.server, "channels") {
 		args = append(args, "-channel", channelName)
 	}
-	if b.server == "channels-websocket" {
+	if strings.HasSuffix(b.server, "-websocket") {
 		args = append(args, "-links", session.LinkWebSocket)
+	}
+	if strings.HasSuffix(b.server, "-webtransport") {
+		args = append(args, "-links", session.LinkWebTransport)
 	}
 	nice := 0
 	if mode == load.Storm {

@@ -19,10 +19,11 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/interop/pionserver"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/webtransport"
 )
 
 // serverNames are the servers to compare, the floor first.
-var serverNames = []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket", "sendmmsg", "game", "game-handlers"}
+var serverNames = []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket", "channels-webtransport", "sendmmsg", "game", "game-handlers", "game-websocket", "game-webtransport"}
 
 // An announcement is the line that a server prints when it is ready.
 type announcement struct {
@@ -34,6 +35,7 @@ type announcement struct {
 func serve(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	relay := f.Bool("relay", false, "send each message to all instead of back")
+	rate := f.Int("hz", gameRate, "ticks of a game a second")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -46,12 +48,12 @@ func serve(ctx context.Context, args []string) error {
 	switch name := f.Arg(0); name {
 	case "godwit":
 		err = serveGodwit(*relay)
-	case "channels", "channels-websocket": // the load chooses the link
-		err = serveChannels(*relay)
-	case "game":
-		err = serveGame(false)
+	case "channels", "channels-websocket", "channels-webtransport": // the load chooses the link
+		err = serveChannels(*relay, name == "channels-webtransport")
+	case "game", "game-websocket", "game-webtransport":
+		err = serveGame(false, *rate, name == "game-webtransport")
 	case "game-handlers":
-		err = serveGame(true)
+		err = serveGame(true, *rate, false)
 	case "pion":
 		err = servePion(*relay)
 	case "websocket":
@@ -101,7 +103,7 @@ func serveGodwit(relay bool) error {
 
 // serveChannels serves the same at level two: sessions with a channel that guarantees
 // no more than a datagram.
-func serveChannels(relay bool) error {
+func serveChannels(relay, quic bool) error {
 	var srv *godwit.Server
 	handler := godwit.Handler{
 		Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
@@ -118,8 +120,20 @@ func serveChannels(relay bool) error {
 	if err != nil {
 		return err
 	}
+	if quic {
+		if err := offerWebTransport(srv); err != nil {
+			return err
+		}
+	}
 	http.Handle("/new_rtc_session", srv)
 	return nil
+}
+
+// offerWebTransport serves WebTransport, too. All clients of the load come from one address, which may have an eighth of the
+// visitors.
+func offerWebTransport(srv *godwit.Server) error {
+	_, err := webtransport.Serve(srv, webtransport.Config{MaxVisitors: 1 << 16})
+	return err
 }
 
 // channelName is the channel of serveChannels.

@@ -48,7 +48,8 @@ var floors = map[string]string{rowEcho: "udp", rowFlood: "udp", rowFloodCPU: "ud
 
 var titles = map[string]string{
 	"udp": "plain UDP", "godwit": "godwit", "pion": "pion/webrtc", "websocket": "coder/websocket", "sendmmsg": "bare sendmmsg",
-	"channels": "godwit, channels", "channels-websocket": "godwit, channels over WebSocket", "game": "a loop that polls", "game-handlers": "handlers and a ticker",
+	"channels": "godwit, channels", "channels-websocket": "godwit, channels over WebSocket", "channels-webtransport": "godwit, channels over WebTransport",
+	"game": "a loop that polls", "game-handlers": "handlers and a ticker", "game-websocket": "over WebSocket", "game-webtransport": "over WebTransport",
 }
 
 // printHead writes a description of the machine and of the measurement.
@@ -92,7 +93,7 @@ func (t *table) cell(row, server string) string {
 	}
 	s := number(v)
 	name := floors[row]
-	if server == "channels-websocket" {
+	if server == "channels-websocket" || server == "channels-webtransport" {
 		name = "websocket"
 	}
 	if floor, ok := t.median(row, name); ok && floor > 0 && server != name {

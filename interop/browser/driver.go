@@ -23,11 +23,14 @@ type order struct {
 	Own     bool   `json:"own,omitempty"`
 	Path    string `json:"path,omitempty"`
 	Pin     string `json:"pin,omitempty"`
-	URL     string `json:"url,omitempty"`
-	Page    int    `json:"page,omitempty"`
-	JS      string `json:"js,omitempty"`
-	Arg     any    `json:"arg,omitempty"`
-	Method  string `json:"method,omitempty"`
+
+	Args []string `json:"args,omitempty"` // of Chromium
+
+	URL    string `json:"url,omitempty"`
+	Page   int    `json:"page,omitempty"`
+	JS     string `json:"js,omitempty"`
+	Arg    any    `json:"arg,omitempty"`
+	Method string `json:"method,omitempty"`
 }
 
 // reply is one line from the driver: the answer to an order if ID is set, otherwise the

@@ -42,6 +42,25 @@ func Host(t testing.TB) netip.Addr {
 	return needNetwork(t).host
 }
 
+// PublicHost gives the test process a second address that the browser can reach, until the test ends. It is an address
+// of the internet, as far as the browser knows.
+func PublicHost(t testing.TB) netip.Addr {
+	t.Helper()
+	n := needNetwork(t)
+	b := n.host.As4()
+	b[0] = 11
+	a := netip.AddrFrom4(b)
+	if err := ip("addr add " + a.String() + "/32 dev " + n.name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := ip("addr del " + a.String() + "/32 dev " + n.name); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
 func newNetwork() (*network, error) {
 	var mine *network
 	for i := range maxNetworks {

@@ -8,7 +8,7 @@ import (
 )
 
 // pageTimeout bounds opening, reloading and closing a page.
-const pageTimeout = 30 * time.Second
+const pageTimeout = 2 * time.Minute
 
 // Page is one tab. It is closed when its test ends.
 type Page struct {

@@ -6,7 +6,7 @@
 //   return describe(await c.channels[0].next());
 
 // patience is how long a page waits for anything before it gives up, in ms.
-const patience = 15000;
+const patience = 45000;
 
 function within(ms, promise, what) {
   return new Promise((resolve, reject) => {

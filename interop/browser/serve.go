@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"testing"
 )
 
@@ -22,6 +23,35 @@ const page = `<!doctype html>
 // page posts to /new_rtc_session, until the test ends. It returns the page's URL.
 func Serve(t testing.TB, signaling http.Handler) string {
 	t.Helper()
+	l := listen(t, Host(t))
+	srv := &http.Server{Handler: pages(signaling)}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	return "http://" + l.Addr().String() + "/"
+}
+
+// ServeTLS is Serve over HTTPS, at an address.
+func ServeTLS(t testing.TB, host netip.Addr, signaling http.Handler) string {
+	t.Helper()
+	dir := t.TempDir()
+	WriteCertificate(t, dir, host)
+	l := listen(t, host)
+	srv := &http.Server{Handler: pages(signaling)}
+	go srv.ServeTLS(l, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	t.Cleanup(func() { srv.Close() })
+	return "https://" + l.Addr().String() + "/"
+}
+
+func listen(t testing.TB, host netip.Addr) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func pages(signaling http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -32,13 +62,5 @@ func Serve(t testing.TB, signaling http.Handler) string {
 		w.Write(script)
 	})
 	mux.Handle("/new_rtc_session", signaling)
-
-	l, err := net.Listen("tcp", netip.AddrPortFrom(Host(t), 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: mux}
-	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
-	return "http://" + l.Addr().String() + "/"
+	return mux
 }

@@ -24,6 +24,9 @@ type Config struct {
 	// true; pion must know them beforehand.
 	Negotiated []uint16
 
+	// SNAP answers an offer that has the INIT of SCTP with that of pion.
+	SNAP bool
+
 	// KeyLog gets the keys of every handshake, for tshark. It may be nil.
 	KeyLog io.Writer
 
@@ -73,6 +76,7 @@ func Listen(addr string, config Config) (*Server, error) {
 	e.DetachDataChannels()
 	e.SetICEUDPMux(webrtc.NewICEUDPMux(silent.NewLogger("ice"), udp))
 	e.SetIncludeLoopbackCandidate(true)
+	e.EnableSctpSnap(config.SNAP)
 	if config.KeyLog != nil {
 		e.SetDTLSKeyLogWriter(config.KeyLog)
 	}

@@ -26,7 +26,7 @@ func TestEchoesInBrowsers(t *testing.T) {
 			}
 			t.Cleanup(func() { srv.Close() })
 
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			var got struct {
 				Text   string

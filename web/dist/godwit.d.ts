@@ -23,6 +23,8 @@ export declare const CloseCode: {
     readonly Timeout: 6;
     /** The same identity is connected already. */
     readonly Duplicate: 7;
+    /** The server has sent this client to another one: CloseReason.seat. */
+    readonly Moved: 8;
     /** This client sent too many messages per second. */
     readonly LimitMessages: 16;
     /** This client sent too many bytes per second. */
@@ -54,11 +56,11 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     /** Whether another Conn, such as that of the page before, has begun the session. */
     continued: boolean;
     /** How long the phases of connecting took. */
-    readonly times: import("./link").ConnectTimes;
+    readonly times: ConnectTimes;
     /** The link that the session uses or used last; "" before the first. The event link comes when it changes. */
     link: LinkName | "";
     /** Begins to connect. Use connect, except to send messages before the session is open: then await opened. */
-    constructor(url: string | URL, options: ConnectOptions<C>);
+    constructor(target: Target, options: ConnectOptions<C>);
     /** The number of the session, as 16 hexadecimal digits as in the server's log; "" until the session is open. */
     get id(): string;
     /** The channels that were opened at run time, by either end, and are not closed. */
@@ -141,20 +143,54 @@ export interface Conn<C extends readonly Channel[]> {
 }
 
 /**
- * Connects to a godwit server. url is the address of its signaling. Rejects with a ConnectError, or with the reason of
- * the signal.
+ * Connects to a godwit server. target is the URL of its signaling, or an invite, with which there is no request. Rejects
+ * with a ConnectError, or with the reason of the signal.
  */
-export declare function connect<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): Promise<Conn<C>>;
+export declare function connect<const C extends readonly Channel[]>(target: Target, options: ConnectOptions<C>): Promise<Conn<C>>;
 
 /**
  * Yields one session after the other. When a session ends because the server has shut down, was not reachable for the
  * grace time, or does not know the session any more, sessions tries to begin a new one, at growing intervals, until the
- * server answers: also while the option token throws, and while something that is not a godwit server answers. It
- * returns when a session ends for another reason, for example by the signal. It throws if the first attempt fails, if
+ * server answers: also while the option token throws, and while something that is not a godwit server answers. When the
+ * server moves a session to another server, the next one begins there, at once; if that fails, or servers move the
+ * session more than 4 times in a row within 30 s each, it begins like the first one. sessions returns when a session
+ * ends for another reason, for example by the signal. It throws if the first attempt fails, if
  * the server refuses a new session for good, and if the signal aborts while it waits. With keep in place of connect,
- * sessions also continue when the page is loaded again.
+ * sessions also continue when the page is loaded again. An invite is good for one session: target may be a function that
+ * returns another one for each, or a Seat.
  */
-export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, via?: (url: string | URL, options: ConnectOptions<C>) => Promise<Conn<C>>): AsyncGenerator<Conn<C>, void, void>;
+export declare function sessions<const C extends readonly Channel[], T extends Target>(target: T | (() => T | Seat | Promise<T | Seat>), options: ConnectOptions<C>, via?: (target: T, options: ConnectOptions<C>) => Promise<Conn<C>>): AsyncGenerator<Conn<C>, void, void>;
+
+/**
+ * Invite is what a page needs to connect to a server without a request: in place of a URL. Its text, base64url of its
+ * JSON, can be part of a link. It is good once, and as secret as a password.
+ */
+export interface Invite {
+    /** The version of the form: 1. */
+    v: number;
+    /** The UDP addresses of the server, such as "203.0.113.7:7777" and "[2001:db8::1]:7777", the best one first. */
+    addresses: readonly string[];
+    /** The fingerprint of the server's certificate: "sha-256 AB:CD:…". */
+    fingerprint: string;
+    ufrag: string;
+    pwd: string;
+    /** The hash of the server's table of channels. */
+    channels?: string;
+}
+
+/**
+ * Seat is a place at one server: an invite, the URL of its signaling with a token, or both. It is as secret as they are.
+ */
+export interface Seat {
+    invite?: Invite;
+    url?: string;
+    token?: string;
+    /** Names the server to who has made the seat. */
+    node?: string;
+}
+
+/** To what a page connects: the URL of the signaling of a server, or an invite or its text. */
+export type Target = string | URL | Invite;
 
 /**
  * Why there is no connection:
@@ -166,11 +202,12 @@ export declare function sessions<const C extends readonly Channel[]>(url: string
  * - table: the option channels is not a table
  * - option: an option has a value that it cannot have
  * - closed: the session ended before it was open
+ * - invite: the invite is malformed, of another version, or used; or the page cannot use one
  * - token: with status 0, there was no usable token
  *
  * These and the others are the codes of refusals in docs/SESSION.md; a server may have more.
  */
-export type ConnectErrorCode = "network" | "foreign" | "timeout" | "link" | "table" | "closed" | "option" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
+export type ConnectErrorCode = "network" | "foreign" | "timeout" | "link" | "table" | "closed" | "option" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "invite" | "resume" | "rate" | "full" | "shutdown" | (string & {});
 
 /**
  * Why a request has no reply:
@@ -252,6 +289,8 @@ export interface CloseReason {
     readonly lostIn: number;
     /** The error of the last attempt to connect again, if that is why the session has ended. */
     readonly error?: ConnectError;
+    /** Where the server has sent this client, with the code Moved: sessions goes on there. As secret as a password. */
+    readonly seat?: Seat;
 }
 
 /** The events of a Conn. */
@@ -305,7 +344,7 @@ export declare class ConnCloseEvent extends Event {
 export interface ConnectTimes {
     /** Until the offer was made. */
     offer: number;
-    /** Until the answer of the server had arrived. */
+    /** Until the answer of the server had arrived or, with an invite, until the page had written it. */
     http: number;
     /** Until a path was found; 0 if the browser has not reported it. */
     ice: number;
@@ -320,6 +359,8 @@ export interface ConnectTimes {
 export interface ConnectOptions<C extends readonly Channel[]> {
     /** The table of channels, the same as the server's. */
     channels: C;
+    /** What requests and hello are, as godwit-gen writes it; the same as the server's. */
+    schema?: string;
     /**
      * The credentials of the player, or a function that fetches them. A token that can be used only once must be a
      * function: an attempt that failed or was aborted has used the string. If the function throws a ConnectError, that is
@@ -334,13 +375,19 @@ export interface ConnectOptions<C extends readonly Channel[]> {
     signal?: AbortSignal;
     /** Time limit of one attempt to connect, in ms: 15 s unless set. */
     timeout?: number;
+    /**
+     * Is asked every second while the session is interrupted whether its server is gone for good, for example at the
+     * front of a fleet. With sessions it gets the seat of the session, if that has one. If so the session ends at once, with the code Timeout, and not only
+     * after the grace time of the server. An error means that it does not know.
+     */
+    gone?: (seat?: Seat) => boolean | Promise<boolean>;
     /** Options of the signaling request, such as credentials or headers. */
     request?: RequestInit;
     /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
     ceiling?: number;
     /**
      * The links that may be used, in order of preference: ["webrtc", "websocket"] unless set. A WebSocket is opened only
-     * where WebRTC does not open, and if the server offers it. For WebTransport, put webtransport of
+     * where WebRTC does not open, or is not the first of the list, and if the server offers it. For WebTransport, put webtransport of
      * godwit.webtransport.min.js between the two.
      */
     links?: Links;
@@ -461,6 +508,12 @@ export interface RawConn {
 export interface ChannelStats {
     messagesOut: number;
     messagesIn: number;
+    /** Bytes of these messages, as programs send and get them. */
+    bytesOut: number;
+    bytesIn: number;
+    /** Bytes of these messages as packets carry them: fewer if compress makes them smaller. */
+    wireOut: number;
+    wireIn: number;
     /**
      * Messages that were never sent: the deadline passed, the queue was full, a newer message replaced them, or the
      * session ended.
@@ -495,8 +548,9 @@ export interface ChannelStats {
  * - aged: an incomplete unreliable message, dropped after 3 s
  * - unknown-frame: an extension frame that this version does not know
  * - stale-channel: a late frame of a closed channel
+ * - inflate: a message of a channel with compress that cannot be inflated; the session ends
  */
-export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame" | "stale-channel";
+export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame" | "stale-channel" | "inflate";
 
 /** The figures of a session: counters, which never decrease, and present values. Times are in milliseconds. */
 export interface Stats {
@@ -528,8 +582,8 @@ export interface Stats {
 }
 
 /**
- * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same at both ends. The
- * other fields say how this end sends.
+ * Channel is one line of the table. name, mode, direction, maxMessage, queueLimit, compress and schema must be the same
+ * at both ends. The other fields say how this end sends.
  */
 export interface Channel<Name extends string = string> {
     /**
@@ -546,6 +600,13 @@ export interface Channel<Name extends string = string> {
      * MiB if reliable, else 64 KiB, unless set, but always enough for one message; at most 64 MiB.
      */
     readonly queueLimit?: number;
+    /**
+     * Compresses messages of 512 bytes or more if that makes them smaller. maxMessage counts the bytes of the program. Only
+     * for reliable channels.
+     */
+    readonly compress?: boolean;
+    /** What the messages are, as godwit-gen writes it; "" for bytes. The server compares it with its own. */
+    readonly schema?: string;
     /**
      * From 0, sent first, to 7. It is strict: a channel waits as long as a channel with a lower number has something to
      * send. Set a guarantee if the channel must send nevertheless.
@@ -579,17 +640,17 @@ export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable
 /**
  * Connects like connect, but the session continues when the page is loaded again: when the page goes, the session is
  * saved in sessionStorage under key. The next page that calls keep takes it from there, once, and its Conn is
- * continued. If that is not possible, the session is a new one. key is "godwit " and url without its query unless it is
- * given.
+ * continued. If that is not possible, the session is a new one. key is "godwit " and target without its query, or the
+ * fingerprint of an invite, unless it is given.
  */
-export declare function keep<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, key?: string): Promise<Conn<C>>;
+export declare function keep<const C extends readonly Channel[]>(target: Target, options: ConnectOptions<C>, key?: string): Promise<Conn<C>>;
 
 /**
  * Continues a session that suspend returned. options are those of connect; no token is used. Rejects with a
  * ConnectError: its code is "resume" if the session is over, and "closed" if the server was not reachable for the rest
  * of the grace time.
  */
-export declare function resume<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, saved: string): Promise<Conn<C>>;
+export declare function resume<const C extends readonly Channel[]>(target: Target, options: ConnectOptions<C>, saved: string): Promise<Conn<C>>;
 
 /**
  * Ends a Conn, and returns its session as text, with which resume continues it, in this page or in the next one.
@@ -615,13 +676,5 @@ interface ConnectErrorMore {
 
 /** What a function for requests returns. */
 type Answer = Bytes | void | undefined;
-
-/** What the server has answered to an offer. */
-interface Answer {
-    /** Undefined if the server has no WebRTC. */
-    sdp: RTCSessionDescriptionInit | undefined;
-    /** The other links that the server offers. */
-    links: LinkOffer[];
-}
 
 export {};

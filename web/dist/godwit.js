@@ -18,6 +18,8 @@ var CloseCode = {
   Timeout: 6,
   /** The same identity is connected already. */
   Duplicate: 7,
+  /** The server has sent this client to another one: CloseReason.seat. */
+  Moved: 8,
   /** This client sent too many messages per second. */
   LimitMessages: 16,
   /** This client sent too many bytes per second. */
@@ -107,25 +109,12 @@ var firstBackoff = 500;
 function backoff() {
   let wait = firstBackoff;
   return (least) => {
-    const pause = wait * (0.5 + Math.random() / 2);
+    const share = 0.5 + Math.random() / 2;
+    const pause = wait * share;
     wait = Math.min(2 * wait, longestBackoff);
-    return Math.max(least || 0, pause);
+    return Math.max((least || 0) * (share + 0.5), pause);
   };
 }
-
-// src/event.ts
-var ConnCloseEvent = class extends Event {
-  constructor(why) {
-    super("close");
-    this.why = why;
-  }
-};
-var ChannelEvent = class extends Event {
-  constructor(type, channel) {
-    super(type);
-    this.channel = channel;
-  }
-};
 
 // src/varint.ts
 var fewBytes = 1150;
@@ -196,6 +185,144 @@ var Reader = class {
   }
 };
 
+// src/direct.ts
+var form = /^1 sha-256 [\dA-F]{2}(:[\dA-F]{2}){31} [a-z\d+/]{4,256} [a-z\d+/]{22,256}( (\[[\da-f:.]+\]|[\d.]+):\d+){1,8}$/i;
+var typeAdmit = 1;
+var typeRefused = 2;
+var direct = () => !!(globalThis.crypto?.subtle && globalThis.RTCPeerConnection);
+function inviteOf(target) {
+  let invite = target;
+  if (typeof target === "string" ? !/^e[\w-]{99,}=*$/.test(target) : target.href) return;
+  let why = "the page must come over https, from localhost or from a file, and the browser must have WebRTC";
+  try {
+    must(direct());
+    why = "it is malformed";
+    if (typeof target === "string") {
+      const b = atob(target.replace(/[-_]/g, (s) => "+/"["-_".indexOf(s)]).replace(/=/g, ""));
+      invite = JSON.parse(text(Uint8Array.from(b, (c) => c.charCodeAt(0))));
+    }
+    const { v, addresses, fingerprint, ufrag, pwd } = invite;
+    if (v > 1) why = `its version is ${v}: reload the page`;
+    must(form.test([v, fingerprint, ufrag, pwd, ...addresses].join(" ")));
+    return invite;
+  } catch (cause) {
+    throw new ConnectError("invite", `the invite cannot be used: ${why}`, { cause });
+  }
+}
+var homeOf = ({ fingerprint, addresses }) => [
+  fingerprint,
+  ...addresses.map((a) => a.replace(/^\[?(.*?)\]?:(\d+)$/, "$1 $2"))
+];
+var fingerprintIn = (sdp) => /^a=fingerprint:(sha-256 .*)$/im.exec(sdp)?.[1] ?? "";
+var answeredBy = (sdp) => [
+  fingerprintIn(sdp),
+  ...Array.from(sdp.matchAll(/ udp \d+ (\S+ \d+) /gi), ([, a]) => a)
+];
+async function answerTo(offer, [fingerprint = "", ...addresses], ufrag, pwd, query) {
+  const { subtle } = crypto;
+  const key = await subtle.importKey("raw", bytesOf(pwd), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const mac = async (about, ...more) => new Uint8Array(await subtle.sign("HMAC", key, Uint8Array.of(...bytesOf(about), ...more)));
+  const bytes = (print) => print.slice(8).split(":").map((b) => parseInt(b, 16));
+  const proof = await mac("hello", ...bytes(fingerprintIn(offer)), ...bytes(fingerprint));
+  const mid = /^a=mid:(.*)$/m.exec(offer)?.[1];
+  const init = /^a=sctp-init:(.*)$/m.exec(offer)?.[1];
+  if (init) {
+    const b = atob(init);
+    ufrag = ufrag[0].toLowerCase() + ufrag.slice(1) + btoa(b.slice(4, 8) + b.slice(16, 20)).slice(0, 11);
+  }
+  const lines = [
+    "v=0",
+    "o=- 0 1 IN IP4 0.0.0.0",
+    "s=-",
+    "t=0 0",
+    `a=group:BUNDLE ${mid}`,
+    "a=ice-lite",
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+    "c=IN IP4 0.0.0.0",
+    ...addresses.map((a, i) => `a=candidate:${i + 1} 1 udp ${2130706431 - 256 * i} ${a} typ host`),
+    "a=end-of-candidates",
+    `a=ice-ufrag:${ufrag}`,
+    `a=ice-pwd:${pwd}`,
+    `a=fingerprint:${fingerprint}`,
+    "a=setup:active",
+    `a=mid:${mid}`,
+    "a=sctp-port:5000"
+  ];
+  if (init) lines.push(`a=sctp-init:${btoa(String.fromCharCode(...initOf(await mac("sctp"))))}`);
+  return {
+    type: "answer",
+    sdp: `${lines.join("\r\n")}\r
+`,
+    admit: Uint8Array.of(typeAdmit, ...proof, ...bytesOf(query))
+  };
+}
+function initOf([a, b, c, d, ...tsn]) {
+  const tag = [a, b, c, d];
+  if (!tag.some(Boolean)) tag[3] = 1;
+  return Uint8Array.of(
+    1,
+    0,
+    0,
+    30,
+    ...tag,
+    0,
+    8,
+    0,
+    0,
+    255,
+    255,
+    255,
+    255,
+    ...tsn.slice(0, 4),
+    192,
+    0,
+    0,
+    4,
+    128,
+    8,
+    0,
+    6,
+    192,
+    130,
+    0,
+    0
+  );
+}
+
+// src/event.ts
+var ConnCloseEvent = class extends Event {
+  constructor(why) {
+    super("close");
+    this.why = why;
+  }
+};
+var ChannelEvent = class extends Event {
+  constructor(type, channel) {
+    super(type);
+    this.channel = channel;
+  }
+};
+
+// src/deflate.ts
+var leastDeflated = 512;
+var deflated = 1;
+var firstByte = ({ compress }) => compress ? 1 : 0;
+var slice = 4 << 10;
+function stream(size, first, b, Stream, done) {
+  const made = async () => {
+    const out = new Uint8Array(size);
+    let n = out[0] = first;
+    let i = 0;
+    const source = new ReadableStream({
+      pull: (c) => i < b.length ? c.enqueue(b.slice(i, i += slice)) : c.close()
+    });
+    const reader = source.pipeThrough(new Stream("deflate-raw")).getReader();
+    for (let part; part = (await reader.read()).value; n += part.length) out.set(part, n);
+    return out.slice(0, n);
+  };
+  void made().catch(() => void 0).then(done);
+}
+
 // src/table.ts
 var messageCost = 32;
 var maxPriority = 7;
@@ -222,14 +349,16 @@ function full(c) {
     priority: c.priority ?? 0,
     guarantee: c.guarantee ?? 0,
     copies: c.copies ?? 0,
+    compress: !!c.compress,
+    schema: c.schema ?? "",
     maxMessage: largest2,
-    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest2 + messageCost),
+    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest2 + firstByte(c) + messageCost),
     weight: c.weight || 1
   };
 }
-function fullTable(channels) {
+function fullTable(channels, schema = "") {
   if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not an array");
-  const table = [controlChannel, ...channels.map(full)];
+  const table = [{ ...controlChannel, schema }, ...channels.map(full)];
   if (table.length > maxChannels + 1) throw new ConnectError("table", `${channels.length} channels: at most ${maxChannels}`);
   table.forEach((c, i) => {
     const why = table.findIndex((o) => o.name === c.name) < i ? "the name is taken" : wrong(c);
@@ -247,9 +376,12 @@ function wrong(c) {
   ]) {
     if (!values.includes(c[field])) return `${field} is not ${values.join(" or ")}`;
   }
+  if (c.compress && !(isReliable(c.mode) && (c.direction === "to-server" || globalThis.DecompressionStream))) {
+    return "compress needs a reliable channel and DecompressionStream";
+  }
   const limits = [
-    ["maxMessage", 1, maxMessage],
-    ["queueLimit", c.maxMessage + messageCost, maxQueue],
+    ["maxMessage", 1, maxMessage - firstByte(c)],
+    ["queueLimit", c.maxMessage + firstByte(c) + messageCost, maxQueue],
     ["priority", 0, maxPriority],
     ["guarantee", 0, Number.MAX_SAFE_INTEGER],
     ["weight", 1, maxWeight],
@@ -260,19 +392,30 @@ function wrong(c) {
   }
   return;
 }
-var lineOf = ({ name, mode, direction, maxMessage: maxMessage2, queueLimit }, id) => `${id} ${name} ${mode} ${direction} ${maxMessage2} ${queueLimit}`;
-function tableText(table) {
-  return table.slice(1).map((c, i) => `${lineOf(c, i + 1)}
-`).join("");
+function lineOf({ name, mode, direction, maxMessage: maxMessage2, queueLimit, compress, schema }, id, sending = "") {
+  const more = `${sending}${compress ? " deflate" : ""}${schema && ` =${schema}`}`;
+  return `${id} ${name} ${mode} ${direction} ${maxMessage2} ${queueLimit}${more}`;
 }
+var tableText = (table) => table.map((c, i) => i || c.schema ? `${lineOf(c, i)}
+` : "").join("");
 function openLine(c, id) {
-  return `${lineOf(c, id)} ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`;
+  return lineOf(c, id, ` ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`);
 }
 function parseLine(others, line, id) {
+  const compress = line.endsWith(" deflate");
   const fields = line.split(" ");
+  if (compress) fields.pop();
   const [, name, mode, direction, maxMessage2, queueLimit, priority, guarantee, weight] = fields;
   const sending = fields.length > 6 && { priority: Number(priority), guarantee: Number(guarantee), weight: Number(weight) };
-  const c = { name, mode, direction, maxMessage: Number(maxMessage2), queueLimit: Number(queueLimit), ...sending };
+  const c = {
+    name,
+    mode,
+    direction,
+    maxMessage: Number(maxMessage2),
+    queueLimit: Number(queueLimit),
+    compress,
+    ...sending
+  };
   const next = nextChannel(others, c);
   must((sending ? openLine : lineOf)(next, id) === line);
   return next;
@@ -283,10 +426,16 @@ function hash(text2) {
   return h.toString(16).padStart(16, "0");
 }
 function firstDifference(ours2, theirs) {
-  const a = ours2.split("\n");
-  const b = theirs.split("\n");
-  const i = a.findIndex((line, i2) => line !== b[i2]);
-  return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
+  const [a, b] = [ours2, theirs].map((t) => t.split(/\n| =|;/));
+  let i = 0;
+  let name = "";
+  for (; a[i] === b[i] && i < a.length; i++) name = a[i].split(" ")[1] ?? name;
+  const x = a[i] || "nothing";
+  const y = b[i] || "nothing";
+  if ((x + y).includes(" ")) return `"${x}" here and "${y}" at the server`;
+  const [path, mine] = x.split(":");
+  const [other, yours] = y.split(":");
+  return path === other ? `${name}.${path}: server ${yours}, client ${mine}` : `${name}: server ${y}, client ${x}`;
 }
 
 // src/inbox.ts
@@ -343,7 +492,6 @@ var nobody = { datagram() {
 }, ended() {
 } };
 var Link = class {
-  // datagrams that arrived before attach
   constructor(pc, pipe, times, ended, name = "webrtc", reliable = false) {
     this.pc = pc;
     this.pipe = pipe;
@@ -356,6 +504,8 @@ var Link = class {
     // when that queue last had room
     this.carefulUntil = 0;
     this.backlog = [];
+    /** What its answer told of the server. */
+    this.home = [];
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {
     }, ended };
     pipe.binaryType = "arraybuffer";
@@ -363,7 +513,12 @@ var Link = class {
     let strange;
     pipe.onmessage = ({ data, timeStamp: at }) => {
       strange ??= !(Math.abs(now() - at) < 1e3);
-      this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data), strange ? now() : at);
+      const b = typeof data === "string" ? data : new Uint8Array(data);
+      if (this.admit) {
+        if (b[0] === typeRefused) return this.owner.refused?.(b);
+        this.admit = void 0;
+      }
+      this.owner.datagram(b, strange ? now() : at);
     };
     pipe.onbufferedamountlow = () => this.owner.drained();
     pipe.onclose = () => this.end();
@@ -402,6 +557,7 @@ var Link = class {
    */
   send(b) {
     try {
+      if (this.admit) this.pipe.send(this.admit);
       this.pipe.send(b);
       return true;
     } catch {
@@ -425,7 +581,7 @@ function foreign(cause) {
     retryAfter: 0
   });
 }
-async function openLink({ label, init, exchange: exchange2, timeout = defaultTimeout, signal }, times = noTimes()) {
+async function openLink({ label = "godwit", init = { negotiated: true, id: 0 }, exchange: exchange2, timeout = defaultTimeout, signal }, times = noTimes()) {
   option("timeout", timeout, 0);
   let last = now();
   const lap = () => -last + (last = now());
@@ -457,7 +613,9 @@ async function openLink({ label, init, exchange: exchange2, timeout = defaultTim
     const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
     if (!answer) throw new ConnectError("link", "the server has no WebRTC");
-    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
+    link.admit = answer.admit;
+    link.home = answeredBy(`${answer.sdp}`);
+    server = link.home[1];
     await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened]);
     times.transport = lap();
     return link;
@@ -465,7 +623,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = defaultTim
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer in ${timeout} ms`;
+      const why = server ? `${noPath()}: its port may be closed, or ${link.admit ? "the invite was used or has expired" : "Config.RTC.Public is wrong"}` : `no answer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
     throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none or disables it", {
@@ -478,13 +636,13 @@ var webSocket = {
   lossless: true,
   dial: ({ address, ticket }) => new WebSocket(address.replace("http", "ws"), ["godwit.1", `ticket.${ticket}`])
 };
-function openOffered({ name, lossless, dial }, offer, times, signal) {
+function openOffered({ name, lossless: lossless2, dial }, offer, times, signal) {
   const { promise, resolve, reject } = deferred();
   const began = now();
   const fail = (cause) => reject(new ConnectError("link", `no ${name} opens: a proxy may not pass it on`, { cause, retryAfter: 0 }));
   try {
     const pipe = dial(offer);
-    const link = new Link(void 0, pipe, times, fail, name, lossless);
+    const link = new Link(void 0, pipe, times, fail, name, lossless2);
     pipe.onopen = () => {
       signal.onabort = null;
       times.transport = now() - began;
@@ -503,16 +661,17 @@ function openOffered({ name, lossless, dial }, offer, times, signal) {
 // src/options.ts
 var allLinks = ["webrtc", "websocket"];
 var rank = (links, name) => links.findIndex((l) => (typeof l === "string" ? l : l.name) === name);
+var lossless = (l) => l === "websocket" || l.lossless;
 function checkLinks(links) {
-  for (const l of links)
+  for (const l of Array.isArray(links) ? links : [[links]])
     if (!allLinks.includes(l) && !Object(l).dial) throw new ConnectError("option", `links has ${l}: only ${allLinks}`);
 }
-async function fetched(token) {
+async function fetched(f, code = "token", name = "option token") {
   try {
-    return await token();
+    return await f();
   } catch (cause) {
     if (cause instanceof ConnectError) throw cause;
-    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
+    throw new ConnectError(code, `the ${name} has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
   }
 }
 
@@ -701,7 +860,7 @@ function fallen(host, at) {
 async function race(links, calm, host, exchange2, second, signal, rival, timeout = defaultTimeout) {
   const times = noTimes();
   const answered = deferred();
-  const settled = new AbortController();
+  const settled2 = new AbortController();
   const either = AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeout, 1e9))]);
   let answer = void 0;
   let link = void 0;
@@ -714,13 +873,13 @@ async function race(links, calm, host, exchange2, second, signal, rival, timeout
     return answer.sdp;
   };
   signal.throwIfAborted();
-  const rtc = links.includes("webrtc") ? openLink({ label: "godwit", init: { negotiated: true, id: 0 }, exchange: ask, timeout, signal: rival }, times) : (async () => {
+  const rtc = links.includes("webrtc") ? openLink({ exchange: ask, timeout, signal: rival }, times) : (async () => {
     throw new ConnectError("link", "no link opens");
   })();
   const tried = rtc.then(
     (opened) => link = opened,
     (e) => failure = e
-  ).then(() => settled.abort());
+  ).then(() => settled2.abort());
   await Promise.race([tried, answered.promise]);
   const others = links.flatMap((l) => l === "webrtc" ? [] : l === "websocket" ? webSocket : l);
   if (failure?.code === "link" && !answer && others[0]) {
@@ -738,10 +897,10 @@ async function race(links, calm, host, exchange2, second, signal, rival, timeout
     return offer ? () => openOffered(type, offer, { ...times, ice: 0 }, AbortSignal.any([either])) : [];
   });
   if (!offered[0]) return rtc;
-  if (calm && !fallen(host)) {
+  if (calm && links[0] === "webrtc" && !fallen(host)) {
     const head = Math.max(headStart, headTrips * times.http);
-    await sleep(head - times.http, settled.signal);
-    if (times.ice) await sleep(head, settled.signal);
+    await sleep(head - times.http, settled2.signal);
+    if (times.ice) await sleep(head, settled2.signal);
   }
   if (link || either.aborted) return rtc;
   const all = [rtc, ...offered.map((f) => f())];
@@ -765,225 +924,27 @@ async function race(links, calm, host, exchange2, second, signal, rival, timeout
     );
   return first;
 }
-
-// src/signaling.ts
-var protocolVersion = 1;
-function signalingURL(url, table, app) {
-  const u = absolute(url);
-  const ask = [
-    ["v", `${protocolVersion}`],
-    ["channels", hash(tableText(table))],
-    ["kind", "browser"],
-    ["app", app]
-  ];
-  for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
-  return u;
-}
-var absolute = (url) => new URL(url, globalThis.location?.href);
-var offers = (links, base) => links.map(Object).filter((l) => said(l.ticket)).map((l) => ({
-  ...l,
-  // Throws if url is none: then only this link does not open.
-  get address() {
-    const own2 = said(l["url"]);
-    const u = new URL(own2 ? l["url"] : base, base);
-    if (!own2) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
-    return `${u}`;
-  }
-}));
-async function exchange(url, offer, authorization, init, table, signal) {
-  const headers = new Headers(init?.headers);
-  if (!offer) headers.set("Content-Type", "application/json");
-  const gated = headers.has(own);
-  for (let name = gated ? ours : own; ; name = ours) {
-    headers.delete(gated ? ours : own);
-    try {
-      if (authorization) headers.set(name, authorization);
-    } catch (cause) {
-      throw new ConnectError("token", "the token has a character that HTTP headers cannot have: trim() it", { cause });
+async function before(own2, head, rest, second) {
+  const settled2 = new AbortController();
+  const won = new AbortController();
+  const tried = own2.then(
+    () => won.abort(),
+    () => {
     }
-    let response;
-    let body;
-    try {
-      response = await fetch(url, {
-        ...init,
-        method: "POST",
-        body: offer,
-        headers,
-        signal,
-        ...headers.has(ours) && { redirect: "manual" }
-      });
-      body = await json(response);
-    } catch (e) {
-      signal.throwIfAborted();
-      throw new ConnectError("network", `no answer from ${url.origin} that this page may read: see Config.RTC.Origins`, {
-        cause: e,
-        retryAfter: 0
-      });
-    }
-    const answer = body["answer"];
-    const links = Array.isArray(body["links"]) && offers(body["links"], response.url || url.href);
-    const sdp = answer?.sdp ? answer : void 0;
-    if (response.ok && (sdp || links)) return { sdp, links: links || [] };
-    const { status } = response;
-    if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
-    if (status === 401 && authorization && name === own) continue;
-    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
-    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longestBackoff) });
-  }
-}
-var own = "Authorization";
-var ours = "Godwit-Authorization";
-var said = (v) => !!v && typeof v === "string";
-var later = (r, most) => Math.min(1e3 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
-async function json(r) {
-  const text2 = await r.text();
-  try {
-    return Object(JSON.parse(text2));
-  } catch {
-    return {};
-  }
-}
-function refusal(r, details, table) {
-  const { status } = r;
-  const code = `${details["code"]}`;
-  const reason = details["reason"];
-  const theirs = details["channels"];
-  let message = `${details["error"]}`;
-  if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
-  if (reason === "replayed") message += ": make the option token a function";
-  const again2 = status === 429 || status >= 500 || code === "resume" && reason === "unknown";
-  const retryAfter = again2 ? later(r, 6e4) : void 0;
-  return new ConnectError(code, message, { status, details, retryAfter });
-}
-
-// src/seeker.ts
-var patience = 3e3;
-var maxStrangers = 5;
-function seekerOf(conn) {
-  let rival = new AbortController();
-  let seeking;
-  let trying = null;
-  let lost = 0;
-  let kind = kindOfNetwork();
-  const wanted = () => conn.settings.links ?? allLinks;
-  const worse = (than) => conn.state !== "closed" && rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
-  async function connect2(authorization, signal, calm = true, links = wanted()) {
-    const { url, table } = conn;
-    const { request, timeout } = conn.settings;
-    rival.abort();
-    const other = rival = new AbortController();
-    const quit = () => other.abort();
-    signal.addEventListener("abort", quit);
-    try {
-      return await race(
-        links,
-        calm,
-        url.host,
-        (offer, either) => exchange(url, offer, authorization, request, table, either),
-        take,
-        signal,
-        other.signal,
-        timeout
-      );
-    } finally {
-      signal.removeEventListener("abort", quit);
-    }
-  }
-  const resume2 = (signal, calm, links) => connect2(`Godwit-Resume ${conn.session.token}`, signal, calm, links);
-  async function authorized() {
-    const { token } = conn.settings;
-    const attempt = async () => {
-      const t = await (typeof token === "function" ? fetched(token) : token);
-      return connect2(t && `Bearer ${t}`, conn.ended.signal);
-    };
-    try {
-      return await attempt();
-    } catch (e) {
-      const { code, status, retryAfter } = Object(e);
-      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
-        throw e;
-      return await attempt();
-    }
-  }
-  const fallback = () => wanted().includes("webrtc") && worse("webrtc");
-  const take = (link) => {
-    if (conn.frozen || !(conn.carrier ? worse(link.name) : conn.session.interrupted)) link.close();
-    else conn.move(link);
-  };
-  const seek = (wait = firstSeek) => {
-    clearTimeout(seeking);
-    if (!fallback() || !globalThis.RTCPeerConnection) return;
-    seeking = setTimeout(async () => {
-      try {
-        if (conn.state === "open" && !trying) take(await resume2(conn.ended.signal, true, ["webrtc"]));
-      } catch {
+  );
+  void tried.then(() => settled2.abort());
+  await sleep(head, settled2.signal);
+  if (won.signal.aborted) return own2;
+  const asked = rest(won.signal);
+  const link = await Promise.race([own2.catch(() => asked), asked]);
+  for (const one of [own2, asked])
+    one.then(
+      (late) => late === link || second(late),
+      () => {
       }
-      seek(Math.min(2 * wait || firstSeek, longestSeek));
-    }, wait);
-  };
-  async function reconnect(calm = !conn.link) {
-    const { session } = conn;
-    if (trying || conn.frozen || !session.interrupted) return;
-    const { signal } = trying = new AbortController();
-    lost = now();
-    let stranger;
-    let strangers = 0;
-    for (const next = backoff(); !signal.aborted; calm = false) {
-      let pause = patience;
-      try {
-        const link = await resume2(signal, calm);
-        if (signal.aborted) link.close();
-        else conn.move(link);
-      } catch (e) {
-        let after = 0;
-        if (e instanceof ConnectError) {
-          after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
-          conn.failure = e;
-          const instance = e.code === "resume" ? e.details["instance"] : void 0;
-          if (stranger !== (stranger = instance)) strangers = 0;
-          if (instance && ++strangers === maxStrangers) after = void 0;
-        }
-        if (after === void 0) {
-          if (session.interrupted) conn.giveUp(e);
-          break;
-        }
-        pause = next(Math.min(after, longestBackoff));
-      }
-      await sleep(pause, signal);
-    }
-    trying = null;
-    void reconnect();
-  }
-  return {
-    async begin() {
-      try {
-        conn.settings.signal?.throwIfAborted();
-        const link = await authorized();
-        Object.assign(conn.times, link.times, { hello: now() - conn.started });
-        conn.move(link);
-      } catch (e) {
-        conn.giveUp(e);
-      }
-    },
-    reconnect,
-    heard() {
-      if (trying && conn.session.mux.answered(lost)) trying.abort();
-    },
-    seek,
-    network: ({ type }) => {
-      if (type === "change" && kind === (kind = kindOfNetwork())) return;
-      fallen(conn.url.host, 0);
-      seek(0);
-    },
-    stop() {
-      trying?.abort();
-      rival.abort();
-      clearTimeout(seeking);
-    }
-  };
+    );
+  return link;
 }
-var connection = () => globalThis.navigator?.["connection"];
-var kindOfNetwork = () => connection()?.["type"];
 
 // src/control.ts
 var typeHello = 1;
@@ -996,17 +957,19 @@ var typeHere = 7;
 var typeOpen = 8;
 var typeOpened = 9;
 var typeShut = 10;
+var typeMove = 11;
 var typeExtension = 128;
 var maxName2 = 64;
 var maxText = 256;
 var maxHello = 1024;
+var maxMove = 4096;
 var maxPayload = (64 << 10) - 1 - 4 - 1 - maxName2;
 function parseControl(b) {
   const r = new Reader(b);
   const type = r.byte();
-  const c = { type, id: 0, session: 0n, words: "", payload: nothing, most: -1, maxQueue: 0 };
+  const c = { type, id: 0, session: 0n, words: "", payload: nothing, most: -1, maxQueue: 0, next: ["", ""] };
   if (type >= typeExtension) return c;
-  must(type > typeHello && type <= typeShut && type !== typeHere);
+  must(type > typeHello && type <= typeMove && type !== typeHere);
   if (type === typeWelcome) {
     c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
     c.payload = r.take(16);
@@ -1014,25 +977,32 @@ function parseControl(b) {
     r.take(4);
     if (r.more()) c.most = r.byte();
     if (c.most > 0) c.maxQueue = r.uint(4);
+    try {
+      const [ufrag, pwd] = [text(r.take(r.byte())), text(r.take(r.byte()))];
+      if (pwd) c.next = [ufrag, pwd];
+    } catch {
+    }
     return c;
   }
-  if (type !== typeOpen) c.id = r.uint(type < typeOpen ? 4 : 1);
+  const line = type === typeOpen || type === typeMove;
+  if (!line) c.id = r.uint(type < typeOpen ? 4 : 1);
   if (type === typeRequest) {
     const n = r.byte();
     must(n > 0 && n <= maxName2);
     c.words = text(r.take(n));
   }
   c.payload = b.subarray(r.at);
-  const said2 = type === typeReject || type === typeOpen;
-  must(c.payload.length <= (said2 ? maxText : maxPayload));
+  const said2 = line || type === typeReject;
+  must(c.payload.length <= (type === typeMove ? maxMove : said2 ? maxText : maxPayload));
   if (said2) c.words = text(c.payload);
-  must(type !== typeOpen || c.words !== "");
+  must(!line || c.words !== "");
   return c;
 }
 var takesOpen = 1;
 var takesSending = 2;
 var takesShut = 4;
 var takesOwn = 8;
+var takesMove = 16;
 function hello(message) {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
   return Uint8Array.of(
@@ -1040,7 +1010,7 @@ function hello(message) {
     message.length >> 8,
     message.length,
     ...message,
-    takesOpen + takesSending + takesShut + takesOwn
+    takesOpen + takesSending + takesShut + takesOwn + takesMove
   );
 }
 var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
@@ -1176,7 +1146,7 @@ function congestion(start, rate, floor, ceiling, reliable = false) {
   let calm = 0;
   let resume2 = 0;
   let drainUntil = 0;
-  let before = 0;
+  let before2 = 0;
   let waited = 0;
   let chance = 0;
   let slowRate = 0;
@@ -1223,7 +1193,7 @@ function congestion(start, rate, floor, ceiling, reliable = false) {
     } else if (startup && e > 0) {
       startup = false;
       drain(t, arrived, 0.5, 0.85);
-      before = 0;
+      before2 = 0;
     } else if (startup) {
       double(arrivals, best, arrived);
     } else if (e > longWait) {
@@ -1249,22 +1219,22 @@ function congestion(start, rate, floor, ceiling, reliable = false) {
     set(startup ? min(2 * rate, max(rate, 3 * arrived)) : arrived);
   }
   function drain(t, arrived, share, then) {
-    before = rate;
+    before2 = rate;
     waited = steady - minRTT;
     drainUntil = t + minRTT + minRound + waited / (1 - share);
     resume2 = max(then * arrived, floor);
     set(share * arrived);
     calm = 0;
   }
-  const worse = () => before > 8 * floor && steady - minRTT > 2 * waited + 4 * longWait;
+  const worse = () => before2 > 8 * floor && steady - minRTT > 2 * waited + 4 * longWait;
   function learn() {
     const left = steady - minRTT;
-    if (left < waited / 2 || left > 2 * waited || waited > 10 * jitter || jitter < 2e3 * maxPacket / before) {
+    if (left < waited / 2 || left > 2 * waited || waited > 10 * jitter || jitter < 2e3 * maxPacket / before2) {
       chance /= 2;
       return;
     }
     chance = max(chance, left);
-    resume2 = before;
+    resume2 = before2;
   }
   function follows(arrivals) {
     if (!slowRate) {
@@ -1501,7 +1471,17 @@ var Recovery = class {
 };
 
 // src/stats.ts
-var channelStats = () => ({ messagesOut: 0, messagesIn: 0, dropped: 0, stale: 0, duplicates: 0 });
+var channelStats = () => ({
+  messagesOut: 0,
+  messagesIn: 0,
+  bytesOut: 0,
+  bytesIn: 0,
+  wireOut: 0,
+  wireIn: 0,
+  dropped: 0,
+  stale: 0,
+  duplicates: 0
+});
 
 // src/queue.ts
 var pieceUnsent = 0;
@@ -1553,7 +1533,8 @@ var Sender = class {
   free() {
     const { maxMessage: maxMessage2, queueLimit } = this.cfg;
     if (!this.allowed) return -1;
-    return this.reliable ? Math.max(-1, Math.min(maxMessage2, queueLimit - this.cost - messageCost)) : maxMessage2;
+    const room = queueLimit - this.cost - messageCost - firstByte(this.cfg);
+    return this.reliable ? Math.max(-1, Math.min(maxMessage2, room)) : maxMessage2;
   }
   /** Returns the piece that is sent next, and gives its message an id. */
   next() {
@@ -1562,7 +1543,7 @@ var Sender = class {
     const oldest = this.waiting[0];
     if (!m) return;
     if (!m.sent) {
-      if (oldest && this.reliable && this.nextID - oldest.id >= sendWindow) return;
+      if (m.held || oldest && this.reliable && this.nextID - oldest.id >= sendWindow) return;
       m.id = this.nextID;
     }
     return m.pieces[m.sent];
@@ -1620,6 +1601,9 @@ var Outbox = class {
      */
     this.room = (_ch) => {
     };
+    /** Is called when a message that was being deflated may leave. */
+    this.wake = () => {
+    };
   }
   /** Adds a channel; allowed says that this end may send on it. */
   open(c, allowed, id = this.senders.length) {
@@ -1639,10 +1623,12 @@ var Outbox = class {
   send(t, ch, b, { key = 0, deadline = Infinity, receipt } = {}) {
     const s = this.senders[ch];
     const { name, maxMessage: maxMessage2, queueLimit } = s.cfg;
-    const size = b.length;
+    const first = firstByte(s.cfg);
+    const plain = b.length;
+    const size = plain + first;
     if (!s.allowed) throw new SendError("direction", `channel "${name}" is to-client: only the server sends on it`);
-    if (size > maxMessage2)
-      throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage2}: raise it at both ends`);
+    if (plain > maxMessage2)
+      throw new SendError("size", `channel "${name}": ${plain} bytes, and maxMessage is ${maxMessage2}: raise it at both ends`);
     if (deadline <= t) throw new SendError("deadline", `channel "${name}": the deadline has passed: it is in ms from now`);
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
@@ -1673,14 +1659,17 @@ var Outbox = class {
       len: size,
       expiry: deadline,
       queued: t,
+      plain,
+      held: !!first && plain >= leastDeflated,
       receipt,
       pieces: [],
       sent: 0,
-      left: pieces(size),
+      left: 0,
       lost: 0
     };
+    if (first) slab.byte(0);
     slab.bytes(b);
-    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, phase: pieceUnsent, sentCopies: 0, number: 0, sentAt: 0 });
+    cut(m);
     s.cost += cost(m);
     if (key || s.cfg.mode === "sequenced") s.keyed.set(key, m);
     if (old) {
@@ -1690,6 +1679,20 @@ var Outbox = class {
       s.queue.push(m);
       this.activate(s);
     }
+    if (!m.held) return;
+    stream(plain, 1, m.b.subarray(m.start + 1, m.start + m.len), globalThis.CompressionStream, (b2) => {
+      if (m.over || !m.held) return;
+      m.held = false;
+      if (b2) {
+        s.cost -= m.len - b2.length;
+        m.b = b2;
+        m.start = 0;
+        m.len = b2.length;
+        cut(m);
+      }
+      this.activate(s);
+      this.wake();
+    });
   }
   /**
    * Drops the oldest message of an unreliable channel. A message that was sent in part is kept if there is another one.
@@ -1837,6 +1840,8 @@ var Outbox = class {
     } else if (m.sent++ === 0) {
       s.nextID++;
       s.counted.messagesOut++;
+      s.counted.bytesOut += m.plain;
+      s.counted.wireOut += m.len;
     }
     q.phase = pieceFlying;
     q.sentCopies = 0;
@@ -1918,11 +1923,19 @@ var Outbox = class {
     }
   }
 };
+function cut(m) {
+  m.pieces = [];
+  m.left = pieces(m.len);
+  for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, phase: pieceUnsent, sentCopies: 0, number: 0, sentAt: 0 });
+}
 function restoreSender(outbox, t, ch, [nextID, messages], shift2) {
   const s = outbox.senders[ch];
   for (const [id, sent, acked, key, deadline, b] of messages) {
-    outbox.send(t, ch, b, { key });
+    outbox.send(t, ch, b.subarray(firstByte(s.cfg)), { key });
     const m = s.queue.at(-1);
+    m.b = b;
+    m.start = 0;
+    m.held = false;
     m.id = id;
     m.sent = sent;
     m.expiry = (deadline ?? Infinity) - shift2;
@@ -1971,7 +1984,7 @@ var Receiver = class {
     const whole = f.kind !== frameFragment;
     if (!this.allowed) return "direction";
     if (whole && bare !== (mode === "unreliable")) return "kind";
-    if (f.fullSize > maxMessage2) return "too-large";
+    if (f.fullSize > maxMessage2 + firstByte(this.cfg)) return "too-large";
     if (isReliable(mode)) return this.receiveReliable(t, f, whole);
     if (bare) this.deliver(f.payload);
     else if (f.id < this.base) this.counted.stale++;
@@ -1981,6 +1994,7 @@ var Receiver = class {
   }
   deliver(b) {
     this.counted.messagesIn++;
+    this.counted.wireIn += b.length;
     this.message(b);
   }
   /** Delivers a reliable message. Messages that were sent before it may still be missing. */
@@ -2554,7 +2568,7 @@ var Mux = class {
     if (this.over()) return;
     this.ending = true;
     this.code = code;
-    this.closing = cut(reason, maxCloseText);
+    this.closing = cut2(reason, maxCloseText);
     this.closeLeft = this.reliable ? 2 : closeRepeats;
     if (this.reliable) this.closeGap = closePatience;
     this.closeAt = t;
@@ -2605,7 +2619,7 @@ var Mux = class {
     this.drops[why] = (this.drops[why] ?? 0) + 1;
   }
 };
-function cut(s, n) {
+function cut2(s, n) {
   const b = new Uint8Array(n);
   return b.subarray(0, new TextEncoder().encodeInto(s, b).written);
 }
@@ -2617,10 +2631,11 @@ var silenceTrips = 3;
 var defaultGrace = 3e4;
 var openTimeout = 5e3;
 var maxEarly = 256 << 10;
+var answerTime = 1e3;
 var maxServing = 64;
 var maxWaiting = 1024;
 var maxOwn = 224 << 10;
-var renewable = (code) => code === CloseCode.Shutdown || code === CloseCode.Timeout;
+var renewable = (code) => code === CloseCode.Shutdown || code === CloseCode.Timeout || code === CloseCode.Moved;
 var fresh = 0;
 var linked = 1;
 var open = 2;
@@ -2635,6 +2650,10 @@ var Session = class {
     this.id = 0n;
     this.token = "";
     // resume token, as base64url
+    this.home = [];
+    // the server, for a link without a request; empty if that cannot work
+    this.next = ["", ""];
+    // credentials of that link
     this.moves = 0;
     // links after the first
     this.since = 0;
@@ -2647,6 +2666,8 @@ var Session = class {
     // close frame of the server
     this.closing = false;
     // close was called, and reliable messages are not acknowledged yet
+    this.moving = false;
+    // the server moves the session, and reliable messages are not acknowledged yet
     this.closedAt = 0;
     // when close was called
     this.drainBy = Infinity;
@@ -2733,15 +2754,15 @@ var Session = class {
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
   /**
-   * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order.
+   * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order. A
+   * message that is being inflated waits, and so do those after it on its channel and on channel 0.
    */
   take(t) {
     let early = 0;
     for (let i = 0; i < this.inbox.length && this.phase !== closed; ) {
       const { inbox } = this;
       const [channel, b] = inbox[i];
-      if (channel && this.phase !== open) {
-        early += b.length + 32;
+      if (this.phase !== open ? channel && (early += b.length + 32) : this.waits(t, i)) {
         i++;
         continue;
       }
@@ -2749,22 +2770,56 @@ var Session = class {
       else inbox.shift();
       i = early = 0;
       if (channel && this.closing) continue;
-      if (channel) this.events.message(channel, b);
-      else this.control(t, b);
+      if (!channel) this.control(t, b);
+      else if (!this.config.table[channel].compress) this.deliver(channel, b);
+      else if (b[0] === 0) this.deliver(channel, b.subarray(1));
+      else this.failInflate(t);
     }
     if (early > maxEarly) this.failWith(t, CloseCode.LimitEarly, "too much before WELCOME");
     if (this.mux.loss.stuck) this.failWith(t, CloseCode.Timeout, "path too narrow");
     const by = this.closedBy;
-    if (!by) return;
+    if (!by || this.phase === open && this.inbox.length) return;
     const [code, reason, missed] = by;
     if (this.closing) this.finish(...this.endWith, false, missed);
     else this.finish(code, reason, true, missed);
+  }
+  deliver(channel, b) {
+    this.mux.receivers[channel].counted.bytesIn += b.length;
+    this.events.message(channel, b);
+  }
+  /** Returns whether message i of inbox must wait. Begins to inflate it if it is the first of its channel. */
+  waits(t, i) {
+    const { inbox } = this;
+    const message = inbox[i];
+    const [channel, b, inflating] = message;
+    const { compress, maxMessage: maxMessage2 } = this.config.table[channel];
+    if (this.closing || !compress) return !channel && i > 0;
+    if (inbox.findIndex((m) => m[0] === channel) < i) return true;
+    if (b[0] !== deflated) return false;
+    if (inflating) return true;
+    message[2] = true;
+    stream(maxMessage2, 0, b.subarray(1), globalThis.DecompressionStream, (b2) => {
+      const i2 = this.inbox.indexOf(message);
+      if (i2 < 0 || this.phase === closed) return;
+      if (!this.closing) {
+        if (!b2) return this.failInflate(t);
+        this.inbox.splice(i2, 1);
+        this.deliver(channel, b2);
+      }
+      this.take(t);
+      this.mux.outbox.wake();
+    });
+    return true;
+  }
+  failInflate(t) {
+    this.mux.drop("inflate");
+    this.failWith(t, CloseCode.ProtocolError, "cannot inflate");
   }
   control(t, b) {
     try {
       const c = parseControl(b);
       if (c.type === typeWelcome) this.welcome(c);
-      else if (c.type <= typeShut) this.talk(t, c);
+      else if (c.type <= typeMove) this.talk(t, c);
     } catch (e) {
       this.failWith(t, CloseCode.ProtocolError, words(e));
     }
@@ -2773,6 +2828,7 @@ var Session = class {
     this.id = c.session;
     this.grace = c.id;
     this.token = btoa(String.fromCharCode(...c.payload)).replace(/[+/=]/g, (s) => "-_"["+/".indexOf(s)] ?? "");
+    this.next = c.next;
     if (this.phase === open) return;
     this.phase = open;
     this.closes = c.most >= 0;
@@ -2783,11 +2839,12 @@ var Session = class {
   talk(t, { type, id, words: text2, payload }) {
     const call = this.calls.get(id);
     if (this.phase !== open) return this.failWith(t, CloseCode.ProtocolError, "no WELCOME");
-    if (this.closing && [typeRequest, typeOpen, typeShut].includes(type)) return;
+    if (this.closing && [typeRequest, typeOpen, typeShut, typeMove].includes(type)) return;
     if (type === typeOpen) return this.receiveOpen(t, text2);
     if (type === typeOpened) return this.receiveOpened(id);
     if (type === typeShut) return this.receiveShut(t, id);
     if (type === typeRequest) return this.request(t, id, text2, payload);
+    if (type === typeMove) return this.move(t, text2);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text2));
     else call?.resolve(type === typeReply ? payload : void 0);
@@ -2800,6 +2857,18 @@ var Session = class {
     const c = parseLine(others, line, id);
     this.mux.send(t, 0, Uint8Array.of(typeOpened, id));
     this.addChannel(c, id);
+  }
+  /**
+   * Takes no more messages, and ends the session when all that was sent is acknowledged, and requests are answered or answerTime
+   * is over. The server has sent MOVE after all
+   * its own messages, and ends a session that takes too long.
+   */
+  move(t, seat) {
+    if (this.moving) return;
+    this.moving = true;
+    this.drainBy = t + answerTime;
+    this.endWith = [CloseCode.Moved, ""];
+    this.events.moved(seat);
   }
   /** Adds a channel to the table. own says that this end opens it. */
   addChannel(c, id, own2 = false) {
@@ -2882,7 +2951,8 @@ var Session = class {
   }
   /** Throws if the session takes no more messages. */
   mustTake() {
-    if (this.phase === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
+    if (this.phase === closed || this.closing || this.moving)
+      throw new SendError("closed", "the session has ended: conn.closed says why");
   }
   send(t, channel, b, o) {
     this.mustTake();
@@ -2928,7 +2998,7 @@ var Session = class {
   reject(t, id, why) {
     if (!this.serving.delete(id)) return;
     try {
-      this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
+      this.mux.send(t, 0, numbered(typeReject, id, cut2(why, maxText)));
     } catch {
       this.failWith(t, CloseCode.LimitRequests, "too many requests");
     }
@@ -2938,6 +3008,7 @@ var Session = class {
   close(t, code, reason, wait) {
     if (this.phase === closed || this.closing && wait) return;
     if (!this.closing) this.endWith = [code, reason];
+    this.moving = false;
     if (this.phase !== open || this.interrupted) return this.end(t);
     this.closing = true;
     this.closedAt = t;
@@ -2948,14 +3019,15 @@ var Session = class {
   failWith(t, code, reason) {
     this.close(t, code, reason, 0);
   }
-  /** Ends a session that is closing when every reliable message has arrived, or the time is over. */
+  /** Ends a session that is closing or moves when every reliable message has arrived, or the time is over. */
   endIfDrained(t) {
-    if (!this.closing) this.endChannels(t);
-    else if (t >= this.patience() || this.mux.outbox.settled()) this.end(t);
+    if (!this.closing && !this.moving) this.endChannels(t);
+    else if (this.closing && t >= this.patience()) this.end(t);
+    else if (this.mux.outbox.settled() && (this.closing || !this.calls.size || t >= this.drainBy)) this.end(t);
   }
   end(t) {
     this.mux.close(t, ...this.endWith);
-    this.finish(...this.endWith, false);
+    this.finish(...this.endWith, this.moving);
   }
   /** Ends the session at this end, whichever end has closed it. */
   finish(code, reason, remote, missed = 0) {
@@ -2987,17 +3059,19 @@ function snapshotSession(s, shift2) {
     table.flatMap((c, i) => [
       [i, c, outbox.senders[i] && snapshotSender(outbox.senders[i], shift2), receivers[i] && snapshotReceiver(receivers[i])]
     ]),
-    s.inbox,
+    s.inbox.map(([channel, b]) => [channel, b]),
     s.theirs,
     s.closes,
     s.maxQueue,
     s.opening,
-    [...s.ending]
+    [...s.ending],
+    s.home,
+    s.next
   ];
 }
 function restoreSession(s, t, saved, shift2) {
   const { outbox, receivers } = s.mux;
-  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue2, opening, ending] = saved;
+  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue2, opening, ending, home, next] = saved;
   outbox.abandon();
   for (const [i, c, sender, receiver] of channels) {
     if (i >= s.tableSize) s.addChannel(nextChannel([], c), i);
@@ -3021,9 +3095,302 @@ function restoreSession(s, t, saved, shift2) {
     maxQueue: maxQueue2,
     opening,
     ending: new Set(ending),
+    home,
+    next,
     phase: open
   });
 }
+
+// src/signaling.ts
+var protocolVersion = 1;
+var queryOf = (channels, app) => new URLSearchParams(
+  [
+    ["v", `${protocolVersion}`],
+    ["channels", channels],
+    ["kind", "browser"],
+    ["app", app]
+  ].filter(([, v]) => v)
+);
+function signalingURL(url, query) {
+  const u = absolute(url);
+  query.forEach((v, k) => u.searchParams.set(k, v));
+  return u;
+}
+var absolute = (url) => new URL(url, globalThis.location?.href);
+var offers = (links, base) => links.map(Object).filter((l) => said(l.ticket)).map((l) => ({
+  ...l,
+  // Throws if url is none: then only this link does not open.
+  get address() {
+    const own2 = said(l["url"]);
+    const u = new URL(own2 ? l["url"] : base, base);
+    if (!own2) for (const name of ["v", "channels", "kind", "app"]) u.searchParams.delete(name);
+    return `${u}`;
+  }
+}));
+async function exchange(url, offer, authorization, init, table, signal) {
+  const headers = new Headers(init?.headers);
+  if (!offer) headers.set("Content-Type", "application/json");
+  const gated = headers.has(own);
+  for (let name = gated ? ours : own; ; name = ours) {
+    headers.delete(gated ? ours : own);
+    try {
+      if (authorization) headers.set(name, authorization);
+    } catch (cause) {
+      throw new ConnectError("token", "the token has a character that HTTP headers cannot have: trim() it", { cause });
+    }
+    let response;
+    let body;
+    try {
+      response = await fetch(url, {
+        ...init,
+        method: "POST",
+        body: offer,
+        headers,
+        signal,
+        ...headers.has(ours) && { redirect: "manual" }
+      });
+      body = await json(response);
+    } catch (e) {
+      signal.throwIfAborted();
+      throw new ConnectError("network", `no answer from ${url.origin} that this page may read: see Config.RTC.Origins`, {
+        cause: e,
+        retryAfter: 0
+      });
+    }
+    const answer = body["answer"];
+    const links = Array.isArray(body["links"]) && offers(body["links"], response.url || url.href);
+    const sdp = answer?.sdp ? answer : void 0;
+    if (response.ok && (sdp || links)) return { sdp, links: links || [] };
+    const { status } = response;
+    if (status > 399 && isRefusal(body)) throw refusal(status, body, table, (most) => later(response, most));
+    if (status === 401 && authorization && name === own) continue;
+    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longestBackoff) });
+  }
+}
+var own = "Authorization";
+var ours = "Godwit-Authorization";
+var said = (v) => !!v && typeof v === "string";
+var later = (r, most) => Math.min(1e3 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
+async function json(r) {
+  const body = await r.text();
+  try {
+    return Object(JSON.parse(body));
+  } catch {
+    return {};
+  }
+}
+var isRefusal = (body) => said(body["code"]) && said(body["error"]);
+function refused(b, table) {
+  try {
+    const body = JSON.parse(text(b));
+    return isRefusal(body) ? refusal(Number(body["status"]), body, table) : void 0;
+  } catch {
+    return;
+  }
+}
+function refusal(status, details, table, wait = (_) => 0) {
+  const code = `${details["code"]}`;
+  const reason = details["reason"];
+  const theirs = details["channels"];
+  let message = `${details["error"]}`;
+  if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
+  if (reason === "replayed") message += ": make the option token a function";
+  const again2 = status === 429 || status >= 500 || code === "resume" && reason === "unknown";
+  const retryAfter = again2 ? wait(6e4) : void 0;
+  return new ConnectError(code, message, { status, details, retryAfter });
+}
+
+// src/seeker.ts
+var headTrips2 = 5;
+var askEvery = 1e3;
+var patience = 3e3;
+var maxStrangers = 5;
+function seekerOf(conn) {
+  let rival = new AbortController();
+  let seeking;
+  let trying = null;
+  let lost = 0;
+  let moved = -Infinity;
+  let pause = firstSeek;
+  let kind = kindOfNetwork();
+  const wanted = () => conn.settings.links ?? allLinks;
+  const worse = (than) => conn.state !== "closed" && rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
+  async function own2(signal) {
+    const { session, query, settings } = conn;
+    const { home, next } = session;
+    const exchange2 = (offer) => answerTo(offer, home, ...next, `${query}`);
+    return openLink({ exchange: exchange2, timeout: settings.timeout, signal });
+  }
+  async function connect2(authorization, signal, calm = true, links = wanted()) {
+    const { table } = conn;
+    const url = conn.url;
+    const { request, timeout } = conn.settings;
+    rival.abort();
+    const other = rival = new AbortController();
+    const quit = () => other.abort();
+    signal.addEventListener("abort", quit);
+    try {
+      return await race(
+        links,
+        calm,
+        url.host,
+        (offer, either) => exchange(url, offer, authorization, request, table, either),
+        take,
+        signal,
+        other.signal,
+        timeout
+      );
+    } finally {
+      signal.removeEventListener("abort", quit);
+    }
+  }
+  const resume2 = (signal, calm, links) => connect2(`Godwit-Resume ${conn.session.token}`, signal, calm, links);
+  async function authorized() {
+    const { token } = conn.settings;
+    const attempt = async () => {
+      if (!conn.url) return own2(conn.ended.signal);
+      const t = await (typeof token === "function" ? fetched(token) : token);
+      return connect2(t && `Bearer ${t}`, conn.ended.signal);
+    };
+    try {
+      return await attempt();
+    } catch (e) {
+      const { code, status, retryAfter } = Object(e);
+      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
+        throw e;
+      return await attempt();
+    }
+  }
+  const fallback = () => wanted().includes("webrtc") && worse("webrtc");
+  const take = (link) => {
+    if (conn.frozen || !(conn.carrier ? worse(link.name) : conn.session.interrupted)) link.close();
+    else conn.move(link);
+  };
+  const seek = (wait = pause) => {
+    if (conn.session.moves) moved = now();
+    clearTimeout(seeking);
+    if (!fallback() || !globalThis.RTCPeerConnection) return;
+    seeking = setTimeout(async () => {
+      pause = Math.min(2 * wait || firstSeek, longestSeek);
+      try {
+        if (conn.state === "open" && !trying) take(await resume2(conn.ended.signal, true, ["webrtc"]));
+      } catch {
+      }
+      seek();
+    }, wait);
+  };
+  async function reconnect(calm = !conn.link) {
+    const { session, url } = conn;
+    if (trying || conn.frozen || !session.interrupted) return;
+    const { signal } = trying = new AbortController();
+    lost = now();
+    let links = wanted();
+    if (!calm && url && conn.link !== "websocket") {
+      if (lost - moved > firstSeek) pause = firstSeek;
+      else if (links.some(lossless)) links = links.filter(lossless);
+    }
+    let quick = void 0;
+    let head = Math.max(headStart, headTrips2 * session.mux.loss.smoothed);
+    const attempt = async () => {
+      const { home, next } = session;
+      if (home[0] && home[1] && next[0] && direct() && (!url || head && links.includes("webrtc"))) {
+        quick ??= own2(signal);
+        quick.catch(() => quick = void 0);
+      }
+      if (url) return quick ? before(quick, head, rest, take) : rest();
+      if (quick) return quick;
+      throw new ConnectError("resume", "the server takes no link without a request");
+    };
+    const rest = (won = signal) => resume2(AbortSignal.any([signal, won]), calm, links);
+    const { gone } = conn.settings;
+    const ask = async () => {
+      while (gone && session.interrupted && !signal.aborted) {
+        const yes = await Promise.resolve().then(() => gone()).catch(() => false);
+        if (yes && !signal.aborted) conn.giveUp(new ConnectError("resume", "the server is gone"));
+        else await sleep(askEvery, signal);
+      }
+    };
+    void ask();
+    let stranger;
+    let strangers = 0;
+    for (const next = backoff(); !signal.aborted; calm = false, links = wanted(), head = 0) {
+      let wait = patience;
+      try {
+        const link = await attempt();
+        quick = void 0;
+        if (signal.aborted) link.close();
+        else conn.move(link);
+      } catch (e) {
+        let after = 0;
+        if (e instanceof ConnectError) {
+          after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
+          conn.failure = e;
+          const instance = e.code === "resume" ? e.details["instance"] : void 0;
+          if (stranger !== (stranger = instance)) strangers = 0;
+          if (instance && ++strangers === maxStrangers) after = void 0;
+        }
+        if (after === void 0) {
+          if (session.interrupted) conn.giveUp(e);
+          break;
+        }
+        wait = links === wanted() ? next(Math.min(after, longestBackoff)) : 0;
+      }
+      const opened = new AbortController();
+      quick?.then(
+        () => opened.abort(),
+        () => {
+        }
+      );
+      await sleep(wait, AbortSignal.any([signal, opened.signal]));
+    }
+    quick?.then(
+      (link) => link.close(),
+      () => {
+      }
+    );
+    trying = null;
+    void reconnect();
+  }
+  return {
+    async begin() {
+      try {
+        conn.settings.signal?.throwIfAborted();
+        const link = await authorized();
+        Object.assign(conn.times, link.times, { hello: now() - conn.started });
+        conn.move(link);
+      } catch (e) {
+        conn.giveUp(e);
+      }
+    },
+    reconnect,
+    heard() {
+      if (trying && conn.session.mux.answered(lost)) trying.abort();
+    },
+    refused(e) {
+      if (!e) return;
+      conn.carrier?.close();
+      conn.carrier = null;
+      if (conn.session.phase < open || !conn.url && e.retryAfter === void 0) return conn.giveUp(e);
+      conn.failure = e;
+      conn.session.interrupt(now());
+    },
+    seek,
+    network: ({ type }) => {
+      if (type === "change" && kind === (kind = kindOfNetwork())) return;
+      if (conn.url) fallen(conn.url.host, 0);
+      seek(0);
+      moved = -Infinity;
+    },
+    stop() {
+      trying?.abort();
+      rival.abort();
+      clearTimeout(seeking);
+    }
+  };
+}
+var connection = () => globalThis.navigator?.["connection"];
+var kindOfNetwork = () => connection()?.["type"];
 
 // src/conn.ts
 var asleep = 1500;
@@ -3031,7 +3398,7 @@ var drainTime = 1e4;
 var maxCode = 65535;
 var fullPause = 10;
 var Conn = class extends EventTarget {
-  constructor(url, settings, begin = (c) => void c.seeker.begin()) {
+  constructor(target, settings, begin = (c) => void c.seeker.begin()) {
     super();
     this.settings = settings;
     /** Whether another Conn, such as that of the page before, has begun the session. */
@@ -3115,18 +3482,29 @@ var Conn = class extends EventTarget {
       this.session.advance(t);
       this.flush(t, this.session.mux.hasten(t));
     };
-    const table = this.table = fullTable(settings?.channels);
+    const table = this.table = fullTable(settings?.channels, settings?.schema);
     const { app = "", ceiling = defaults.ceiling, hello: hello2 = nothing, signal, timeout = 0, links = allLinks } = settings;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
     option("timeout", timeout, 0);
     checkLinks(links);
     this.unheard = table.map(inboxOf);
-    this.url = signalingURL(url, table, app);
+    const channels = hash(tableText(table));
+    this.query = queryOf(channels, app);
+    const invite = inviteOf(target);
+    if (!invite) this.url = signalingURL(target, this.query);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello2), this.events());
+    if (invite) {
+      if ((invite.channels || channels) !== channels)
+        throw new ConnectError("channels", "the server's table of channels differs from the client's");
+      this.session.home = homeOf(invite);
+      this.session.next = [invite.ufrag, invite.pwd];
+    }
     const room = (c) => this.state !== "closed" && this.dispatchEvent(new ChannelEvent("room", c));
-    this.session.mux.outbox.room = (id) => queueMicrotask(room.bind(0, table[id]));
+    const { outbox } = this.session.mux;
+    outbox.room = (id) => queueMicrotask(room.bind(0, table[id]));
+    outbox.wake = () => this.flushSoon();
     this.opened = this.opening.promise;
     this.opened.catch(() => {
     });
@@ -3154,7 +3532,7 @@ var Conn = class extends EventTarget {
   }
   get state() {
     const { phase, interrupted } = this.session;
-    return phase === closed || this.session.closing ? "closed" : phase < open ? "connecting" : interrupted ? "interrupted" : "open";
+    return phase === closed || this.session.closing || this.session.moving ? "closed" : phase < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
   send(channel, b, { deadline = Infinity, key, receipt } = {}) {
     const fate = receipt ? deferred() : void 0;
@@ -3169,6 +3547,9 @@ var Conn = class extends EventTarget {
    * of the channel is to-server.
    */
   on(channel, f) {
+    return this.listen(channel, f);
+  }
+  listen(channel, f) {
     const id = this.idOf(channel);
     const c = this.table[id];
     if (c.direction === "to-server") {
@@ -3190,7 +3571,7 @@ var Conn = class extends EventTarget {
     this.unheard[id] = null;
     let wake = () => {
     };
-    const off = this.on(channel, (b) => {
+    const off = this.listen(channel, (b) => {
       waiting.push(b);
       wake();
     });
@@ -3348,9 +3729,17 @@ var Conn = class extends EventTarget {
         this.failure = void 0;
         this.dispatchEvent(new Event("resumed"));
       },
+      moved: (seat) => {
+        try {
+          this.goal = { ...JSON.parse(seat) };
+        } catch {
+        }
+        this.flushSoon();
+      },
       closed: (code, reason, remote, lostOut, lostIn) => {
         const error = code === CloseCode.Timeout && this.failure;
-        const why = { code, reason, remote, lostOut, lostIn, ...error && { error } };
+        const seat = code === CloseCode.Moved && this.goal;
+        const why = { code, reason, remote, lostOut, lostIn, ...error && { error }, ...seat && { seat } };
         this.seeker.stop();
         const again2 = renewable(code) || !remote && code === CloseCode.ProtocolError;
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again2 ? { retryAfter: 0 } : {}));
@@ -3402,14 +3791,16 @@ var Conn = class extends EventTarget {
   move(link) {
     const { session } = this;
     if (session.phase === closed) return link.close();
-    const before = this.link;
+    const before2 = this.link;
     this.carrier?.close();
     this.carrier = link;
     this.link = link.name;
+    session.home = link.home;
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3), link.reliable);
     link.attach({
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
+      refused: (b) => this.seeker.refused(refused(b.subarray(1), this.table)),
       ended: () => {
         this.carrier = null;
         session.interrupt(now());
@@ -3417,7 +3808,7 @@ var Conn = class extends EventTarget {
     });
     this.seeker.seek();
     this.flush();
-    if (before && before !== this.link && session.phase === open) this.dispatchEvent(new Event("link"));
+    if (before2 && before2 !== this.link && session.phase === open) this.dispatchEvent(new Event("link"));
   }
   // ---- datagrams and time ----------------------------------------------------------------------------------------
   onDatagram(b, t) {
@@ -3469,31 +3860,52 @@ var Conn = class extends EventTarget {
 };
 
 // src/connect.ts
-async function connect(url, options, begin) {
-  const conn = new Conn(url, options, begin);
+var maxMoves = 4;
+var settled = 3e4;
+async function connect(target, options, begin) {
+  const conn = new Conn(target, options, begin);
   await conn.opened;
   return conn;
 }
-async function* sessions(url, options, via = connect) {
-  const next = () => via(url, options);
-  for (let conn = await next(); ; conn = await again(next, options.signal)) {
+async function* sessions(target, options, via = connect) {
+  const take = async (to, tcp) => {
+    const seat = to;
+    const { invite, url, token = "" } = seat;
+    const { gone } = options;
+    if (!invite && !url) return via(to, options);
+    const at = invite && !(url && (tcp || !direct())) ? invite : url;
+    return via(at, { ...options, token, request: {}, ...gone && { gone: () => gone(seat) } });
+  };
+  const next = async () => take(typeof target === "function" ? await fetched(target, "invite", "function for invites") : target);
+  let moves = 0;
+  for (let conn = await next(); ; ) {
+    const began = now();
+    let seat;
     try {
       yield conn;
-      if (!renewable((await conn.closed).code)) return;
+      const why = await conn.closed;
+      if (!renewable(why.code)) return;
+      seat = why.seat;
     } finally {
       void conn.close();
     }
+    moves = seat ? now() - began < settled ? moves + 1 : 1 : 0;
+    const { link } = conn;
+    const follow = seat && moves <= maxMoves && (() => take(seat, link === "websocket"));
+    conn = await again(next, options.signal, moves - maxMoves, follow);
   }
 }
-async function again(connect2, signal) {
+async function again(connect2, signal, circles, follow) {
   const pause = backoff();
-  for (let after = 0; ; ) {
-    await sleep(pause(after), signal);
+  while (--circles > 0) pause(0);
+  for (let after = 0; ; follow = void 0) {
+    if (!follow) await sleep(pause(after), signal);
     try {
-      return await connect2();
+      return await (follow || connect2)();
     } catch (e) {
       signal?.throwIfAborted();
       after = e instanceof ConnectError ? e.retryAfter : void 0;
+      if (follow) after ??= 0;
       if (after === void 0) throw e;
     }
   }
@@ -3550,17 +3962,17 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
 
 // src/keep.ts
 var maxSaved = 2 << 20;
-var version = 5;
+var version = 6;
 function suspend(conn) {
   const saved = save(conn);
   if (saved) leave(conn);
   return saved;
 }
-async function resume(url, options, saved) {
+async function resume(target, options, saved) {
   options.signal?.throwIfAborted();
-  return connect(url, options, (c) => restore(c, saved));
+  return connect(target, options, (c) => restore(c, saved));
 }
-async function keep(url, options, key = "godwit " + /[^?#]*/.exec(`${absolute(url)}`)) {
+async function keep(target, options, key = `godwit ${inviteOf(target)?.fingerprint ?? /[^?#]*/.exec(`${absolute(target)}`)}`) {
   await null;
   options.signal?.throwIfAborted();
   let saved = null;
@@ -3570,7 +3982,7 @@ async function keep(url, options, key = "godwit " + /[^?#]*/.exec(`${absolute(ur
   } catch {
   }
   const frozen = deferred();
-  const kept = (begin) => connect(url, options, (conn) => {
+  const kept = (begin) => connect(target, options, (conn) => {
     const c = conn;
     let saved2 = "";
     c.hide = () => hide(c, key);
@@ -3646,9 +4058,9 @@ function restore(c, json2) {
   const t = performance.now();
   if (session.phase) return;
   try {
-    const [form, at, saved, unheard] = JSON.parse(json2, decode);
+    const [form2, at, saved, unheard] = JSON.parse(json2, decode);
     const age = Date.now() - at;
-    must(form === version && age >= 0 && age <= saved[0]);
+    must(form2 === version && age >= 0 && age <= saved[0]);
     restoreSession(session, t, saved, shift());
     unheard.forEach((messages, i) => messages && restoreInbox(c.unheard[i], messages));
     c.continued = true;

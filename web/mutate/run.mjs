@@ -71,6 +71,7 @@ async function worker(dir, n, job, hear) {
   process.on("exit", end);
   let seen = 0;
   let done = false;
+  const reach = job.kind === "reach"; // a test that hangs has noticed a mutant, but now there is none
   for (let last = Date.now(); !done; ) {
     const over = ended; // before what it has said is read
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -82,10 +83,11 @@ async function worker(dir, n, job, hear) {
     }
     if (lines.length > seen) last = Date.now();
     seen = lines.length;
-    if (over || Date.now() - last > (seen ? 30_000 : 180_000)) break;
+    if (over || Date.now() - last > (reach ? 600_000 : seen ? 30_000 : 180_000)) break;
   }
   end();
   process.off("exit", end);
+  if (reach && !done) throw new Error("the worker ended, or said nothing for ten minutes, before every test had run");
   if (!seen) throw new Error(`the worker said nothing:\n${output}`);
 }
 

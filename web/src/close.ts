@@ -18,6 +18,8 @@ export const CloseCode = {
   Timeout: 6,
   /** The same identity is connected already. */
   Duplicate: 7,
+  /** The server has sent this client to another one: CloseReason.seat. */
+  Moved: 8,
   /** This client sent too many messages per second. */
   LimitMessages: 16,
   /** This client sent too many bytes per second. */

@@ -1,10 +1,11 @@
 import { type Bytes, nothing, view } from "./bytes";
 import { CloseCode } from "./close";
 import { deferred, now, sleep } from "./deferred";
+import { homeOf, inviteOf, type Seat, type Target } from "./direct";
 import { ConnectError, GodwitError, option, SendError, words } from "./error";
 import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./event";
 import { type Inbox, inboxOf } from "./inbox";
-import { defaults, type Link, noTimes } from "./link";
+import { type ConnectTimes, defaults, type Link, noTimes } from "./link";
 import {
   allLinks,
   type ConnectOptions,
@@ -20,9 +21,9 @@ import { maxPacket } from "./packet";
 import { type Fate } from "./queue";
 import { connection, seekerOf } from "./seeker";
 import { type Call, closed, open, renewable, Session, type SessionEvents } from "./session";
-import { signalingURL } from "./signaling";
+import { queryOf, refused, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
-import { type Channel, type FullChannel, fullTable, isReliable } from "./table";
+import { type Channel, type FullChannel, fullTable, hash, isReliable, tableText } from "./table";
 
 const asleep = 1500; // ms; the timers of a hidden page are late by less: a timer that is later shows that the page slept
 export const drainTime = 10_000; // ms for which a session that closes waits for acknowledgements
@@ -44,7 +45,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** Whether another Conn, such as that of the page before, has begun the session. */
   continued = false;
   /** How long the phases of connecting took. */
-  readonly times = noTimes();
+  readonly times: ConnectTimes = noTimes();
   /** The link that the session uses or used last; "" before the first. The event link comes when it changes. */
   link: LinkName | "" = "";
 
@@ -52,8 +53,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   readonly table: FullChannel[];
   /** @internal */
   readonly session: Session;
+  /** Where requests go; undefined if the session began with an invite. @internal */
+  readonly url: URL | undefined;
   /** @internal */
-  readonly url: URL;
+  readonly query: URLSearchParams;
   /** @internal */
   readonly started = now();
   private readonly listeners: Set<Heard>[] = []; // by channel; undefined before the first
@@ -73,6 +76,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   carrier: Link | null = null;
   /** How links are opened. @internal */
   readonly seeker = seekerOf(this);
+  /** Where the server has sent this session. */
+  private goal: Seat | undefined;
   /** Why there is no link. @internal */
   failure: ConnectError | undefined;
   private flushing = false; // flush will run in a microtask
@@ -120,29 +125,40 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   onFreeze = (): void => {};
 
   /** Begins to connect. Use connect, except to send messages before the session is open: then await opened. */
-  constructor(url: string | URL, options: ConnectOptions<C>);
+  constructor(target: Target, options: ConnectOptions<C>);
   /** @internal */
-  constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
+  constructor(target: Target, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
   constructor(
-    url: string | URL,
+    target: Target,
     /** @internal */
     readonly settings: ConnectOptions<C>,
     begin = (c: Conn<C>): void => void c.seeker.begin(),
   ) {
     super();
-    const table = (this.table = fullTable(settings?.channels));
+    const table = (this.table = fullTable(settings?.channels, settings?.schema));
     const { app = "", ceiling = defaults.ceiling, hello = nothing, signal, timeout = 0, links = allLinks } = settings;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
     option("timeout", timeout, 0);
     checkLinks(links);
     this.unheard = table.map(inboxOf);
-    this.url = signalingURL(url, table, app);
+    const channels = hash(tableText(table));
+    this.query = queryOf(channels, app);
+    const invite = inviteOf(target);
+    if (!invite) this.url = signalingURL(target as string, this.query);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello), this.events());
+    if (invite) {
+      if ((invite.channels || channels) !== channels)
+        throw new ConnectError("channels", "the server's table of channels differs from the client's");
+      this.session.home = homeOf(invite);
+      this.session.next = [invite.ufrag, invite.pwd];
+    }
     // Later, because the listener may call send.
     const room = (c: FullChannel): unknown => this.state !== "closed" && this.dispatchEvent(new ChannelEvent("room", c));
-    this.session.mux.outbox.room = (id) => queueMicrotask(room.bind(0, table[id]!));
+    const { outbox } = this.session.mux;
+    outbox.room = (id) => queueMicrotask(room.bind(0, table[id]!));
+    outbox.wake = () => this.flushSoon();
     this.opened = this.opening.promise;
     this.opened.catch(() => {}); // a program that does not await it has no unhandled rejection
     this.closed = this.closing.promise;
@@ -173,7 +189,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   get state(): "connecting" | "open" | "interrupted" | "closed" {
     const { phase, interrupted } = this.session;
-    return phase === closed || this.session.closing
+    return phase === closed || this.session.closing || this.session.moving
       ? "closed"
       : phase < open
         ? "connecting"
@@ -202,6 +218,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * of the channel is to-server.
    */
   on(channel: Hearable<C>, f: Heard): () => void {
+    return this.listen(channel, f);
+  }
+
+  private listen(channel: string, f: Heard): () => void {
     const id = this.idOf(channel);
     const c = this.table[id]!;
     if (c.direction === "to-server") {
@@ -223,7 +243,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const waiting = this.unheard[id] ?? inboxOf(c); // it knows how many messages were lost
     this.unheard[id] = null;
     let wake = (): void => {};
-    const off = this.on(channel, (b) => {
+    const off = this.listen(channel, (b) => {
       waiting.push(b);
       wake();
     });
@@ -399,9 +419,18 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.failure = undefined;
         this.dispatchEvent(new Event("resumed"));
       },
+      moved: (seat) => {
+        try {
+          this.goal = { ...JSON.parse(seat) }; // a string would be a URL to which the page shows its own token
+        } catch {
+          // Then the next session begins where the program begins it.
+        }
+        this.flushSoon();
+      },
       closed: (code, reason, remote, lostOut, lostIn) => {
         const error = code === CloseCode.Timeout && this.failure;
-        const why: CloseReason = { code, reason, remote, lostOut, lostIn, ...(error && { error }) };
+        const seat = code === CloseCode.Moved && this.goal;
+        const why: CloseReason = { code, reason, remote, lostOut, lostIn, ...(error && { error }), ...(seat && { seat }) };
         this.seeker.stop();
         const again = renewable(code) || (!remote && code === CloseCode.ProtocolError);
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
@@ -464,11 +493,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.carrier?.close();
     this.carrier = link;
     this.link = link.name;
+    session.home = link.home;
     // The time from the answer to the open data channel is about three round trips.
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3), link.reliable);
     link.attach({
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
+      refused: (b) => this.seeker.refused(refused(b.subarray(1), this.table)),
       ended: () => {
         this.carrier = null;
         session.interrupt(now());

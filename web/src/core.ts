@@ -3,6 +3,7 @@ export type { Bytes } from "./bytes";
 export { CloseCode } from "./close";
 export { Conn } from "./conn";
 export { connect, sessions } from "./connect";
+export type { Invite, Seat, Target } from "./direct";
 export type { ConnectErrorCode, RequestErrorCode, SendErrorCode, Status } from "./error";
 export { ConnectError, GodwitError, RequestError, SendError } from "./error";
 export type { CloseReason, ConnEventMap, OpenedChannel, OpenedName } from "./event";

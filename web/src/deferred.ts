@@ -34,14 +34,15 @@ export const longestBackoff = 10_000;
 export const firstBackoff = 500;
 
 /**
- * Returns a function that returns the pause before the next attempt, at least least ms: a random time that grows,
- * docs/SESSION.md section 7.
+ * Returns a function that returns the pause before the next attempt: a random time that grows, or, if that is longer,
+ * between least ms and half as much again, docs/SESSION.md section 7.
  */
 export function backoff(): (least: number) => number {
   let wait = firstBackoff;
   return (least) => {
-    const pause = wait * (0.5 + Math.random() / 2);
+    const share = 0.5 + Math.random() / 2;
+    const pause = wait * share;
     wait = Math.min(2 * wait, longestBackoff);
-    return Math.max(least || 0, pause);
+    return Math.max((least || 0) * (share + 0.5), pause);
   };
 }

@@ -50,6 +50,7 @@ export class SendError extends GodwitError<SendErrorCode> {
  * - table: the option channels is not a table
  * - option: an option has a value that it cannot have
  * - closed: the session ended before it was open
+ * - invite: the invite is malformed, of another version, or used; or the page cannot use one
  * - token: with status 0, there was no usable token
  *
  * These and the others are the codes of refusals in docs/SESSION.md; a server may have more.
@@ -70,6 +71,7 @@ export type ConnectErrorCode =
   | "forbidden"
   | "origin"
   | "identity"
+  | "invite"
   | "resume"
   | "rate"
   | "full"

@@ -1,3 +1,4 @@
+import { type Seat } from "./direct";
 import { type ConnectError } from "./error";
 import { type Channel } from "./table";
 
@@ -21,6 +22,8 @@ export interface CloseReason {
   readonly lostIn: number;
   /** The error of the last attempt to connect again, if that is why the session has ended. */
   readonly error?: ConnectError;
+  /** Where the server has sent this client, with the code Moved: sessions goes on there. As secret as a password. */
+  readonly seat?: Seat;
 }
 
 /** ConnCloseEvent is the last event of a Conn. */

@@ -2,6 +2,7 @@ import { CloseCode } from "./close";
 import { type Conn } from "./conn";
 import { connect } from "./connect";
 import { deferred } from "./deferred";
+import { inviteOf, type Target } from "./direct";
 import { ConnectError } from "./error";
 import { restoreInbox, snapshotInbox } from "./inbox";
 import { type ConnectOptions } from "./options";
@@ -13,7 +14,7 @@ import { must } from "./varint";
 const maxSaved = 2 << 20; // characters of a session that keep saves; a larger session ends with its page
 
 // A session as JSON. A page whose script has another version of this form begins a new session.
-const version = 5;
+const version = 6;
 
 type Saved = [version: number, at: number, session: SavedSession, unheard: (Uint8Array[] | null)[]];
 
@@ -38,24 +39,24 @@ export function suspend<const C extends readonly Channel[]>(conn: Conn<C>): stri
  * of the grace time.
  */
 export async function resume<const C extends readonly Channel[]>(
-  url: string | URL,
+  target: Target,
   options: ConnectOptions<C>,
   saved: string,
 ): Promise<Conn<C>> {
   options.signal?.throwIfAborted();
-  return connect(url, options, (c) => restore(c as unknown as AnyConn, saved));
+  return connect(target, options, (c) => restore(c as unknown as AnyConn, saved));
 }
 
 /**
  * Connects like connect, but the session continues when the page is loaded again: when the page goes, the session is
  * saved in sessionStorage under key. The next page that calls keep takes it from there, once, and its Conn is
- * continued. If that is not possible, the session is a new one. key is "godwit " and url without its query unless it is
- * given.
+ * continued. If that is not possible, the session is a new one. key is "godwit " and target without its query, or the
+ * fingerprint of an invite, unless it is given.
  */
 export async function keep<const C extends readonly Channel[]>(
-  url: string | URL,
+  target: Target,
   options: ConnectOptions<C>,
-  key = "godwit " + /[^?#]*/.exec(`${absolute(url)}`),
+  key = `godwit ${inviteOf(target)?.fingerprint ?? /[^?#]*/.exec(`${absolute(target as string)}`)}`,
 ): Promise<Conn<C>> {
   await null; // an attempt that is aborted at once, as when React mounts twice, takes nothing
   options.signal?.throwIfAborted();
@@ -68,7 +69,7 @@ export async function keep<const C extends readonly Channel[]>(
   }
   const frozen = deferred<void>();
   const kept = (begin: (c: AnyConn) => void): Promise<Conn<C>> =>
-    connect(url, options, (conn) => {
+    connect(target, options, (conn) => {
       const c = conn as unknown as AnyConn;
       let saved = "";
       c.hide = () => hide(c, key);

@@ -1,4 +1,5 @@
 import { deferred, now } from "./deferred";
+import { answeredBy, type Home, typeRefused, type Written } from "./direct";
 import { ConnectError, option, words } from "./error";
 import { type LinkName, type LinkOffer, type LinkPipe, type LinkType } from "./options";
 
@@ -24,7 +25,7 @@ const carefulFor = 1000;
 export interface ConnectTimes {
   /** Until the offer was made. */
   offer: number;
-  /** Until the answer of the server had arrived. */
+  /** Until the answer of the server had arrived or, with an invite, until the page had written it. */
   http: number;
   /** Until a path was found; 0 if the browser has not reported it. */
   ice: number;
@@ -43,6 +44,8 @@ export interface LinkOwner {
   datagram(b: Uint8Array | string, at: number): void;
   /** The queue of the browser has room again. */
   drained(): void;
+  /** The server does not let the page in, for a reason in JSON. Only of a link without a request. */
+  refused?(b: Uint8Array): void;
   /** The link has ended. The last event. */
   ended(): void;
 }
@@ -55,6 +58,10 @@ export class Link {
   private lastReady = 0; // when that queue last had room
   private carefulUntil = 0;
   private readonly backlog: (Uint8Array | string)[] = []; // datagrams that arrived before attach
+  /** The datagram before each packet until a packet of the server has arrived, if the page was not let in by a request. */
+  admit: Uint8Array<ArrayBuffer> | undefined;
+  /** What its answer told of the server. */
+  home: Home = [];
 
   constructor(
     private readonly pc: RTCPeerConnection | undefined,
@@ -72,7 +79,12 @@ export class Link {
     pipe.onmessage = ({ data, timeStamp: at }: MessageEvent<ArrayBuffer | string>) => {
       // The event has the time already. To read the clock again takes 2 to 3 µs.
       strange ??= !(Math.abs(now() - at) < 1000);
-      this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data), strange ? now() : at);
+      const b = typeof data === "string" ? data : new Uint8Array(data);
+      if (this.admit) {
+        if (b[0] === typeRefused) return this.owner.refused?.(b as Uint8Array);
+        this.admit = undefined;
+      }
+      this.owner.datagram(b, strange ? now() : at);
     };
     pipe.onbufferedamountlow = () => this.owner.drained();
     pipe.onclose = () => this.end();
@@ -118,6 +130,7 @@ export class Link {
    */
   send(b: Uint8Array<ArrayBuffer> | string): boolean {
     try {
+      if (this.admit) this.pipe.send(this.admit);
       this.pipe.send(b as string); // the types have an overload for each
       return true;
     } catch {
@@ -140,9 +153,9 @@ export class Link {
 
 /** The configuration of a link. */
 export interface LinkConfig {
-  label: string;
-  init: RTCDataChannelInit;
-  exchange: (offer: string, signal: AbortSignal) => Promise<RTCSessionDescriptionInit | undefined>;
+  label?: string; // the label and init of sessions unless set
+  init?: RTCDataChannelInit;
+  exchange: (offer: string, signal: AbortSignal) => Promise<Written | undefined>;
   timeout: number | undefined; // 15 s unless set
   signal: AbortSignal;
 }
@@ -156,7 +169,7 @@ function foreign(cause: unknown): never {
 
 /** Opens a link, and sets the durations in times. Throws a ConnectError, or the reason of the signal. */
 export async function openLink(
-  { label, init, exchange, timeout = defaultTimeout, signal }: LinkConfig,
+  { label = "godwit", init = { negotiated: true, id: 0 }, exchange, timeout = defaultTimeout, signal }: LinkConfig,
   times = noTimes(),
 ): Promise<Link> {
   option("timeout", timeout, 0);
@@ -188,7 +201,9 @@ export async function openLink(
     const answer = await exchange(pc.localDescription!.sdp, either);
     times.http = lap();
     if (!answer) throw new ConnectError("link", "the server has no WebRTC");
-    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
+    link.admit = answer.admit;
+    link.home = answeredBy(`${answer.sdp}`);
+    server = link.home[1];
     // If the link ends, pc is closed, and the promise of setRemoteDescription may never settle.
     await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened]);
     times.transport = lap();
@@ -197,7 +212,9 @@ export async function openLink(
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer in ${timeout} ms`;
+      const why = server
+        ? `${noPath()}: its port may be closed, or ${link!.admit ? "the invite was used or has expired" : "Config.RTC.Public is wrong"}`
+        : `no answer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
     throw e instanceof ConnectError

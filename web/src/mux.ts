@@ -528,7 +528,7 @@ export class Mux {
     return { ...(this.receivers[ch] ?? this.outbox.senders[ch]!).counted };
   }
 
-  private drop(why: DropReason): void {
+  drop(why: DropReason): void {
     this.drops[why] = (this.drops[why] ?? 0) + 1;
   }
 }

@@ -1,4 +1,5 @@
 import { type Bytes } from "./bytes";
+import { type Seat } from "./direct";
 import { ConnectError, words } from "./error";
 import { type OpenedName } from "./event";
 import { type Channel } from "./table";
@@ -44,9 +45,12 @@ export const allLinks: Links = ["webrtc", "websocket"];
 export const rank = (links: Links, name: LinkName): number =>
   links.findIndex((l) => (typeof l === "string" ? l : l.name) === name);
 
+/** Returns whether an entry of the option links is a link over TCP. */
+export const lossless = (l: Links[number]): boolean | undefined => l === "websocket" || (l as Partial<LinkType>).lossless;
+
 /** Throws a ConnectError if links is not a list of links. */
 export function checkLinks(links: Links): void {
-  for (const l of links)
+  for (const l of Array.isArray(links) ? links : [[links]])
     if (!allLinks.includes(l) && !Object(l).dial) throw new ConnectError("option", `links has ${l}: only ${allLinks}`);
 }
 
@@ -54,6 +58,8 @@ export function checkLinks(links: Links): void {
 export interface ConnectOptions<C extends readonly Channel[]> {
   /** The table of channels, the same as the server's. */
   channels: C;
+  /** What requests and hello are, as godwit-gen writes it; the same as the server's. */
+  schema?: string;
   /**
    * The credentials of the player, or a function that fetches them. A token that can be used only once must be a
    * function: an attempt that failed or was aborted has used the string. If the function throws a ConnectError, that is
@@ -68,13 +74,19 @@ export interface ConnectOptions<C extends readonly Channel[]> {
   signal?: AbortSignal;
   /** Time limit of one attempt to connect, in ms: 15 s unless set. */
   timeout?: number;
+  /**
+   * Is asked every second while the session is interrupted whether its server is gone for good, for example at the
+   * front of a fleet. With sessions it gets the seat of the session, if that has one. If so the session ends at once, with the code Timeout, and not only
+   * after the grace time of the server. An error means that it does not know.
+   */
+  gone?: (seat?: Seat) => boolean | Promise<boolean>;
   /** Options of the signaling request, such as credentials or headers. */
   request?: RequestInit;
   /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
   ceiling?: number;
   /**
    * The links that may be used, in order of preference: ["webrtc", "websocket"] unless set. A WebSocket is opened only
-   * where WebRTC does not open, and if the server offers it. For WebTransport, put webtransport of
+   * where WebRTC does not open, or is not the first of the list, and if the server offers it. For WebTransport, put webtransport of
    * godwit.webtransport.min.js between the two.
    */
   links?: Links;
@@ -104,12 +116,12 @@ export type Heard = (b: Uint8Array) => void;
 /** A function of the program for requests of the server. */
 export type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 
-/** Calls the option token. */
-export async function fetched(token: () => string | Promise<string>): Promise<string> {
+/** Calls a function of the program: the option token, or that for invites. */
+export async function fetched<T>(f: () => T | Promise<T>, code = "token", name = "option token"): Promise<T> {
   try {
-    return await token();
+    return await f();
   } catch (cause) {
     if (cause instanceof ConnectError) throw cause;
-    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
+    throw new ConnectError(code, `the ${name} has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
   }
 }

@@ -1,3 +1,4 @@
+import { firstByte, leastDeflated, stream } from "./deflate";
 import { SendError } from "./error";
 import { appendPiece, pieceCost, pieces } from "./frame";
 import { maxPacket } from "./packet";
@@ -66,14 +67,19 @@ export class Outbox {
    */
   room = (_ch: number): void => {};
 
+  /** Is called when a message that was being deflated may leave. */
+  wake = (): void => {};
+
   /** Queues a copy of b as a message on channel ch, or throws a SendError. */
   send(t: number, ch: number, b: Uint8Array, { key = 0, deadline = Infinity, receipt }: MessageOptions = {}): void {
     const s = this.senders[ch]!;
     const { name, maxMessage, queueLimit } = s.cfg;
-    const size = b.length;
+    const first = firstByte(s.cfg);
+    const plain = b.length;
+    const size = plain + first;
     if (!s.allowed) throw new SendError("direction", `channel "${name}" is to-client: only the server sends on it`);
-    if (size > maxMessage)
-      throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage}: raise it at both ends`);
+    if (plain > maxMessage)
+      throw new SendError("size", `channel "${name}": ${plain} bytes, and maxMessage is ${maxMessage}: raise it at both ends`);
     if (deadline <= t) throw new SendError("deadline", `channel "${name}": the deadline has passed: it is in ms from now`);
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
@@ -104,14 +110,17 @@ export class Outbox {
       len: size,
       expiry: deadline,
       queued: t,
+      plain,
+      held: !!first && plain >= leastDeflated,
       receipt,
       pieces: [],
       sent: 0,
-      left: pieces(size),
+      left: 0,
       lost: 0,
     };
+    if (first) slab.byte(0);
     slab.bytes(b);
-    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, phase: pieceUnsent, sentCopies: 0, number: 0, sentAt: 0 });
+    cut(m);
     s.cost += cost(m);
     if (key || s.cfg.mode === "sequenced") s.keyed.set(key, m);
     if (old) {
@@ -121,6 +130,20 @@ export class Outbox {
       s.queue.push(m);
       this.activate(s);
     }
+    if (!m.held) return;
+    stream(plain, 1, m.b.subarray(m.start + 1, m.start + m.len), globalThis.CompressionStream, (b) => {
+      if (m.over || !m.held) return;
+      m.held = false;
+      if (b) {
+        s.cost -= m.len - b.length;
+        m.b = b;
+        m.start = 0;
+        m.len = b.length;
+        cut(m);
+      }
+      this.activate(s);
+      this.wake();
+    });
   }
 
   /**
@@ -282,6 +305,8 @@ export class Outbox {
     } else if (m.sent++ === 0) {
       s.nextID++;
       s.counted.messagesOut++;
+      s.counted.bytesOut += m.plain;
+      s.counted.wireOut += m.len;
     }
     q.phase = pieceFlying;
     q.sentCopies = 0;
@@ -374,12 +399,22 @@ export class Outbox {
   }
 }
 
+/** Makes the pieces of a message. */
+function cut(m: Message): void {
+  m.pieces = [];
+  m.left = pieces(m.len);
+  for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, phase: pieceUnsent, sentCopies: 0, number: 0, sentAt: 0 });
+}
+
 /** Restores channel ch of a new Outbox from a snapshot. Pieces that were sent and not acknowledged are sent again. */
 export function restoreSender(outbox: Outbox, t: number, ch: number, [nextID, messages]: SavedSender, shift: number): void {
   const s = outbox.senders[ch]!;
   for (const [id, sent, acked, key, deadline, b] of messages) {
-    outbox.send(t, ch, b, { key });
+    outbox.send(t, ch, b.subarray(firstByte(s.cfg)), { key });
     const m = s.queue.at(-1)!;
+    m.b = b; // with its first byte
+    m.start = 0;
+    m.held = false;
     m.id = id;
     m.sent = sent;
     m.expiry = (deadline ?? Infinity) - shift;

@@ -1,3 +1,4 @@
+import { firstByte } from "./deflate";
 import { type Body } from "./frame";
 import { maxPacket } from "./packet";
 import { type ChannelStats, channelStats } from "./stats";
@@ -39,6 +40,8 @@ export interface Message extends Body {
   key: number | string;
   expiry: number;
   queued: number; // when it was queued
+  plain: number; // length of the message of the program: not len if the channel has compress
+  held: boolean; // it is being deflated: it waits, and so do those behind it
   receipt: ((fate: Fate, sent: boolean) => void) | undefined;
   pieces: Piece[];
   sent: number; // pieces that were sent at least once
@@ -96,7 +99,8 @@ export class Sender {
   free(): number {
     const { maxMessage, queueLimit } = this.cfg;
     if (!this.allowed) return -1;
-    return this.reliable ? Math.max(-1, Math.min(maxMessage, queueLimit - this.cost - messageCost)) : maxMessage;
+    const room = queueLimit - this.cost - messageCost - firstByte(this.cfg);
+    return this.reliable ? Math.max(-1, Math.min(maxMessage, room)) : maxMessage;
   }
 
   /** Returns the piece that is sent next, and gives its message an id. */
@@ -106,7 +110,7 @@ export class Sender {
     const oldest = this.waiting[0];
     if (!m) return;
     if (!m.sent) {
-      if (oldest && this.reliable && this.nextID - oldest.id >= sendWindow) return;
+      if (m.held || (oldest && this.reliable && this.nextID - oldest.id >= sendWindow)) return;
       m.id = this.nextID;
     }
     return m.pieces[m.sent]; // fragments of a message leave in order

@@ -1,3 +1,4 @@
+import { firstByte } from "./deflate";
 import { frameBare, frameFragment, pieceSize, pieces } from "./frame";
 import { type Packet } from "./packet";
 import { sendWindow } from "./queue";
@@ -49,7 +50,7 @@ export class Receiver {
     const whole = f.kind !== frameFragment;
     if (!this.allowed) return "direction";
     if (whole && bare !== (mode === "unreliable")) return "kind";
-    if (f.fullSize > maxMessage) return "too-large";
+    if (f.fullSize > maxMessage + firstByte(this.cfg)) return "too-large";
     if (isReliable(mode)) return this.receiveReliable(t, f, whole);
     if (bare) this.deliver(f.payload);
     else if (f.id < this.base) this.counted.stale++;
@@ -60,6 +61,7 @@ export class Receiver {
 
   private deliver(b: Uint8Array): void {
     this.counted.messagesIn++;
+    this.counted.wireIn += b.length;
     this.message(b);
   }
 

@@ -1,12 +1,16 @@
 import { type Conn } from "./conn";
 import { backoff, longestBackoff, now, sleep } from "./deferred";
+import { answerTo, direct } from "./direct";
 import { ConnectError } from "./error";
-import { type Link } from "./link";
-import { allLinks, fetched, type LinkName, type Links, rank } from "./options";
-import { fallen, firstSeek, longestSeek, race } from "./race";
+import { type Link, openLink } from "./link";
+import { allLinks, fetched, type LinkName, type Links, lossless, rank } from "./options";
+import { before, fallen, firstSeek, headStart, longestSeek, race } from "./race";
+import { open } from "./session";
 import { exchange } from "./signaling";
 import { type Channel } from "./table";
 
+const headTrips = 5; // round trips of a link without a request until there is a request, if they are more than headStart
+const askEvery = 1000; // ms between two questions whether the server is gone
 const patience = 3000; // ms to wait for a packet on a new link
 const maxStrangers = 5; // answers of one server in a row that it does not know the session, after which it is over
 
@@ -18,6 +22,8 @@ export interface Seeker {
   reconnect(calm?: boolean): Promise<void>;
   /** A packet has arrived. */
   heard(): void;
+  /** The server has refused the link; e is undefined if the refusal cannot be read. */
+  refused(e: ConnectError | undefined): void;
   /** Tries WebRTC again later, if the session is on a worse link. */
   seek(): void;
   /** The network of the page has changed. */
@@ -31,6 +37,8 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
   let seeking: ReturnType<typeof setTimeout> | undefined; // until WebRTC is tried again
   let trying: AbortController | null = null; // aborts the attempt to open a new link
   let lost = 0; // when the session was interrupted
+  let moved = -Infinity; // when the session moved to its link, which is not its first one
+  let pause = firstSeek; // ms on a worse link until WebRTC is tried again
   let kind = kindOfNetwork();
 
   const wanted = (): Links => conn.settings.links ?? allLinks;
@@ -39,9 +47,18 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
   const worse = (than: LinkName): boolean =>
     conn.state !== "closed" && rank(wanted(), conn.carrier?.name ?? than) > rank(wanted(), than);
 
-  /** Opens a link of the session; a better one may open later. */
+  /** Opens a link without a request, with an invite or the credentials of WELCOME. */
+  async function own(signal: AbortSignal): Promise<Link> {
+    const { session, query, settings } = conn;
+    const { home, next } = session;
+    const exchange = (offer: string): ReturnType<typeof answerTo> => answerTo(offer, home, ...next, `${query}`);
+    return openLink({ exchange, timeout: settings.timeout, signal });
+  }
+
+  /** Opens a link of the session with a request; a better one may open later. */
   async function connect(authorization: string | undefined, signal: AbortSignal, calm = true, links = wanted()): Promise<Link> {
-    const { url, table } = conn;
+    const { table } = conn;
+    const url = conn.url!;
     const { request, timeout } = conn.settings;
     rival.abort();
     const other = (rival = new AbortController());
@@ -64,7 +81,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
   }
 
   /** Opens a link of the open session. */
-  const resume = (signal: AbortSignal, calm?: boolean, links?: ["webrtc"]): Promise<Link> =>
+  const resume = (signal: AbortSignal, calm?: boolean, links?: Links): Promise<Link> =>
     connect(`Godwit-Resume ${conn.session.token}`, signal, calm, links);
 
   /**
@@ -74,6 +91,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
   async function authorized(): Promise<Link> {
     const { token } = conn.settings;
     const attempt = async (): Promise<Link> => {
+      if (!conn.url) return own(conn.ended.signal);
       const t = await (typeof token === "function" ? fetched(token) : token);
       return connect(t && `Bearer ${t}`, conn.ended.signal);
     };
@@ -96,31 +114,64 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
     else conn.move(link);
   };
 
-  /** Tries WebRTC again after wait ms, if the session is on a worse link. */
-  const seek = (wait = firstSeek): void => {
+  /** The session has a link. Tries WebRTC again after wait ms, if that link is worse; then ever more rarely. */
+  const seek = (wait = pause): void => {
+    if (conn.session.moves) moved = now();
     clearTimeout(seeking);
     if (!fallback() || !globalThis.RTCPeerConnection) return;
     seeking = setTimeout(async () => {
+      pause = Math.min(2 * wait || firstSeek, longestSeek);
       try {
         if (conn.state === "open" && !trying) take(await resume(conn.ended.signal, true, ["webrtc"]));
       } catch {
         // It does not matter why: the session has a link.
       }
-      seek(Math.min(2 * wait || firstSeek, longestSeek));
+      seek();
     }, wait);
   };
 
   async function reconnect(calm = !conn.link): Promise<void> {
-    const { session } = conn;
+    const { session, url } = conn;
     if (trying || conn.frozen || !session.interrupted) return; // the program may have closed the session
     const { signal } = (trying = new AbortController());
     lost = now();
+    let links = wanted();
+    if (!calm && url && conn.link !== "websocket") {
+      // UDP that is gone after seconds, again and again, is worse than TCP: the first race is without it.
+      if (lost - moved > firstSeek) pause = firstSeek;
+      else if (links.some(lossless)) links = links.filter(lossless);
+    }
+    let quick = undefined as Promise<Link> | undefined; // opens a link without a request
+    let head = Math.max(headStart, headTrips * session.mux.loss.smoothed);
+    const attempt = async (): Promise<Link> => {
+      const { home, next } = session;
+      if (home[0] && home[1] && next[0] && direct() && (!url || (head && links.includes("webrtc")))) {
+        quick ??= own(signal);
+        quick.catch(() => (quick = undefined));
+      }
+      if (url) return quick ? before(quick, head, rest, take) : rest();
+      if (quick) return quick;
+      throw new ConnectError("resume", "the server takes no link without a request");
+    };
+    const rest = (won = signal): Promise<Link> => resume(AbortSignal.any([signal, won]), calm, links);
+    const { gone } = conn.settings;
+    const ask = async (): Promise<void> => {
+      while (gone && session.interrupted && !signal.aborted) {
+        const yes = await Promise.resolve()
+          .then(() => gone())
+          .catch(() => false);
+        if (yes && !signal.aborted) conn.giveUp(new ConnectError("resume", "the server is gone"));
+        else await sleep(askEvery, signal);
+      }
+    };
+    void ask();
     let stranger: unknown; // instance of the last server that did not know the session
     let strangers = 0; // its answers in a row
-    for (const next = backoff(); !signal.aborted; calm = false) {
-      let pause = patience;
+    for (const next = backoff(); !signal.aborted; calm = false, links = wanted(), head = 0) {
+      let wait = patience;
       try {
-        const link = await resume(signal, calm);
+        const link = await attempt();
+        quick = undefined;
         if (signal.aborted) link.close();
         else conn.move(link);
       } catch (e) {
@@ -138,10 +189,20 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
           if (session.interrupted) conn.giveUp(e);
           break;
         }
-        pause = next(Math.min(after, longestBackoff)); // not longer, because the grace time runs
+        // Not longer, because the grace time runs; a race without WebRTC is followed at once by one with it.
+        wait = links === wanted() ? next(Math.min(after, longestBackoff)) : 0;
       }
-      await sleep(pause, signal);
+      const opened = new AbortController();
+      quick?.then(
+        () => opened.abort(),
+        () => {},
+      );
+      await sleep(wait, AbortSignal.any([signal, opened.signal]));
     }
+    quick?.then(
+      (link) => link.close(),
+      () => {},
+    );
     trying = null;
     void reconnect(); // the session may be interrupted again
   }
@@ -162,12 +223,21 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
       // Receiving proves only the downlink. Stop reconnecting once the server has acknowledged something sent since.
       if (trying && conn.session.mux.answered(lost)) trying.abort();
     },
+    refused(e) {
+      if (!e) return;
+      conn.carrier?.close();
+      conn.carrier = null;
+      if (conn.session.phase < open || (!conn.url && e.retryAfter === undefined)) return conn.giveUp(e);
+      conn.failure = e; // the next attempt is a request
+      conn.session.interrupt(now());
+    },
     seek,
     network: ({ type }) => {
       // Most events "change" only say that the browser has measured the same network again.
       if (type === "change" && kind === (kind = kindOfNetwork())) return;
-      fallen(conn.url.host, 0);
+      if (conn.url) fallen(conn.url.host, 0);
       seek(0);
+      moved = -Infinity; // if UDP is gone now, that is no reason to avoid it
     },
     stop() {
       trying?.abort();

@@ -10,6 +10,7 @@ import {
   parseControl,
   typeAck,
   typeHere,
+  typeMove,
   typeOpen,
   typeOpened,
   typeReject,
@@ -19,6 +20,8 @@ import {
   typeWelcome,
 } from "./control";
 import { type Deferred, deferred } from "./deferred";
+import { deflated, stream } from "./deflate";
+import { type Home } from "./direct";
 import { RequestError, type RequestErrorCode, SendError, words } from "./error";
 import { cut, Mux, type MuxConfig } from "./mux";
 import { type MessageOptions, restoreSender } from "./outbox";
@@ -33,12 +36,14 @@ export const silenceTrips = 3; // round trips in which a ping is answered: the p
 export const defaultGrace = 30_000;
 export const openTimeout = 5000; // ms to wait for WELCOME
 export const maxEarly = 256 << 10; // bytes of messages that are kept before WELCOME
+export const answerTime = 1000; // ms for which a client that moves waits for the answers to its requests
 export const maxServing = 64; // requests of the server without an answer
 export const maxWaiting = 1024; // requests of this end without an answer
 export const maxOwn = 224 << 10; // bytes of the queue of channel 0 for requests and replies; the rest is for other control messages
 
 /** Returns whether a client may begin a new session after one that ended with this code. */
-export const renewable = (code: number): boolean => code === CloseCode.Shutdown || code === CloseCode.Timeout;
+export const renewable = (code: number): boolean =>
+  code === CloseCode.Shutdown || code === CloseCode.Timeout || code === CloseCode.Moved;
 
 // The phases of a session.
 const fresh = 0; // no link yet
@@ -57,12 +62,17 @@ export interface SessionEvents {
   channelClosed(c: FullChannel, id: number): void;
   interrupted(): void;
   resumed(): void;
+  /** The server moves the session: seat is JSON that says where. */
+  moved(seat: string): void;
   /**
    * lostOut and lostIn are bytes of reliable messages that were given up: those of this end, and those of the server
    * according to the server.
    */
   closed(code: number, reason: string, remote: boolean, lostOut: number, lostIn: number): void;
 }
+
+/** A message that the Mux has delivered. inflating says that it is being inflated. */
+type Arrived = [channel: number, b: Uint8Array, inflating?: boolean];
 
 /** A request of this end without an answer. undefined is an answer without bytes. */
 export interface Call extends Deferred<Uint8Array | undefined> {
@@ -79,13 +89,16 @@ export class Session {
   interrupted = false;
   id = 0n;
   token = ""; // resume token, as base64url
+  home: Home = []; // the server, for a link without a request; empty if that cannot work
+  next: [ufrag: string, pwd: string] = ["", ""]; // credentials of that link
 
   moves = 0; // links after the first
   private since = 0; // when the session was interrupted or, before WELCOME, when the link began
   grace = defaultGrace; // ms for which the server keeps an interrupted session
-  inbox: [channel: number, b: Uint8Array][] = []; // messages that the Mux has delivered
+  inbox: Arrived[] = []; // messages that the Mux has delivered
   private closedBy: [code: number, reason: string, missed: number] | null = null; // close frame of the server
   closing = false; // close was called, and reliable messages are not acknowledged yet
+  moving = false; // the server moves the session, and reliable messages are not acknowledged yet
   private closedAt = 0; // when close was called
   private drainBy = Infinity; // latest time of the close frame
   private endWith: [code: number, reason: string] = [0, ""];
@@ -188,15 +201,15 @@ export class Session {
   // ---- what comes ------------------------------------------------------------------------------------------------
 
   /**
-   * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order.
+   * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order. A
+   * message that is being inflated waits, and so do those after it on its channel and on channel 0.
    */
   private take(t: number): void {
     let early = 0;
     for (let i = 0; i < this.inbox.length && this.phase !== closed; ) {
       const { inbox } = this; // SHUT replaces it
       const [channel, b] = inbox[i]!;
-      if (channel && this.phase !== open) {
-        early += b.length + 32;
+      if (this.phase !== open ? channel && (early += b.length + 32) : this.waits(t, i)) {
         i++;
         continue;
       }
@@ -204,23 +217,60 @@ export class Session {
       else inbox.shift(); // faster, and there may be thousands
       i = early = 0; // the message may have been WELCOME
       if (channel && this.closing) continue; // the program has closed the session
-      if (channel) this.events.message(channel, b);
-      else this.control(t, b);
+      if (!channel) this.control(t, b);
+      else if (!this.config.table[channel]!.compress) this.deliver(channel, b);
+      else if (b[0] === 0) this.deliver(channel, b.subarray(1));
+      else this.failInflate(t);
     }
     if (early > maxEarly) this.failWith(t, CloseCode.LimitEarly, "too much before WELCOME");
     if (this.mux.loss.stuck) this.failWith(t, CloseCode.Timeout, "path too narrow");
     const by = this.closedBy;
-    if (!by) return;
+    if (!by || (this.phase === open && this.inbox.length)) return;
     const [code, reason, missed] = by;
     if (this.closing) this.finish(...this.endWith, false, missed);
     else this.finish(code, reason, true, missed);
+  }
+
+  private deliver(channel: number, b: Uint8Array): void {
+    this.mux.receivers[channel]!.counted.bytesIn += b.length;
+    this.events.message(channel, b);
+  }
+
+  /** Returns whether message i of inbox must wait. Begins to inflate it if it is the first of its channel. */
+  private waits(t: number, i: number): boolean {
+    const { inbox } = this;
+    const message = inbox[i]!;
+    const [channel, b, inflating] = message;
+    const { compress, maxMessage } = this.config.table[channel]!;
+    if (this.closing || !compress) return !channel && i > 0;
+    if (inbox.findIndex((m) => m[0] === channel) < i) return true;
+    if (b[0] !== deflated) return false;
+    if (inflating) return true;
+    message[2] = true;
+    stream(maxMessage, 0, b.subarray(1), globalThis.DecompressionStream, (b) => {
+      const i = this.inbox.indexOf(message);
+      if (i < 0 || this.phase === closed) return;
+      if (!this.closing) {
+        if (!b) return this.failInflate(t);
+        this.inbox.splice(i, 1);
+        this.deliver(channel, b);
+      }
+      this.take(t);
+      this.mux.outbox.wake();
+    });
+    return true;
+  }
+
+  private failInflate(t: number): void {
+    this.mux.drop("inflate");
+    this.failWith(t, CloseCode.ProtocolError, "cannot inflate");
   }
 
   private control(t: number, b: Uint8Array): void {
     try {
       const c = parseControl(b);
       if (c.type === typeWelcome) this.welcome(c);
-      else if (c.type <= typeShut) this.talk(t, c);
+      else if (c.type <= typeMove) this.talk(t, c);
     } catch (e) {
       this.failWith(t, CloseCode.ProtocolError, words(e));
     }
@@ -230,6 +280,7 @@ export class Session {
     this.id = c.session;
     this.grace = c.id;
     this.token = btoa(String.fromCharCode(...c.payload)).replace(/[+/=]/g, (s) => "-_"["+/".indexOf(s)] ?? "");
+    this.next = c.next;
     if (this.phase === open) return;
     this.phase = open;
     this.closes = c.most >= 0;
@@ -241,11 +292,12 @@ export class Session {
   private talk(t: number, { type, id, words: text, payload }: Control): void {
     const call = this.calls.get(id);
     if (this.phase !== open) return this.failWith(t, CloseCode.ProtocolError, "no WELCOME");
-    if (this.closing && [typeRequest, typeOpen, typeShut].includes(type)) return;
+    if (this.closing && [typeRequest, typeOpen, typeShut, typeMove].includes(type)) return;
     if (type === typeOpen) return this.receiveOpen(t, text);
     if (type === typeOpened) return this.receiveOpened(id);
     if (type === typeShut) return this.receiveShut(t, id);
     if (type === typeRequest) return this.request(t, id, text, payload);
+    if (type === typeMove) return this.move(t, text);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text));
     else call?.resolve(type === typeReply ? payload : undefined);
@@ -259,6 +311,19 @@ export class Session {
     const c = parseLine(others, line, id);
     this.mux.send(t, 0, Uint8Array.of(typeOpened, id));
     this.addChannel(c, id);
+  }
+
+  /**
+   * Takes no more messages, and ends the session when all that was sent is acknowledged, and requests are answered or answerTime
+   * is over. The server has sent MOVE after all
+   * its own messages, and ends a session that takes too long.
+   */
+  private move(t: number, seat: string): void {
+    if (this.moving) return;
+    this.moving = true;
+    this.drainBy = t + answerTime;
+    this.endWith = [CloseCode.Moved, ""];
+    this.events.moved(seat);
   }
 
   /** Adds a channel to the table. own says that this end opens it. */
@@ -351,7 +416,8 @@ export class Session {
 
   /** Throws if the session takes no more messages. */
   private mustTake(): void {
-    if (this.phase === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
+    if (this.phase === closed || this.closing || this.moving)
+      throw new SendError("closed", "the session has ended: conn.closed says why");
   }
 
   send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
@@ -413,6 +479,7 @@ export class Session {
   close(t: number, code: number, reason: string, wait: number): void {
     if (this.phase === closed || (this.closing && wait)) return;
     if (!this.closing) this.endWith = [code, reason];
+    this.moving = false;
     if (this.phase !== open || this.interrupted) return this.end(t);
     this.closing = true;
     this.closedAt = t;
@@ -425,15 +492,16 @@ export class Session {
     this.close(t, code, reason, 0);
   }
 
-  /** Ends a session that is closing when every reliable message has arrived, or the time is over. */
+  /** Ends a session that is closing or moves when every reliable message has arrived, or the time is over. */
   private endIfDrained(t: number): void {
-    if (!this.closing) this.endChannels(t);
-    else if (t >= this.patience() || this.mux.outbox.settled()) this.end(t);
+    if (!this.closing && !this.moving) this.endChannels(t);
+    else if (this.closing && t >= this.patience()) this.end(t);
+    else if (this.mux.outbox.settled() && (this.closing || !this.calls.size || t >= this.drainBy)) this.end(t);
   }
 
   private end(t: number): void {
     this.mux.close(t, ...this.endWith);
-    this.finish(...this.endWith, false);
+    this.finish(...this.endWith, this.moving);
   }
 
   /** Ends the session at this end, whichever end has closed it. */
@@ -472,6 +540,8 @@ export type SavedSession = [
   maxQueue: number,
   opening: number[],
   ending: number[],
+  home: Home,
+  next: [ufrag: string, pwd: string],
 ];
 
 /**
@@ -492,19 +562,22 @@ export function snapshotSession(s: Session, shift: number): SavedSession | undef
     table.flatMap((c, i) => [
       [i, c, outbox.senders[i] && snapshotSender(outbox.senders[i], shift), receivers[i] && snapshotReceiver(receivers[i])],
     ]),
-    s.inbox,
+    s.inbox.map(([channel, b]) => [channel, b]),
     s.theirs,
     s.closes,
     s.maxQueue,
     s.opening,
     [...s.ending],
+    s.home,
+    s.next,
   ];
 }
 
 /** Restores a new Session from a snapshot. It has no link yet. Throws if the snapshot is malformed. */
 export function restoreSession(s: Session, t: number, saved: SavedSession, shift: number): void {
   const { outbox, receivers } = s.mux;
-  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue, opening, ending] = saved;
+  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue, opening, ending, home, next] =
+    saved;
   outbox.abandon(); // drops HELLO
   for (const [i, c, sender, receiver] of channels) {
     if (i >= s.tableSize) s.addChannel(nextChannel([], c), i);
@@ -528,6 +601,8 @@ export function restoreSession(s: Session, t: number, saved: SavedSession, shift
     maxQueue,
     opening,
     ending: new Set(ending),
+    home,
+    next,
     phase: open,
   });
 }

@@ -1,28 +1,34 @@
+import { text } from "./bytes";
 import { longestBackoff } from "./deferred";
 import { ConnectError } from "./error";
 import { type LinkOffer } from "./options";
-import { type FullChannel, firstDifference, hash, tableText } from "./table";
+import { type FullChannel, firstDifference, tableText } from "./table";
 
 export const protocolVersion = 1; // version of docs/SESSION.md
 
 /** What the server has answered to an offer. */
-export interface Answer {
+export interface SignalingAnswer {
   /** Undefined if the server has no WebRTC. */
   sdp: RTCSessionDescriptionInit | undefined;
   /** The other links that the server offers. */
   links: LinkOffer[];
 }
 
-/** Returns the URL of the signaling. It has everything for which the server can refuse a client, except secrets. */
-export function signalingURL(url: string | URL, table: readonly FullChannel[], app: string): URL {
+/** Returns everything for which the server can refuse a client, except secrets, as the query of a URL. */
+export const queryOf = (channels: string, app: string): URLSearchParams =>
+  new URLSearchParams(
+    [
+      ["v", `${protocolVersion}`],
+      ["channels", channels],
+      ["kind", "browser"],
+      ["app", app],
+    ].filter(([, v]) => v),
+  ); // these names are on the wire
+
+/** Returns the URL of the signaling. */
+export function signalingURL(url: string | URL, query: URLSearchParams): URL {
   const u = absolute(url);
-  const ask = [
-    ["v", `${protocolVersion}`],
-    ["channels", hash(tableText(table))],
-    ["kind", "browser"],
-    ["app", app],
-  ] as const; // these names are on the wire
-  for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
+  query.forEach((v, k) => u.searchParams.set(k, v));
   return u;
 }
 
@@ -57,7 +63,7 @@ export async function exchange(
   init: RequestInit | undefined,
   table: readonly FullChannel[],
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<SignalingAnswer> {
   const headers = new Headers(init?.headers);
   if (!offer) headers.set("Content-Type", "application/json");
   const gated = headers.has(own);
@@ -93,7 +99,7 @@ export async function exchange(
     const sdp = answer?.sdp ? answer : undefined;
     if (response.ok && (sdp || links)) return { sdp, links: links || [] };
     const { status } = response; // 0 for a redirect that was not followed
-    if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
+    if (status > 399 && isRefusal(body)) throw refusal(status, body, table, (most) => later(response, most));
     if (status === 401 && authorization && name === own) continue;
     const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
     throw new ConnectError("foreign", message, { status, retryAfter: later(response, longestBackoff) });
@@ -109,16 +115,32 @@ const later = (r: Response, most: number): number =>
   Math.min(1000 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
 
 async function json(r: Response): Promise<Record<string, unknown>> {
-  const text = await r.text();
+  const body = await r.text();
   try {
-    return Object(JSON.parse(text)) as Record<string, unknown>;
+    return Object(JSON.parse(body)) as Record<string, unknown>;
   } catch {
     return {}; // not the answer of a godwit server, but for example a page of a proxy
   }
 }
 
-function refusal(r: Response, details: Record<string, unknown>, table: readonly FullChannel[]): ConnectError {
-  const { status } = r;
+const isRefusal = (body: Record<string, unknown>): boolean => said(body["code"]) && said(body["error"]);
+
+/** Returns the refusal that a server has sent over a link, or undefined if it is none. */
+export function refused(b: Uint8Array, table: readonly FullChannel[]): ConnectError | undefined {
+  try {
+    const body = JSON.parse(text(b)) as Record<string, unknown>;
+    return isRefusal(body) ? refusal(Number(body["status"]), body, table) : undefined;
+  } catch {
+    return;
+  }
+}
+
+function refusal(
+  status: number,
+  details: Record<string, unknown>,
+  table: readonly FullChannel[],
+  wait = (_: number): number => 0,
+): ConnectError {
   const code = `${details["code"]}`;
   const reason = details["reason"];
   const theirs = details["channels"];
@@ -127,6 +149,6 @@ function refusal(r: Response, details: Record<string, unknown>, table: readonly 
   if (reason === "replayed") message += ": make the option token a function";
   // Another server may know a session that this server does not know.
   const again = status === 429 || status >= 500 || (code === "resume" && reason === "unknown");
-  const retryAfter = again ? later(r, 60_000) : undefined;
+  const retryAfter = again ? wait(60_000) : undefined;
   return new ConnectError(code, message, { status, details, retryAfter });
 }

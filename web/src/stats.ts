@@ -20,6 +20,7 @@ import { type LinkName } from "./options";
  * - aged: an incomplete unreliable message, dropped after 3 s
  * - unknown-frame: an extension frame that this version does not know
  * - stale-channel: a late frame of a closed channel
+ * - inflate: a message of a channel with compress that cannot be inflated; the session ends
  */
 export type DropReason =
   | "malformed"
@@ -37,7 +38,8 @@ export type DropReason =
   | "evicted"
   | "aged"
   | "unknown-frame"
-  | "stale-channel";
+  | "stale-channel"
+  | "inflate";
 
 /** The figures of a session: counters, which never decrease, and present values. Times are in milliseconds. */
 export interface Stats {
@@ -72,6 +74,12 @@ export interface Stats {
 export interface ChannelStats {
   messagesOut: number;
   messagesIn: number;
+  /** Bytes of these messages, as programs send and get them. */
+  bytesOut: number;
+  bytesIn: number;
+  /** Bytes of these messages as packets carry them: fewer if compress makes them smaller. */
+  wireOut: number;
+  wireIn: number;
   /**
    * Messages that were never sent: the deadline passed, the queue was full, a newer message replaced them, or the
    * session ended.
@@ -86,4 +94,14 @@ export interface ChannelStats {
   duplicates: number;
 }
 
-export const channelStats = (): ChannelStats => ({ messagesOut: 0, messagesIn: 0, dropped: 0, stale: 0, duplicates: 0 });
+export const channelStats = (): ChannelStats => ({
+  messagesOut: 0,
+  messagesIn: 0,
+  bytesOut: 0,
+  bytesIn: 0,
+  wireOut: 0,
+  wireIn: 0,
+  dropped: 0,
+  stale: 0,
+  duplicates: 0,
+});

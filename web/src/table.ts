@@ -1,4 +1,5 @@
 import { bytesOf } from "./bytes";
+import { firstByte } from "./deflate";
 import { ConnectError } from "./error";
 import { must } from "./varint";
 
@@ -13,8 +14,8 @@ export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable
 export type Direction = "both" | "to-server" | "to-client";
 
 /**
- * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same at both ends. The
- * other fields say how this end sends.
+ * Channel is one line of the table. name, mode, direction, maxMessage, queueLimit, compress and schema must be the same
+ * at both ends. The other fields say how this end sends.
  */
 export interface Channel<Name extends string = string> {
   /**
@@ -31,6 +32,13 @@ export interface Channel<Name extends string = string> {
    * MiB if reliable, else 64 KiB, unless set, but always enough for one message; at most 64 MiB.
    */
   readonly queueLimit?: number;
+  /**
+   * Compresses messages of 512 bytes or more if that makes them smaller. maxMessage counts the bytes of the program. Only
+   * for reliable channels.
+   */
+  readonly compress?: boolean;
+  /** What the messages are, as godwit-gen writes it; "" for bytes. The server compares it with its own. */
+  readonly schema?: string;
   /**
    * From 0, sent first, to 7. It is strict: a channel waits as long as a channel with a lower number has something to
    * send. Set a guarantee if the channel must send nevertheless.
@@ -82,16 +90,21 @@ export function full(c: Channel): FullChannel {
     priority: c.priority ?? 0,
     guarantee: c.guarantee ?? 0,
     copies: c.copies ?? 0,
+    compress: !!c.compress,
+    schema: c.schema ?? "",
     maxMessage: largest,
-    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
+    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + firstByte(c) + messageCost),
     weight: c.weight || 1,
   };
 }
 
-/** Returns the table with all fields, and the control channel before it. Throws a ConnectError "table". */
-export function fullTable(channels: readonly Channel[]): FullChannel[] {
+/**
+ * Returns the table with all fields, and the control channel before it, whose schema is that of requests and the connect
+ * message. Throws a ConnectError "table".
+ */
+export function fullTable(channels: readonly Channel[], schema = ""): FullChannel[] {
   if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not an array");
-  const table = [controlChannel, ...channels.map(full)];
+  const table = [{ ...controlChannel, schema }, ...channels.map(full)];
   if (table.length > maxChannels + 1) throw new ConnectError("table", `${channels.length} channels: at most ${maxChannels}`);
   table.forEach((c, i) => {
     const why = table.findIndex((o) => o.name === c.name) < i ? "the name is taken" : wrong(c);
@@ -113,9 +126,12 @@ function wrong(c: FullChannel): string | undefined {
   ] as const) {
     if (!values.includes(c[field])) return `${field} is not ${values.join(" or ")}`;
   }
+  if (c.compress && !(isReliable(c.mode) && (c.direction === "to-server" || globalThis.DecompressionStream))) {
+    return "compress needs a reliable channel and DecompressionStream";
+  }
   const limits = [
-    ["maxMessage", 1, maxMessage],
-    ["queueLimit", c.maxMessage + messageCost, maxQueue],
+    ["maxMessage", 1, maxMessage - firstByte(c)],
+    ["queueLimit", c.maxMessage + firstByte(c) + messageCost, maxQueue],
     ["priority", 0, maxPriority],
     ["guarantee", 0, Number.MAX_SAFE_INTEGER],
     ["weight", 1, maxWeight],
@@ -127,28 +143,41 @@ function wrong(c: FullChannel): string | undefined {
   return;
 }
 
-const lineOf = ({ name, mode, direction, maxMessage, queueLimit }: FullChannel, id: number): string =>
-  `${id} ${name} ${mode} ${direction} ${maxMessage} ${queueLimit}`;
-
-/** Returns the text of a table, which is hashed: one channel a line, without the control channel. */
-export function tableText(table: readonly FullChannel[]): string {
-  return table
-    .slice(1)
-    .map((c, i) => `${lineOf(c, i + 1)}\n`)
-    .join("");
+/** Returns the line of a channel in the text of a table; sending are the values that only OPEN has. */
+function lineOf(
+  { name, mode, direction, maxMessage, queueLimit, compress, schema }: FullChannel,
+  id: number,
+  sending = "",
+): string {
+  const more = `${sending}${compress ? " deflate" : ""}${schema && ` =${schema}`}`;
+  return `${id} ${name} ${mode} ${direction} ${maxMessage} ${queueLimit}${more}`;
 }
 
-/** Returns the line of a channel in OPEN: the line of the text, and the values for sending. */
+/** Returns the text of a table, which is hashed: one channel a line; the control channel only if it has a schema. */
+export const tableText = (table: readonly FullChannel[]): string =>
+  table.map((c, i) => (i || c.schema ? `${lineOf(c, i)}\n` : "")).join("");
+
+/** Returns the line of a channel in OPEN: the line of the text, with the values for sending. */
 export function openLine(c: FullChannel, id: number): string {
-  return `${lineOf(c, id)} ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`;
+  return lineOf(c, id, ` ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`);
 }
 
 /** Returns the channel of a line of OPEN with a number. Throws if the line is malformed, or one of others has its name. */
 export function parseLine(others: readonly FullChannel[], line: string, id: number): FullChannel {
+  const compress = line.endsWith(" deflate");
   const fields = line.split(" ");
+  if (compress) fields.pop();
   const [, name, mode, direction, maxMessage, queueLimit, priority, guarantee, weight] = fields;
   const sending = fields.length > 6 && { priority: Number(priority), guarantee: Number(guarantee), weight: Number(weight) };
-  const c = { name, mode, direction, maxMessage: Number(maxMessage), queueLimit: Number(queueLimit), ...sending } as Channel;
+  const c = {
+    name,
+    mode,
+    direction,
+    maxMessage: Number(maxMessage),
+    queueLimit: Number(queueLimit),
+    compress,
+    ...sending,
+  } as Channel;
   const next = nextChannel(others, c);
   must((sending ? openLine : lineOf)(next, id) === line);
   return next;
@@ -161,10 +190,16 @@ export function hash(text: string): string {
   return h.toString(16).padStart(16, "0");
 }
 
-/** Returns the first line in which two texts of tables differ, in words. */
+/** Returns the first line in which two texts of tables differ, or the first entry of its schema, in words. */
 export function firstDifference(ours: string, theirs: string): string {
-  const a = ours.split("\n");
-  const b = theirs.split("\n");
-  const i = a.findIndex((line, i) => line !== b[i]);
-  return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
+  const [a, b] = [ours, theirs].map((t) => t.split(/\n| =|;/)) as [string[], string[]];
+  let i = 0;
+  let name = "";
+  for (; a[i] === b[i] && i < a.length; i++) name = a[i]!.split(" ")[1] ?? name;
+  const x = a[i] || "nothing";
+  const y = b[i] || "nothing";
+  if ((x + y).includes(" ")) return `"${x}" here and "${y}" at the server`;
+  const [path, mine] = x.split(":");
+  const [other, yours] = y.split(":");
+  return path === other ? `${name}.${path}: server ${yours}, client ${mine}` : `${name}: server ${y}, client ${x}`;
 }

@@ -91,7 +91,17 @@ describe.each([
     const { rtt, packetsIn, packetsOut, bytesIn, bytesOut, rate, drops, links, queued, held } = conn.stats();
     for (const n of [rtt, packetsIn, packetsOut, bytesIn, bytesOut, rate]) expect(n).toBeGreaterThan(0);
     expect([links, queued, held, drops]).toEqual([1, 0, 0, {}]);
-    expect(conn.channelStats("chat")).toEqual({ messagesOut: 1, messagesIn: 1, dropped: 0, stale: 0, duplicates: 0 });
+    expect(conn.channelStats("chat")).toEqual({
+      messagesOut: 1,
+      messagesIn: 1,
+      bytesOut: 11,
+      bytesIn: 11,
+      wireOut: 11,
+      wireIn: 11,
+      dropped: 0,
+      stale: 0,
+      duplicates: 0,
+    });
 
     const ended = vi.fn();
     conn.addEventListener("close", ({ why }) => ended(why));
@@ -406,7 +416,7 @@ describe.each([
       await pass(1000);
       expect(server.asked.length).toBe(2);
       server[who] = 0;
-      await pass(11_000);
+      await pass(16_000);
       expect([conn.state, server.sessions.length]).toEqual(["open", 1]);
     },
   );

@@ -15,7 +15,7 @@ const shared = JSON.parse(read("../../internal/conform/constants.json"));
 const sections: Record<string, string[]> = {
   channel: ["ack", "congestion", "frame", "loss", "mux", "outbox", "packet", "path", "queue", "reassembly", "sent", "table"],
   session: ["conn", "control", "seeker", "session"],
-  client: ["deferred", "race", "signaling"],
+  client: ["connect", "deferred", "race", "signaling"],
 };
 
 // What the engine in Go does not have, or has in another form.
@@ -24,7 +24,19 @@ const own = {
     ...["ackSlack", "fallTurns", "maxRange", "slabSize", "stuckTurns", "tinyPacket"], // only in the browser
     ...["pieceUnsent", "pieceFlying", "pieceLost", "pieceAcked", "packetFlying", "packetAcked", "packetLost"], // states
   ],
-  session: ["asleep", "closed", "fresh", "fullPause", "linked", "maxServing", "maxStrangers", "open", "patience"],
+  session: [
+    "askEvery",
+    "asleep",
+    "closed",
+    "fresh",
+    "fullPause",
+    "headTrips",
+    "linked",
+    "maxServing",
+    "maxStrangers",
+    "open",
+    "patience",
+  ],
   client: [],
 };
 
@@ -84,6 +96,7 @@ test("words: the compiler knows that these are all", () => {
     aged: 0,
     "unknown-frame": 0,
     "stale-channel": 0,
+    inflate: 0,
   };
   const fates: Record<Fate, 0> = { delivered: 0, lost: 0, expired: 0, replaced: 0, dropped: 0, abandoned: 0 };
   const statuses: Record<Status, 0> = {

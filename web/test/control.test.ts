@@ -7,6 +7,7 @@ import {
   parseControl,
   typeHello,
   typeHere,
+  typeMove,
   typeOpen,
   typeOpened,
   typeRequest,
@@ -30,7 +31,7 @@ test.each(lines)("$kind $name", ({ kind, b }) => {
   if (refused.includes(type) || kind === "bad") {
     expect(() => parseControl(b)).toThrow();
     const end = 3 + b[2]!; // of HELLO, without the byte with what this client supports
-    if (type === typeHello && kind === "good") expect(hex(hello(b.subarray(3, end)))).toBe(`${hex(b.subarray(0, end))}0f`);
+    if (type === typeHello && kind === "good") expect(hex(hello(b.subarray(3, end)))).toBe(`${hex(b.subarray(0, end))}1f`);
     if (type === typeHere && kind === "good") expect(hex(numbered(type, 1))).toBe(hex(b));
     return;
   }
@@ -38,6 +39,7 @@ test.each(lines)("$kind $name", ({ kind, b }) => {
   if (kind !== "good" || type === typeWelcome) return; // a client never writes WELCOME
   if (type === typeOpened || type === typeShut) return expect(c.id).toBe(b[1]);
   if (type === typeOpen) return expect(c.words).toMatch(/^4 effects unreliable both 16384 65536( 7 20000 2)?$/);
+  if (type === typeMove) return expect(hex(c.payload)).toBe(hex(b.subarray(1)));
   const called = type === typeRequest ? [c.words.length, ...utf8(c.words)] : [];
   expect(hex(numbered(type, c.id, [...called, ...c.payload]))).toBe(hex(b));
 });
@@ -48,6 +50,22 @@ test("WELCOME", () => {
     session: 0xffn,
     token: "000102030405060708090a0b0c0d0e0f",
     grace: 30_000,
+  });
+});
+
+test("WELCOME with the credentials of the next link, or with bytes that are none", () => {
+  const welcome = lines.find(({ name }) => name === "welcome, none")!.b;
+  const next = (...more: number[]): string[] => parseControl(Uint8Array.of(...welcome, ...more)).next;
+  const [ufrag, pwd] = [utf8("RAAAA"), utf8("pw")];
+  expect(next(5, ...ufrag, 2, ...pwd)).toEqual(["RAAAA", "pw"]);
+  expect(next(5, ...ufrag, 2, ...pwd, 0xff, 0xff)).toEqual(["RAAAA", "pw"]);
+  for (const more of [[], [0, 0], [0], [5], [5, ...ufrag], [5, ...ufrag, 0], [5, ...ufrag, 3, ...pwd], [1, 0xff, 2, ...pwd]]) {
+    expect(next(...more), `${more}`).toEqual(["", ""]);
+  }
+  const queues = lines.find(({ name }) => name === "welcome, four")!.b;
+  expect(parseControl(Uint8Array.of(...queues, 5, ...ufrag, 2, ...pwd))).toMatchObject({
+    maxQueue: 1 << 20,
+    next: ["RAAAA", "pw"],
   });
 });
 

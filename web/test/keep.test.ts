@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { utf8 } from "./bytes";
 import { channels, clients, type Joined, key, options, pass, stubPage, unstubPage, url, within } from "./keeping";
-import { number, Server } from "./page";
+import { fingerprint, number, Server } from "./page";
 
 let server: Server;
 let leave: EventTarget; // the source of the event pagehide
@@ -33,6 +33,22 @@ describe.each(clients)("%s", (_, { Conn, connect, keep, resume, sessions, suspen
     expect(server.sessions[0]!.came.length).toBe(1);
     expect(sessionStorage.getItem(key)).toBe(null);
     void conn.close();
+    await pass(1000);
+  });
+
+  test.each(["a URL", "an invite"])("the next page needs no request, and no other invite: it began with %s", async (how) => {
+    Object.assign(server, { quick: true, most: 0 });
+    const target = how === "a URL" ? url : server.invite();
+    const first = await within(500, keep(target, options));
+    const asked = server.asked.length;
+    first.send("chat", utf8("x"));
+    reload();
+    expect(sessionStorage.getItem(how === "a URL" ? key : `godwit ${fingerprint}`)).toEqual(expect.any(String));
+    const second = await within(500, keep(target, options));
+    await pass(100);
+    expect([second.continued, second.id, server.asked.length]).toEqual([true, first.id, asked]);
+    expect(server.sessions[0]!.came.length).toBe(1);
+    void second.close();
     await pass(1000);
   });
 
@@ -281,7 +297,7 @@ describe.each(clients)("%s", (_, { Conn, connect, keep, resume, sessions, suspen
     expect([conn.continued, conn.id]).toEqual([false, number(3)]);
 
     reload();
-    sessionStorage.setItem(key, sessionStorage.getItem(key)!.replace("[5,", "[4,")); // another release
+    sessionStorage.setItem(key, sessionStorage.getItem(key)!.replace("[6,", "[5,")); // another release
     conn = await next();
     expect([conn.continued, conn.id]).toEqual([false, number(4)]);
 

@@ -52,6 +52,7 @@ class Lives {
         channelClosed: ({ name }, id) => this.close(this.atClient, id, name),
         interrupted: () => {},
         resumed: () => {},
+        moved: () => {},
         closed: (...why) => void this.ended.push(why),
       },
     );

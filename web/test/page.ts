@@ -1,16 +1,19 @@
 // A page without a browser: the parts of a browser that the client needs, and a server. Time is that of vitest.
+import { createHmac } from "node:crypto";
 import { vi } from "vitest";
 import {
   numbered,
   parseControl,
   typeHello,
   typeHere,
+  typeMove,
   typeOpen,
   typeOpened,
   typeReply,
   typeRequest,
   typeShut,
 } from "../src/control";
+import { type Invite, typeRefused } from "../src/direct";
 import { Mux, type MuxEvents } from "../src/mux";
 import { type LinkPipe, type LinkType } from "../src/options";
 import { maxPacket } from "../src/packet";
@@ -66,6 +69,7 @@ class ServerSession {
     this.token = this.token.map(() => this.server.draw() * 256);
     this.tokens.push(this.authorization);
     const { most, maxQueue } = this.server;
+    const next = this.server.quick ? this.server.admission("R", this) : undefined;
     const welcome = new Uint8Array(most < 0 ? 33 : most ? 38 : 34);
     const v = new DataView(welcome.buffer);
     v.setUint8(0, 2);
@@ -75,7 +79,8 @@ class ServerSession {
     v.setUint32(29, 10_000);
     if (most >= 0) v.setUint8(33, most);
     if (most > 0) v.setUint32(34, maxQueue);
-    this.mux.send(performance.now(), 0, welcome);
+    const credentials = next ? [next.ufrag.length, ...Buffer.from(next.ufrag), next.pwd.length, ...Buffer.from(next.pwd)] : [];
+    this.mux.send(performance.now(), 0, Uint8Array.of(...welcome, ...credentials));
   }
 
   /** Opens a channel at run time: the client gets this line. */
@@ -93,6 +98,11 @@ class ServerSession {
   /** Says that the server sends nothing more on a channel. */
   shutChannel(id: number): void {
     this.mux.send(performance.now(), 0, Uint8Array.of(typeShut, id));
+  }
+
+  /** Moves the client: seat is JSON. */
+  moveTo(seat: string): void {
+    this.mux.send(performance.now(), 0, Uint8Array.of(typeMove, ...Buffer.from(seat)));
   }
 
   /** Ends the session. */
@@ -140,6 +150,25 @@ class ServerSession {
   }
 }
 
+/** What lets a page in without a request. */
+export interface Admission {
+  ufrag: string;
+  pwd: string;
+  session?: ServerSession; // undefined for an invite that is good
+  spent?: boolean;
+}
+
+const print = (byte: number): string => `sha-256 ${Array(32).fill(byte.toString(16).toUpperCase()).join(":")}`;
+/** The fingerprint of the server. */
+export const fingerprint = print(0xab);
+export const addresses = ["203.0.113.7:7777", "[2001:db8::1]:7777"];
+
+/** The part of crypto.subtle that the client uses, which does not wait for another thread: time is that of vitest. */
+const subtle = {
+  importKey: async (_: string, key: Uint8Array) => key,
+  sign: async (_: string, key: Uint8Array, b: Uint8Array) => createHmac("sha256", key).update(b).digest(),
+};
+
 const upper = (b: Uint8Array): Uint8Array => new TextEncoder().encode(Buffer.from(b).toString().toUpperCase());
 
 /** Server answers fetch, and is the path to its sessions. */
@@ -175,6 +204,12 @@ export class Server {
   readonly closes: (number | undefined)[] = []; // status codes with which the page has closed WebSockets
   readonly tickets = new Map<string, ServerSession>(); // those that are good
   others: Record<string, unknown>[] = []; // more links that the answers offer, with the same ticket
+  quick = false; // the answers and WELCOME say how to open a link without a request; set most, too
+  refuses: Record<string, unknown> | undefined; // what it answers to ADMIT, if it refuses
+  unadmitted = 0; // packets before ADMIT, which it drops
+  readonly admissions = new Map<string, Admission>(); // by ufrag
+  readonly admits: string[] = []; // ufrag and query of each ADMIT
+  readonly remote: string[] = []; // the answers that the page has set
   private readonly links = new Map<string, ServerSession>();
   private offers = 0;
 
@@ -189,6 +224,7 @@ export class Server {
     });
     vi.stubGlobal("RTCPeerConnection", class extends FakePeerConnection {});
     vi.stubGlobal("WebSocket", class extends FakeSocket {});
+    vi.stubGlobal("crypto", { subtle });
     FakeSocket.server = this;
     FakePeerConnection.server = this;
     setInterval(() => {
@@ -221,7 +257,8 @@ export class Server {
     }
     if (!s) this.sessions.push((s = new ServerSession(this.sessions.length + 1, this)));
     this.links.set(`${this.offers}`, s);
-    const answer = this.webrtc && init.body ? { type: "answer", sdp: `${this.offers++}` } : undefined;
+    const more = this.quick ? ` a\r\na=candidate:1 1 udp 1 203.0.113.7 7777 typ host\r\na=fingerprint:${fingerprint}\r\n` : "";
+    const answer = this.webrtc && init.body ? { type: "answer", sdp: `${this.offers++}${more}` } : undefined;
     if (!this.sockets && !init.body) return new Response(JSON.stringify({ code: "request", error: "no offer" }), { status: 400 });
     if (!this.sockets) return new Response(JSON.stringify({ answer }));
     const ticket = `t${this.asked.length}`;
@@ -241,7 +278,37 @@ export class Server {
   }
 
   session(sdp: string): ServerSession {
-    return this.links.get(sdp)!;
+    return this.links.get(sdp.split(" ", 1)[0]!)!;
+  }
+
+  /** Makes what lets a page in without a request. */
+  admission(form: "D" | "R", session?: ServerSession): Admission {
+    const n = `${this.admissions.size}`;
+    const a = { ufrag: `${form}AAAA${n}`, pwd: n.padStart(32, "p"), ...(session && { session }) };
+    this.admissions.set(a.ufrag, a);
+    return a;
+  }
+
+  /** Makes an invite. */
+  invite(more: Partial<Invite> = {}): Invite {
+    const { ufrag, pwd } = this.admission("D");
+    return { v: 1, addresses, fingerprint, ufrag, pwd, ...more };
+  }
+
+  /** Processes ADMIT on a link. Returns the session of the link, or the refusal. */
+  admit(a: Admission, b: Uint8Array): ServerSession | Record<string, unknown> {
+    const query = Buffer.from(b.subarray(33)).toString();
+    this.admits.push(`${a.ufrag} ${query}`);
+    const hello = Buffer.concat([Buffer.from("hello"), Buffer.alloc(32, 0xcd), Buffer.alloc(32, 0xab)]);
+    const proof = createHmac("sha256", a.pwd).update(hello).digest();
+    if (!proof.equals(b.subarray(1, 33))) return { status: 403, code: "forbidden", error: "the proof is wrong" };
+    if (this.refuses) return this.refuses;
+    if (a.spent) return { status: 409, code: "invite", reason: "spent", error: "the invite was used before" };
+    if (a.session) return a.session;
+    a.spent = true;
+    const s = new ServerSession(this.sessions.length + 1, this);
+    this.sessions.push(s);
+    return s;
   }
 
   /** Carries a packet to the other end, or loses it. */
@@ -261,6 +328,7 @@ class FakeChannel {
   onclose: (() => void) | null = null;
   onmessage: ((ev: { data: ArrayBuffer; timeStamp: number }) => void) | null = null;
   session: ServerSession | null = null;
+  admission: Admission | undefined; // of a link without a request that is not admitted
 
   constructor(private readonly server: Server) {}
 
@@ -271,9 +339,21 @@ class FakeChannel {
     const copy = b.slice();
     this.server.carry(() => {
       if (this.readyState !== this.isOpen) return;
-      if (this.session!.channel !== this) this.session!.move(this);
-      this.session!.receive(copy);
+      if (!(copy[0]! >> 4)) {
+        if (this.admission) this.admit(this.server.admit(this.admission, copy));
+        return;
+      }
+      if (!this.session) return void this.server.unadmitted++;
+      if (this.session.channel !== this) this.session!.move(this);
+      this.session.receive(copy);
     }, this.udp);
+  }
+
+  private admit(result?: ServerSession | Record<string, unknown>): void {
+    if (!result) return;
+    this.admission = undefined;
+    if (result instanceof ServerSession) this.session = result;
+    else this.fromServer(Uint8Array.of(typeRefused, ...Buffer.from(JSON.stringify(result))));
   }
 
   fromServer(b: Uint8Array): void {
@@ -329,9 +409,11 @@ export const fakeLink = (takes: number, opens = true): LinkType => ({
   dial: ({ address, ticket }) => new FakeSocket(address, ["", `ticket.${ticket}`], takes, () => opens) as unknown as LinkPipe,
 });
 
+const quickOffer = `v=0\r\na=fingerprint:${print(0xcd)}\r\na=mid:data\r\n`;
+
 class FakePeerConnection {
   static server: Server;
-  localDescription = { sdp: "offer" };
+  localDescription = { sdp: FakePeerConnection.server.quick ? quickOffer : "offer" };
   iceConnectionState = "new";
   connectionState = "new";
   oniceconnectionstatechange: (() => void) | null = null;
@@ -345,8 +427,11 @@ class FakePeerConnection {
   async setLocalDescription(): Promise<void> {}
 
   async setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
-    this.channel.session = FakePeerConnection.server.session(sdp);
     const { server } = FakePeerConnection;
+    server.remote.push(sdp);
+    const ufrag = /^a=ice-ufrag:(.*)$/m.exec(sdp)?.[1];
+    if (ufrag) this.channel.admission = server.admissions.get(ufrag);
+    else this.channel.session = server.session(sdp);
     if (!server.udp && server.fails) {
       setTimeout(() => {
         this.connectionState = "failed";

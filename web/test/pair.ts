@@ -41,6 +41,7 @@ export class Pair {
         channelClosed: note("channelClosed"),
         interrupted: note("interrupted"),
         resumed: note("resumed"),
+        moved: note("moved"),
         closed: note("closed"),
       },
     );

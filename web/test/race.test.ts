@@ -163,7 +163,7 @@ describe("where UDP does not arrive", () => {
     expect(await opens()).toEqual([0, 1]);
     expect(fallen(host)).toBe(true);
     expect(await opens()).toEqual([1, 1]);
-    await pass(3_600_000);
+    vi.setSystemTime(Date.now() + 3_600_000);
     expect(await opens()).toEqual([0, 1]);
   });
 
@@ -285,6 +285,60 @@ describe("a link that falls silent", () => {
   });
 });
 
+describe("where UDP opens, and is gone five seconds later", () => {
+  /** Lets seconds pass, in which UDP lasts so long after a move to WebRTC. Returns the times of these moves. */
+  async function live(conn: Joined, seconds: number, lifetime: number): Promise<number[]> {
+    const at: number[] = [];
+    let link = conn.link;
+    for (let s = 0; s < seconds; s++) {
+      if (conn.link === "webrtc" && link !== "webrtc") at.push(s);
+      link = conn.link;
+      page.server.udp = link === "websocket" || s - (at.at(-1) ?? -Infinity) < lifetime;
+      await pass(1000);
+    }
+    return at;
+  }
+
+  test("WebRTC carries the session ever more rarely, until it lasts", async () => {
+    const [conn, events] = begin();
+    await pass(5000);
+    const at = await live(conn, 500, 5);
+    expect(at.map((s, i) => s - (at[i - 1] ?? 0))).toEqual([4, 37, 67, 127, 247]);
+    expect([conn.link, events.filter((e) => e === "interrupted").length]).toEqual(["websocket", 6]);
+    const [first = 0, second = 0] = await live(conn, 600, 40);
+    expect(second - first, "the race after 40 seconds had WebRTC").toBeLessThan(50);
+  });
+
+  test("the first link is no reason to be without WebRTC, and a change of network neither", async () => {
+    const [conn, events] = begin();
+    await pass(5000);
+    page.server.udp = false;
+    await pass(4000);
+    page.server.udp = true;
+    await pass(1000);
+    page.fire("online");
+    page.server.udp = false;
+    await pass(4000);
+    page.server.udp = true;
+    await pass(1000);
+    const once = ["interrupted", "websocket", "resumed", "webrtc"];
+    expect([events, conn.link]).toEqual([[...once, ...once], "webrtc"]);
+  });
+
+  test("without a link over TCP, WebRTC is tried again", async () => {
+    page.server.sockets = false;
+    const [conn, events] = begin();
+    for (let i = 0; i < 3; i++) {
+      await pass(5000);
+      page.server.udp = false;
+      await pass(4000);
+      page.server.udp = true;
+    }
+    await pass(5000);
+    expect([conn.state, conn.link, events.length]).toEqual(["open", "webrtc", 6]);
+  });
+});
+
 describe("a browser without WebRTC", () => {
   beforeEach(() => void vi.stubGlobal("RTCPeerConnection", undefined));
 
@@ -331,11 +385,17 @@ describe("the option links", () => {
     expect([conn.link, events, page.server.asked.length]).toEqual(["websocket", [], 1]);
   });
 
+  test("with websocket first opens it beside WebRTC, without a head start", async () => {
+    const [conn, events] = begin({ links: ["websocket", "webrtc"] });
+    await pass(1000);
+    expect([conn.link, conn.state, events, page.server.opened.length]).toEqual(["websocket", "open", [], 1]);
+  });
+
   test("that is empty opens nothing", async () => {
     await expect(connect(url, { channels, links: [] })).rejects.toMatchObject({ code: "link", retryAfter: undefined });
   });
 
-  test.each([["websocket"], [["WebSocket"]], [["webrtc", "webtransport"]], [[undefined]], [[{}]], [[7]]])(
+  test.each([[7], [null], ["websocket"], [["WebSocket"]], [["webrtc", "webtransport"]], [[undefined]], [[{}]], [[7]]])(
     "that is %j is refused, before anything is asked",
     async (links) => {
       const why = { code: "option", message: expect.stringContaining("only webrtc,websocket") };

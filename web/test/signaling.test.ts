@@ -1,7 +1,7 @@
 // How the client understands an answer to an offer.
 import { afterEach, expect, test, vi } from "vitest";
 import { type ConnectError } from "../src/error";
-import { exchange, signalingURL } from "../src/signaling";
+import { exchange, queryOf, signalingURL } from "../src/signaling";
 import { fullTable } from "../src/table";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -89,7 +89,7 @@ test("a signal that ends a request is the reason", async () => {
 });
 
 test("the URL says by what a client may be refused", () => {
-  const u = signalingURL("https://game.example/x?y=1", table, "7");
+  const u = signalingURL("https://game.example/x?y=1", queryOf("1234", "7"));
   expect([u.pathname, ...u.searchParams.keys()]).toEqual(["/x", "y", "v", "channels", "kind", "app"]);
-  expect(signalingURL(url, table, "").searchParams.has("app")).toBe(false);
+  expect(signalingURL(url, queryOf("1234", "")).searchParams.has("app")).toBe(false);
 });

@@ -15,7 +15,7 @@ import {
 const line = (more: object): Channel => ({ name: "a", mode: "sequenced", ...more }) as Channel;
 
 test("what a channel has by default", () => {
-  const rest = { direction: "both", priority: 0, guarantee: 0, copies: 0, weight: 1 };
+  const rest = { direction: "both", compress: false, schema: "", priority: 0, guarantee: 0, copies: 0, weight: 1 };
   expect(full(line({}))).toEqual({ name: "a", mode: "sequenced", ...rest, maxMessage: 16 << 10, queueLimit: 64 << 10 });
   expect(full(line({ mode: "reliable-unordered" }))).toMatchObject({ maxMessage: 256 << 10, queueLimit: 1 << 20 });
   expect(full(line({ maxMessage: 1 << 20 })).queueLimit, "room for one of the largest").toBe((1 << 20) + 32);
@@ -90,4 +90,37 @@ test("two tables differ in their first line that does", () => {
   expect(firstDifference(text("a"), text("a", "c"))).toBe('"nothing" here and "2 c sequenced both 16384 65536" at the server');
   expect(firstDifference(text("a", "b"), text("a"))).toBe('"2 b sequenced both 16384 65536" here and "nothing" at the server');
   expect([hash(""), hash("a")]).toEqual(["cbf29ce484222325", "af63dc4c8601ec8c"]);
+});
+
+describe("schemas", () => {
+  const world = "tick:uint32;boxes:list(100);boxes[].x:float32";
+  const text = (schema: string): string => tableText(fullTable([{ name: "world", mode: "sequenced", schema }]));
+  test.each([
+    ["boxes[].x:uint16", "boxes[].x:float32", "world.boxes[].x: server float32, client uint16"],
+    [world, world.replace("100", "50"), "world.boxes: server list(50), client list(100)"],
+    [world, `${world};away:bool`, "world: server away:bool, client nothing"],
+    [`${world};away:bool`, world, "world: server nothing, client away:bool"],
+    [world, "time:uint32;boxes:list(100)", "world: server time:uint32, client tick:uint32"],
+    ["", world, "world: server tick:uint32, client nothing"],
+    [":json", world, "world: server tick:uint32, client :json"],
+  ])("the first difference of %s and %s is named", (ours, theirs, words) => {
+    expect(firstDifference(text(ours), text(theirs))).toBe(words);
+  });
+
+  test("the schema of requests differs", () => {
+    const of = (schema: string): string => tableText(fullTable([], schema));
+    expect(firstDifference(of("join.request:string(16)"), of("join.request:string(20)"))).toBe(
+      "control.join.request: server string(20), client string(16)",
+    );
+    expect(firstDifference(of(""), of("join.request:string(20)"))).toBe(
+      '"nothing" here and "0 control reliable-ordered both 65536 262144" at the server',
+    );
+  });
+
+  test("a compressed channel in OPEN is read again", () => {
+    const c = full({ name: "history", mode: "reliable-ordered", compress: true, priority: 2 });
+    expect(openLine(c, 5)).toBe("5 history reliable-ordered both 262144 1048576 2 0 1 deflate");
+    expect(parseLine([], openLine(c, 5), 5)).toEqual(c);
+    expect(() => fullTable([{ name: "a", mode: "sequenced", compress: true }])).toThrow("compress needs a reliable channel");
+  });
 });

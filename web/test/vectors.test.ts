@@ -56,13 +56,16 @@ describe("packets.json", () => {
 });
 
 describe("tables.json", () => {
-  const vs = load<{ name: string; channels: Channel[] | null; text: string; hash: string; error?: string }[]>("tables.json");
+  const vs =
+    load<{ name: string; channels: Channel[] | null; schema?: string; text: string; hash: string; error?: string }[]>(
+      "tables.json",
+    );
   test.each(vs)("$name", (v) => {
     if (v.error) {
-      expect(() => fullTable(v.channels ?? [])).toThrow(ConnectError);
+      expect(() => fullTable(v.channels ?? [], v.schema)).toThrow(ConnectError);
       return;
     }
-    const text = tableText(fullTable(v.channels ?? []));
+    const text = tableText(fullTable(v.channels ?? [], v.schema));
     expect(text).toBe(v.text);
     expect(hash(text)).toBe(v.hash);
   });

@@ -10,13 +10,13 @@ const args = (pin) => [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 10.99.*",
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 10.99.*, EXCLUDE 11.99.*",
   `--ignore-certificate-errors-spki-list=${pin}`,
 ];
 
 // launchChromium accepts the certificate with the pin.
-export async function launchChromium(executablePath, pin) {
-  const browser = await chromium.launch({ executablePath, args: args(pin) });
+export async function launchChromium(executablePath, pin, more = []) {
+  const browser = await chromium.launch({ executablePath, args: [...args(pin), ...more] });
   const context = await browser.newContext();
   return {
     version: () => `Chromium ${browser.version()}`,
@@ -32,8 +32,8 @@ const ignoreDefaultArgs = [
   "--disable-renderer-backgrounding",
 ];
 
-export async function launchOwnChromium(executablePath, pin) {
-  const browser = await puppeteer.launch({ executablePath, args: args(pin), ignoreDefaultArgs });
+export async function launchOwnChromium(executablePath, pin, more) {
+  const browser = await puppeteer.launch({ executablePath, args: [...args(pin), ...more], ignoreDefaultArgs });
   const version = await browser.version();
   return {
     version: () => version,

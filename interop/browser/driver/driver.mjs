@@ -53,8 +53,8 @@ function alone(f) {
 }
 
 const orders = {
-  async launch({ browser: name, path, own, pin }) {
-    browser = await (own ? launchOwn : launch)[name](path, pin);
+  async launch({ browser: name, path, own, pin, args = [] }) {
+    browser = await (own ? launchOwn : launch)[name](path, pin, args);
     return browser.version();
   },
   // Pages of one context share cookies and storage, as tabs do.

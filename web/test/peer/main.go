@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/deflate"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
@@ -126,8 +127,7 @@ func (p *peer) answer(kind byte, b []byte) ([]byte, error) {
 	case requestAppend:
 		return m.Append(now, nil, int(binary.BigEndian.Uint32(b))), nil
 	case requestSend:
-		_, err := m.Send(now, channel.ID(b[0]), b[1:], channel.Options{})
-		return []byte{refused(err)}, nil
+		return []byte{refused(send(m, now, channel.ID(b[0]), b[1:]))}, nil
 	case requestAdvance:
 		m.Advance(now)
 	case requestRelink:
@@ -140,12 +140,24 @@ func (p *peer) answer(kind byte, b []byte) ([]byte, error) {
 	return p.happened(m), nil
 }
 
+// send sends a message as a session does.
+func send(m *channel.Mux, now time.Time, ch channel.ID, b []byte) (err error) {
+	if m.Packs(ch, len(b)) {
+		p := deflate.TakePacker()
+		defer p.Return()
+		_, err = m.SendPacked(now, ch, b, p.Pack(b), channel.Options{})
+	} else {
+		_, err = m.Send(now, ch, b, channel.Options{})
+	}
+	return err
+}
+
 func (p *peer) make(name byte, b []byte) error {
-	table, err := channel.ParseChannels(string(b[1:]))
+	table, err := channel.ParseTable(string(b[1:]))
 	if err != nil {
 		return err
 	}
-	m, err := channel.New(start, channel.Config{Channels: table, Server: b[0] == 1, Ceiling: 1 << 20})
+	m, err := channel.New(start, channel.Config{Channels: table.Channels, Server: b[0] == 1, Ceiling: 1 << 20})
 	p.muxes[name] = m
 	return err
 }

@@ -12,12 +12,12 @@ import (
 )
 
 func (p *peer) makeSession(name byte, b []byte) error {
-	table, err := channel.ParseChannels(string(b[1:]))
+	table, err := channel.ParseTable(string(b[1:]))
 	if err != nil {
 		return err
 	}
 	s, err := sessioncore.New(start, sessioncore.Config{
-		Channel:        channel.Config{Channels: table, Server: true, Ceiling: 1 << 20},
+		Channel:        channel.Config{Channels: table.Channels, Server: true, Ceiling: 1 << 20},
 		ClientChannels: int(b[0]),
 	})
 	p.sessions[name] = s

@@ -1,0 +1,79 @@
+package gen
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestErrorsNameTheField reads a package in which nearly every field is wrong. The comment behind a field is the
+// beginning of its error.
+func TestErrorsNameTheField(t *testing.T) {
+	const file = "testdata/bad/bad.go"
+	_, err := Load("testdata/bad", "", "godwit_gen.go")
+	wantErrors(t, file, err)
+}
+
+// TestErrorsNameTheCollision reads a package whose names are in the way of the generated code.
+func TestErrorsNameTheCollision(t *testing.T) {
+	p, err := Load("testdata/collide", "", "godwit_gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Go()
+	wantErrors(t, "testdata/collide/collide.go", errors.Join(err, p.CollideScript()))
+	if text := p.Script(false, "").Code; !strings.Contains(text, "const order_ = ") {
+		t.Errorf("the variable of a field has the name of a func:\n%s", text)
+	}
+}
+
+// wantErrors compares the lines of an error with the comments in a file.
+func wantErrors(t *testing.T, file string, err error) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	got := map[string]bool{}
+	for line := range strings.Lines(err.Error()) {
+		got[strings.TrimSpace(line)] = true
+	}
+	text, _ := os.ReadFile(file)
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		_, want, ok := strings.Cut(line, "// ")
+		if !ok || strings.HasPrefix(line, "// ") {
+			continue
+		}
+		want = fmt.Sprintf("%s:%d: %s", file, n, strings.TrimSpace(want))
+		found := false
+		for e := range got {
+			if strings.HasPrefix(e, want) {
+				found = true
+				delete(got, e)
+			}
+		}
+		if !found {
+			t.Errorf("no error %s", want)
+		}
+	}
+	for e := range got {
+		t.Errorf("not expected: %s", e)
+	}
+}
+
+func TestOneTable(t *testing.T) {
+	for _, c := range []struct{ dir, table, want string }{
+		{"testdata/bad", "Good", "has no struct Good with fields such as typed.ToClient[World]"},
+		{".", "", "has no table: a struct with fields such as typed.ToClient[World]"},
+		{"testdata", "", "no Go files"},
+		{"sample", "Table", ""},
+	} {
+		_, err := Load(c.dir, c.table, "godwit_gen.go")
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s %s: %v, want %s", c.dir, c.table, err, c.want)
+		}
+	}
+}
