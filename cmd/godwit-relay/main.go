@@ -1,0 +1,144 @@
+// Godwit-relay is one public UDP port before many servers of this module: see docs/relay.md.
+//
+//	godwit-relay -listen :7777 -inner 10.0.0.2:7776 -node 1=10.0.0.5:7777 -node 2=10.0.0.6:7777
+//
+// See godwit-relay -help.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/godwit-rtc/godwit/relay"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	err := run(ctx, os.Args[1:], os.Stdout, again)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "godwit-relay:", err)
+		os.Exit(1)
+	}
+}
+
+const intro = `godwit-relay is one public UDP port before many servers of godwit.
+
+usage: godwit-relay -node NUMBER=ADDRESS ... [flags]
+
+Each server has a number of its own in Config.RTC.Node, the public address of the
+relay in Config.RTC.Public, and the address of -inner in Config.RTC.TrustedRelays.
+Only UDP of WebRTC goes through the relay; HTTP goes to the servers in another way.
+Let nobody but the servers send to the port of -inner.
+
+  two servers:
+    godwit-relay -listen :7777 -inner 10.0.0.2:7776 -node 1=10.0.0.5:7777 -node 2=10.0.0.6:7777
+  those of a file, which has a line such as "1 10.0.0.5:7777" for each:
+    godwit-relay -listen :7777 -inner 10.0.0.2:7776 -nodes /etc/godwit/nodes
+
+SIGHUP makes it read the file, and look up the names of hosts, again. SIGTERM ends it;
+sessions continue when a relay runs again at the same addresses.
+
+flags:
+`
+
+// options are the flags.
+type options struct {
+	listen, inner, metrics, file string
+	nodes                        []string // of -node
+	config                       relay.Config
+}
+
+func parse(args []string, out io.Writer) (*options, error) {
+	o := new(options)
+	f := flag.NewFlagSet("godwit-relay", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // errors are printed once, by main
+	f.Usage = func() {}
+	f.StringVar(&o.listen, "listen", ":7777", "`address` to which clients send")
+	f.StringVar(&o.inner, "inner", ":7776", "`address` from which the relay sends to the servers: best that of the\nnetwork that they share, and always the same port")
+	f.Func("node", "`number=address` of a server, such as 1=10.0.0.5:7777; may be repeated", func(text string) error {
+		o.nodes = append(o.nodes, text)
+		return nil
+	})
+	f.StringVar(&o.file, "nodes", "", "`file` with a server in each line, read again at SIGHUP")
+	f.StringVar(&o.metrics, "metrics", "", "`address` of an HTTP port that serves /metrics for Prometheus; empty means none")
+	f.IntVar(&o.config.MaxClients, "max-clients", 1<<16, "`number` of clients that the relay remembers; each takes about 150 bytes")
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, intro)
+		f.SetOutput(out)
+		f.PrintDefaults()
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w; see -help", err)
+	}
+	switch {
+	case f.NArg() > 0:
+		return nil, fmt.Errorf("%q is no flag; see -help", f.Arg(0))
+	case len(o.nodes) == 0 && o.file == "":
+		return nil, errors.New("-node or -nodes is missing: the relay needs servers; see -help")
+	}
+	return o, nil
+}
+
+// run relays until ctx ends. Each signal of again makes it read the nodes again.
+func run(ctx context.Context, args []string, out io.Writer, again <-chan os.Signal) error {
+	o, err := parse(args, out)
+	if err != nil {
+		return err
+	}
+	if o.config.Nodes, err = o.list(ctx); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(out, nil))
+	o.config.Logger = log
+	r, err := relay.Listen(o.listen, o.inner, o.config)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if o.metrics != "" {
+		l, err := net.Listen("tcp", o.metrics)
+		if err != nil {
+			return fmt.Errorf("-metrics: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", r)
+		server := &http.Server{Handler: mux}
+		go server.Serve(l)
+		defer server.Close()
+		log.Info("metrics", "url", "http://"+l.Addr().String()+"/metrics")
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- r.Wait() }()
+	for {
+		select {
+		case <-ctx.Done():
+			log.Info("relay: ends")
+			return nil
+		case err := <-ended:
+			return err
+		case <-again:
+			nodes, err := o.list(ctx)
+			if err == nil {
+				err = r.SetNodes(nodes)
+			}
+			if err != nil {
+				log.Error("relay: the list of nodes stays as it was", "err", err)
+			}
+		}
+	}
+}
