@@ -1,0 +1,186 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+func duplicates(d godwit.Duplicates) godwit.Config { return godwit.Config{Duplicates: d} }
+
+// claimed waits until a node has claimed the name of a client.
+func (n *node) claimed(c *client, name string) {
+	n.t.Helper()
+	wait(n.t, n.Name()+" claims "+name, func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		p := n.players[name]
+		return p != nil && p.claim.held && p.claim.session == c.ID()
+	})
+}
+
+func TestANewSessionReplacesTheOldOneOnAnotherNode(t *testing.T) {
+	nodes := newFleet(t, 2, duplicates(godwit.DuplicatesReplace))
+	for round := range 3 {
+		a, b := nodes[round%2], nodes[(round+1)%2]
+		name := fmt.Sprint("ada ", round)
+		old := a.join(name)
+		a.claimed(old, name)
+		if err := b.admit(t.Context(), name); err != nil {
+			t.Errorf("admit: %v", err)
+		}
+		young := b.join(name)
+		old.want(t, "the old session", "replaced")
+		b.claimed(young, name)
+		if young.State() != session.StateOpen {
+			t.Errorf("the new session is %v", young.State())
+		}
+		wait(t, "the old node forgets the name", func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.players[name] == nil
+		})
+		// The release of the old node has not removed the claim of the new one.
+		again := a.join(name)
+		young.want(t, "the second session", "replaced")
+		a.claimed(again, name)
+		again.server.Kick("")
+		again.want(t, "the end", "kicked")
+	}
+}
+
+func TestASecondSessionOnAnotherNodeIsRefused(t *testing.T) {
+	nodes := newFleet(t, 2, duplicates(godwit.DuplicatesRefuse))
+	a, b := nodes[0], nodes[1]
+	old := a.join("ada")
+	a.claimed(old, "ada")
+	a.sync()
+	err := b.admit(t.Context(), "ada")
+	if e, ok := errors.AsType[*rtcserver.StatusError](err); !ok || e.Status != 409 || e.Code != "identity" {
+		t.Errorf("the request of the second client: %v", err)
+	}
+	if err := b.admit(t.Context(), "bob"); err != nil {
+		t.Errorf("the request of another client: %v", err)
+	}
+	young := b.join("ada") // as if both had asked at the same time
+	young.want(t, "the second session", "duplicate")
+	if old.State() != session.StateOpen {
+		t.Errorf("the first session is %v", old.State())
+	}
+	old.server.Kick("")
+	old.want(t, "the first session", "kicked")
+	wait(t, "the name is released", func() bool { return a.Stats().Players == 0 && b.Stats().Players == 0 })
+	young = b.join("ada")
+	b.claimed(young, "ada")
+}
+
+// Of sessions that open on several nodes at once exactly one stays.
+func TestOneOfManySessionsStays(t *testing.T) {
+	for _, d := range []godwit.Duplicates{godwit.DuplicatesRefuse, godwit.DuplicatesReplace} {
+		t.Run(d.String(), func(t *testing.T) {
+			nodes := newFleet(t, 3, duplicates(d))
+			for round := range 10 {
+				name := fmt.Sprint("p", round)
+				clients := make([]*client, len(nodes))
+				var joining sync.WaitGroup
+				for i, n := range nodes {
+					joining.Go(func() { clients[i] = n.join(name) })
+				}
+				joining.Wait()
+				var open []*client
+				wait(t, "one session is open and has the claim", func() bool {
+					open = open[:0]
+					holders := 0
+					for i, c := range clients {
+						if c.State() == session.StateClosed {
+							continue
+						}
+						open = append(open, c)
+						nodes[i].mu.Lock()
+						if p := nodes[i].players[name]; p != nil && p.claim.held && p.claim.session == c.ID() {
+							holders++
+						}
+						nodes[i].mu.Unlock()
+					}
+					return len(open) == 1 && holders == 1
+				})
+				must(t, nodes[0].Send(name, chat, []byte("you")))
+				open[0].want(t, "the one that stays", "chat you")
+			}
+		})
+	}
+}
+
+// A node that dies without releasing its names does not keep players out.
+func TestNamesOfADeadNodeAreFree(t *testing.T) {
+	for _, d := range []godwit.Duplicates{godwit.DuplicatesRefuse, godwit.DuplicatesReplace} {
+		t.Run(d.String(), func(t *testing.T) {
+			nodes := newFleet(t, 2, duplicates(d))
+			a, b := nodes[0], nodes[1]
+			old := b.join("ada")
+			b.claimed(old, "ada")
+			b.nc.Close()
+			young := a.join("ada")
+			a.claimed(young, "ada")
+			if young.State() != session.StateOpen {
+				t.Errorf("the new session is %v", young.State())
+			}
+		})
+	}
+}
+
+// While NATS is away, clients are admitted or refused, as Config says.
+func TestAdmissionWhileNATSIsAway(t *testing.T) {
+	for _, tt := range []struct {
+		away       Away
+		duplicates godwit.Duplicates
+		status     int // 0: admitted
+	}{
+		{AwayAdmit, godwit.DuplicatesRefuse, 0}, {AwayAdmit, godwit.DuplicatesReplace, 0},
+		{AwayRefuse, godwit.DuplicatesRefuse, 503}, {AwayRefuse, godwit.DuplicatesReplace, 503},
+		{AwayRefuse, godwit.DuplicatesAllow, 0},
+	} {
+		t.Run(fmt.Sprint(tt.away, " ", tt.duplicates), func(t *testing.T) {
+			server := newNATS(t)
+			asked := 0
+			gc := godwit.Config{Duplicates: tt.duplicates, Admit: func(context.Context, godwit.Identity) error { asked++; return nil }}
+			n := newNode(t, Config{NATS: server.address(), WhenAway: tt.away}, gc)
+			admit := n.inFront(gc).Admit
+			server.stop()
+			wait(t, "NATS is away", func() bool { return !n.Connected() })
+			err := admit(t.Context(), godwit.Identity{Name: "ada"})
+			var e *rtcserver.StatusError
+			if tt.status == 0 && err != nil || tt.status != 0 && (!errors.As(err, &e) || e.Status != tt.status) {
+				t.Errorf("the answer is %v, want the status %d", err, tt.status)
+			}
+			if asked != 1 {
+				t.Errorf("the program's Admit was asked %d times", asked)
+			}
+			if err := admit(t.Context(), godwit.Identity{}); err != nil {
+				t.Errorf("a client without a name: %v", err)
+			}
+		})
+	}
+}
+
+// A player who has left after a claim has failed, and who is back, is another player of the node: what
+// failed is not repeated for the one before, who could take the claim from the one who is there.
+func TestAFailedClaimOfAPlayerWhoHasLeftIsNotRepeated(t *testing.T) {
+	n := newFleet(t, 1, duplicates(godwit.DuplicatesReplace))[0]
+	n.claimed(n.join("ada"), "ada")
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	there, before := n.players["ada"], &player{name: "ada", token: "ada"}
+	n.claims.failed = append(n.claims.failed, before, there)
+	n.renewClaims(time.Now())
+	if before.claim.queued || !there.claim.queued && !there.claim.busy {
+		t.Errorf("repeated for the player before: %v, want false; for the one who is there: %v, want true", before.claim.queued, there.claim.queued)
+	}
+}

@@ -1,0 +1,244 @@
+package fleet
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Node is what the fleet knows of one of its nodes. It is at most a second old, or a little more if NATS is slow.
+type Node struct {
+	ID          string  `json:"id"` // of this life of the node: a node that starts again has another one
+	Name        string  `json:"name"`
+	URL         string  `json:"url,omitempty"` // Config.URL
+	Region      string  `json:"region,omitempty"`
+	Version     string  `json:"version,omitempty"`
+	Sessions    int     `json:"sessions"`
+	MaxSessions int     `json:"maxSessions"`
+	CPU         float64 `json:"cpu"` // share of its processors that the process has used in the last second, 0 to 1; 0 on systems other than Unix
+	// Lateness is the largest value of Fleet.Late in the last second.
+	Lateness time.Duration `json:"lateness,omitempty"`
+	Draining bool          `json:"draining,omitempty"` // it lets nobody in
+	Adopts   bool          `json:"adopts,omitempty"`   // it has Config.Adopt
+	Here     bool          `json:"-"`                  // it is this node
+}
+
+// load is how busy a node is: 1 is full. promised is the number of seats given to players who may not be counted
+// in Sessions yet.
+func (n *Node) load(promised int) float64 {
+	fill := float64(n.Sessions+promised) / float64(max(n.MaxSessions, 1))
+	return max(fill, n.CPU, float64(n.Lateness)/float64(fullLateness))
+}
+
+// Times of the nodes.
+const (
+	beatEvery    = time.Second
+	deadAfter    = 3 * time.Second       // a node that was not heard for so long is gone, unless a test says another time
+	fullLateness = 50 * time.Millisecond // a node whose ticks are that late is full
+	maxNodes     = 4096
+)
+
+// ErrNoNode: no node fits. Find it with errors.Is.
+var ErrNoNode = errors.New("fleet: no node fits: all are full, draining, or not what the filter asks for")
+
+// A beat is what each node tells all others once a second.
+type beat struct {
+	Node
+	Gone bool `json:"gone,omitempty"` // it has left the fleet
+}
+
+// A peer is another node.
+type peer struct {
+	Node
+	heard    time.Time
+	promised int // seats of the last seconds
+}
+
+// nodes is what a node knows of the others, and tells of itself. Fleet.mu guards it.
+type nodes struct {
+	peers    map[string]*peer // by ID
+	self     Node
+	promised int
+	late     time.Duration
+	cpu      cpuMeter
+	dead     time.Duration // a node that was not heard for so long is gone
+	since    time.Time     // from when on the node has heard the others without a break
+	deaths   uint64        // nodes that are gone
+}
+
+func init() { handlers[kindBeat] = (*Fleet).receiveBeat }
+
+func (f *Fleet) initNodes(now time.Time) {
+	c := &f.config
+	f.nodes = nodes{peers: make(map[string]*peer), since: now, dead: cmp.Or(c.deadAfter, deadAfter), self: Node{
+		ID: f.me.String(), Name: c.Name, URL: c.URL, Region: c.Region, Version: c.Version, Adopts: c.Adopt != nil, Here: true,
+	}}
+}
+
+func (f *Fleet) beatSubject() string { return f.config.Prefix + ".b" }
+
+// beat tells the other nodes of this one, and forgets those that are gone. f.mu is held.
+func (f *Fleet) beat(now time.Time, gone bool) {
+	n := &f.nodes
+	if srv := f.server.Load(); srv != nil {
+		n.self.Sessions = srv.Len()
+	}
+	n.self.CPU = n.cpu.share(now)
+	n.self.Lateness, n.late = n.late, 0
+	n.promised /= 2
+	f.buryDead(now)
+	body, err := json.Marshal(beat{n.self, gone})
+	if err == nil {
+		f.publish(f.beatSubject(), "", append(appendHeader(f.buffer(), kindBeat, f.me), body...))
+	}
+}
+
+// buryDead forgets the nodes that were not heard for deadAfter. While NATS is away nobody is heard, and nobody is
+// forgotten. f.mu is held.
+func (f *Fleet) buryDead(now time.Time) {
+	if f.away.Load() {
+		f.nodes.since = now
+		for _, p := range f.nodes.peers {
+			p.heard = now
+		}
+		return
+	}
+	for id, p := range f.nodes.peers {
+		if now.Sub(p.heard) > f.nodes.dead {
+			f.forgetNode(id, "was not heard for too long")
+		}
+	}
+}
+
+// forgetNode removes a node that is gone. f.mu is held.
+func (f *Fleet) forgetNode(id, why string) {
+	if p := f.nodes.peers[id]; p != nil {
+		delete(f.nodes.peers, id)
+		f.nodes.deaths++
+		f.config.Logger.Info("fleet: a node is gone", "node", f.config.Name, "gone", p.Name, "id", id, "why", why)
+		f.wakeRooms()
+	}
+}
+
+// receiveBeat handles kindBeat.
+func (f *Fleet) receiveBeat(m message) bool {
+	var b beat
+	if json.Unmarshal(m.body, &b) != nil || b.ID != m.from.String() {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if b.Gone {
+		f.forgetNode(b.ID, "it has left")
+		return true
+	}
+	p := f.nodes.peers[b.ID]
+	if p == nil {
+		if len(f.nodes.peers) >= maxNodes {
+			return true
+		}
+		p = new(peer)
+		f.nodes.peers[b.ID] = p
+	}
+	b.Here = false
+	p.Node, p.heard = b.Node, time.Now()
+	p.promised /= 2 // most of them have come
+	return true
+}
+
+// Nodes returns the nodes of the fleet that are there, this one included, by name.
+func (f *Fleet) Nodes() []Node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.buryDead(time.Now())
+	all := []Node{f.nodes.self}
+	for _, p := range f.nodes.peers {
+		all = append(all, p.Node)
+	}
+	slices.SortFunc(all, func(a, b Node) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID)) })
+	return all
+}
+
+// node returns a node that is there.
+func (f *Fleet) node(id string) (Node, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.buryDead(time.Now())
+	if id == f.nodes.self.ID {
+		return f.nodes.self, true
+	}
+	if p := f.nodes.peers[id]; p != nil {
+		return p.Node, true
+	}
+	return Node{}, false
+}
+
+// isGone reports whether a node is gone for good. sure is false if this node cannot know: it has not been in
+// the fleet for long enough, or NATS is away or was away until now.
+func (f *Fleet) isGone(id string) (gone, sure bool) {
+	if _, there := f.node(id); there {
+		return false, true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return true, time.Since(f.nodes.since) > f.nodes.dead+beatEvery
+}
+
+// Pick returns the node that is least busy, for a new player: of those that have a server, are not full and not
+// draining, and for which filter, if it is not nil, returns true. It counts the player as promised, so that the next calls
+// know of it. The error is ErrNoNode.
+func (f *Fleet) Pick(filter func(Node) bool) (Node, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.buryDead(time.Now())
+	var best *Node
+	var counter *int
+	least, ties := 0.0, 0
+	look := func(n *Node, promised *int) {
+		if n.Draining || n.Sessions+*promised >= n.MaxSessions || filter != nil && !filter(*n) {
+			return
+		}
+		l := n.load(*promised)
+		switch {
+		case best == nil || l < least:
+			best, counter, least, ties = n, promised, l, 1
+		case l == least:
+			if ties++; rand.IntN(ties) == 0 {
+				best, counter = n, promised
+			}
+		}
+	}
+	if srv := f.server.Load(); srv != nil {
+		f.nodes.self.Sessions = srv.Len()
+		look(&f.nodes.self, &f.nodes.promised)
+	}
+	for _, p := range f.nodes.peers {
+		look(&p.Node, &p.promised)
+	}
+	if best == nil {
+		return Node{}, ErrNoNode
+	}
+	*counter++
+	return *best, nil
+}
+
+// Late tells the fleet that a tick of the program was d late. Call it in each tick, also with a d of zero.
+func (f *Fleet) Late(d time.Duration) {
+	f.mu.Lock()
+	f.nodes.late = max(f.nodes.late, d)
+	f.mu.Unlock()
+}
+
+// setDraining makes Pick of all nodes leave this one out.
+func (f *Fleet) setDraining() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.nodes.self.Draining {
+		f.nodes.self.Draining = true
+		f.beat(time.Now(), false)
+	}
+}

@@ -1,0 +1,389 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/handling"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// Errors of calls for players and groups. Find them with errors.Is.
+var (
+	// ErrNotHere: no node has a session with the name.
+	ErrNotHere = errors.New("fleet: the player is on no node")
+	// ErrAway: NATS is away, so the other nodes cannot be reached.
+	ErrAway = errors.New("fleet: NATS is away: other nodes cannot be reached")
+	// ErrTimeout: there is no answer in time. The player may act on the request nevertheless.
+	ErrTimeout = errors.New("fleet: no answer in time")
+	// ErrFull: a queue or a table of Config is full.
+	ErrFull = errors.New("fleet: a queue or table is full: see the limits of Config")
+	// ErrClosed: the fleet is closed here. It is session.ErrClosed.
+	ErrClosed = session.ErrClosed
+	// ErrTooLarge: NATS takes no message of this size. It is session.ErrTooLarge.
+	ErrTooLarge = session.ErrTooLarge
+)
+
+// A player is a name of sessions of this node. Fleet.mu guards it.
+type player struct {
+	name, token string
+	sessions    int
+	sub         *subscription
+	claim       claim
+}
+
+// A Place is where a session of a player is.
+type Place struct {
+	Node        string // Config.Name of the node
+	Session     session.ID
+	Interrupted bool // the session has no link now
+}
+
+// Send queues a message for every session whose Identity has a name, wherever it is. It does not wait. If
+// such a session is on this node and godwit.Config.Duplicates is not DuplicatesAllow, it is the only one, and Send
+// returns what godwit.Conn.Send returns. Otherwise the message goes to the nodes with such sessions, at most once;
+// the error is ErrAway, ErrFull, ErrTooLarge or ErrClosed if that is impossible now. If there is no such node it is
+// dropped, and counted as Stats.NotHere.
+func (f *Fleet) Send(name string, ch godwit.ChannelID, b []byte) error {
+	var err error
+	here := f.named(name)
+	for _, c := range here {
+		if e := c.Send(ch, b); e != nil {
+			err = e
+		}
+	}
+	if f.onlyHere(here) {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(b) > f.maxPayload {
+		return ErrTooLarge
+	}
+	data := binary.AppendUvarint(appendString(appendHeader(f.buffer(), kindSend, f.me), name), uint64(ch))
+	return f.publish(f.playerSubject(token(name)), f.inboxSubject("x"), append(data, b...))
+}
+
+// Kick ends every session whose Identity has a name at once, wherever it is, as godwit.Conn.Kick does. It does not wait.
+// The errors are those of Send.
+func (f *Fleet) Kick(name, text string) error {
+	here := f.named(name)
+	for _, c := range here {
+		c.Kick(text)
+	}
+	if f.onlyHere(here) {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	data := appendString(appendHeader(f.buffer(), kindKick, f.me), name)
+	return f.publish(f.playerSubject(token(name)), f.inboxSubject("x"), append(data, text...))
+}
+
+// Ask sends a request to the client whose Identity has a name, wherever it is, and does not wait. If there are
+// several sessions with the name, the first answer counts. b is copied. If Ask returns no error, done is called
+// exactly once: with the bytes of a reply, which are valid until done returns, or with nil for an acknowledgement;
+// or with an error, which is a *session.RequestError, ErrNotHere, ErrAway or ErrTimeout. After the last two, the
+// client may act on the request nevertheless. done runs like a handler of the session if the session is on this
+// node, otherwise on a goroutine of the fleet; it must not block.
+func (f *Fleet) Ask(name, request string, b []byte, done func([]byte, error)) error {
+	_, err := f.ask1(name, request, b, done)
+	return err
+}
+
+// Request is Ask that waits for the answer, or until ctx is done. In a handler it returns session.ErrInHandler.
+func (f *Fleet) Request(ctx context.Context, name, request string, b []byte) ([]byte, error) {
+	return f.await(ctx, func(done func([]byte, error)) (uint64, error) { return f.ask1(name, request, b, done) })
+}
+
+// Where returns where a session of a player is. It waits for the answer of the node, or until ctx is done. The error is
+// ErrNotHere, ErrAway, ErrTimeout, ErrFull, ErrClosed, that of ctx or, in a handler, session.ErrInHandler.
+func (f *Fleet) Where(ctx context.Context, name string) (Place, error) {
+	if here := f.named(name); len(here) > 0 {
+		return placeOf(f.config.Name, here[len(here)-1]), nil
+	}
+	b, err := f.await(ctx, func(done func([]byte, error)) (uint64, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.question(f.playerSubject(token(name)), kindWhere, appendString(nil, name), done)
+	})
+	if err != nil {
+		return Place{}, err
+	}
+	return readPlace(b)
+}
+
+func placeOf(node string, c *godwit.Conn) Place {
+	return Place{Node: node, Session: c.ID(), Interrupted: c.State() != session.StateOpen}
+}
+
+func (p *Place) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(p.Session))
+	if p.Interrupted {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	return append(b, p.Node...)
+}
+
+func readPlace(b []byte) (p Place, err error) {
+	r := reader{b: b}
+	p.Session = session.ID(r.uint64())
+	flag := r.take(1)
+	if r.bad {
+		return Place{}, errors.New("fleet: the answer of the node is malformed")
+	}
+	p.Interrupted, p.Node = flag[0] == 1, string(r.b)
+	return p, nil
+}
+
+// await calls ask and waits for the answer.
+func (f *Fleet) await(ctx context.Context, ask func(done func([]byte, error)) (id uint64, err error)) ([]byte, error) {
+	type answer struct {
+		b   []byte
+		err error
+	}
+	a, err := handling.Await(ctx, func(got func(answer)) (func(), error) {
+		id, err := ask(func(b []byte, err error) { got(answer{bytes.Clone(b), err}) })
+		return func() {
+			f.mu.Lock()
+			delete(f.questions, id)
+			f.mu.Unlock()
+		}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.b, a.err
+}
+
+// ask1 is Ask. It returns the number of the question; 0 if the session is on this node.
+func (f *Fleet) ask1(name, request string, b []byte, done func([]byte, error)) (uint64, error) {
+	if here := f.named(name); len(here) > 0 {
+		_, err := here[len(here)-1].Ask(request, b, func(r session.Result) { done(r.Data, r.Err()) })
+		return 0, err
+	}
+	switch {
+	case len(request) == 0 || len(request) > session.MaxName:
+		return 0, session.ErrName
+	case len(b) > session.MaxRequest:
+		return 0, session.ErrPayload
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body := appendString(appendString(nil, name), request)
+	return f.question(f.playerSubject(token(name)), kindAsk, append(body, b...), done)
+}
+
+// A question is a message that another node answers.
+type question struct {
+	done  func([]byte, error)
+	until time.Time
+}
+
+// question publishes a question, and returns its number. f.mu is held.
+func (f *Fleet) question(subject string, k kind, body []byte, done func([]byte, error)) (uint64, error) {
+	if len(f.questions) >= f.config.MaxRequests {
+		return 0, ErrFull
+	}
+	f.asked++
+	id := f.asked
+	err := f.publish(subject, f.inboxSubject("r", strconv.FormatUint(id, 36)), append(appendHeader(f.buffer(), k, f.me), body...))
+	if err != nil {
+		return 0, err
+	}
+	f.counts.Requests++
+	f.questions[id] = question{done, time.Now().Add(f.config.RequestTimeout)}
+	return id, nil
+}
+
+// The answers to a question. The number is the first byte of the body of kindAnswer.
+const (
+	answerReplied  = 0 // bytes
+	answerAcked    = 1
+	answerFailed   = 2 // status, text
+	answerNotHere  = 3
+	answerRejected = 4 // text: the session's node could not send the request
+)
+
+// answered handles kindAnswer, and a question that NATS says nobody has got.
+func (f *Fleet) answered(m message) bool {
+	_, number, _ := strings.Cut(strings.TrimPrefix(m.subject, f.inboxPrefix), ".")
+	id, err := strconv.ParseUint(number, 36, 64)
+	if err != nil {
+		return false
+	}
+	f.mu.Lock()
+	q, ok := f.questions[id]
+	delete(f.questions, id)
+	f.mu.Unlock()
+	if !ok {
+		return true // too late, or the second one
+	}
+	if m.nobody || len(m.body) == 0 {
+		q.done(nil, ErrNotHere)
+		return true
+	}
+	switch b := m.body[1:]; m.body[0] {
+	case answerReplied:
+		q.done(b, nil)
+	case answerAcked:
+		q.done(nil, nil)
+	case answerFailed:
+		e := &session.RequestError{Status: session.StatusResponseLost}
+		if len(b) > 0 {
+			e.Status, e.Text = session.Status(b[0]), string(b[1:])
+		}
+		q.done(nil, e)
+	case answerRejected:
+		q.done(nil, errors.New("fleet: the player's node: "+string(b)))
+	default:
+		q.done(nil, ErrNotHere)
+	}
+	return true
+}
+
+// answer answers a question.
+func (f *Fleet) answer(to string, code byte, body []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.answerable(to) {
+		f.publish(to, "", append(append(appendHeader(f.buffer(), kindAnswer, f.me), code), body...))
+	}
+}
+
+// expire ends the questions that have no answer in time; all of them with ErrAway if away is true.
+func (f *Fleet) expire(now time.Time, away bool) {
+	var over []question
+	f.mu.Lock()
+	for id, q := range f.questions {
+		if away || now.After(q.until) {
+			over = append(over, q)
+			delete(f.questions, id)
+			f.counts.TimedOut++
+		}
+	}
+	f.mu.Unlock()
+	for _, q := range over {
+		if away {
+			q.done(nil, ErrAway)
+		} else {
+			q.done(nil, ErrTimeout)
+		}
+	}
+}
+
+// named returns the open sessions of this node with a name.
+func (f *Fleet) named(name string) []*godwit.Conn {
+	srv := f.server.Load()
+	if srv == nil || name == "" {
+		return nil
+	}
+	return srv.Named(name)
+}
+
+// onlyHere reports whether no other node can have sessions with the name of here.
+func (f *Fleet) onlyHere(here []*godwit.Conn) bool {
+	return len(here) > 0 && f.duplicates != godwit.DuplicatesAllow
+}
+
+func (f *Fleet) playerSubject(token string) string { return f.config.Prefix + ".p." + token }
+
+// opened notes that a session has opened.
+func (f *Fleet) opened(c *godwit.Conn) {
+	name := c.Identity().Name
+	if name == "" {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.players[name]
+	if p == nil {
+		p = &player{name: name, token: token(name)}
+		f.players[name] = p
+	}
+	if p.sessions++; p.sessions == 1 {
+		p.sub = f.subscribe(f.playerSubject(p.token))
+	}
+	f.settle(p)
+}
+
+// ended notes that a session is over.
+func (f *Fleet) ended(c *godwit.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leaveAll(c)
+	p := f.players[c.Identity().Name]
+	if p == nil {
+		return
+	}
+	if p.sessions--; p.sessions == 0 {
+		f.unsubscribe(p.sub)
+		p.sub = nil
+	}
+	f.settle(p)
+}
+
+// receivePlayer handles kindSend, kindAsk, kindKick and kindWhere.
+func (f *Fleet) receivePlayer(m message) bool {
+	r := reader{b: m.body}
+	name := r.string()
+	here := f.named(name)
+	switch m.kind {
+	case kindSend:
+		ch := r.uint()
+		if r.bad || ch > channel.MaxChannels {
+			return false
+		}
+		for _, c := range here {
+			if c.Send(godwit.ChannelID(ch), r.b) != nil {
+				f.count(&f.counts.Unsent)
+			}
+		}
+	case kindKick:
+		if r.bad {
+			return false
+		}
+		for _, c := range here {
+			c.Kick(string(r.b))
+		}
+	case kindWhere:
+		if len(here) == 0 {
+			f.answer(m.reply, answerNotHere, nil)
+			break
+		}
+		p := placeOf(f.config.Name, here[len(here)-1])
+		f.answer(m.reply, answerReplied, p.append(nil))
+	case kindAsk:
+		request := r.string()
+		if r.bad {
+			return false
+		}
+		if len(here) == 0 {
+			f.answer(m.reply, answerNotHere, nil)
+			break
+		}
+		_, err := here[len(here)-1].Ask(request, r.b, func(res session.Result) {
+			switch res.Status {
+			case session.StatusResponded:
+				f.answer(m.reply, answerReplied, res.Data)
+			case session.StatusAcknowledged:
+				f.answer(m.reply, answerAcked, nil)
+			default:
+				f.answer(m.reply, answerFailed, append([]byte{byte(res.Status)}, res.Text...))
+			}
+		})
+		if err != nil {
+			f.answer(m.reply, answerRejected, []byte(err.Error()))
+		}
+	}
+	return !r.bad
+}

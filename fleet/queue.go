@@ -1,0 +1,256 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// An op is something that the writing goroutine does with the connection to NATS. Handlers do not do it
+// themselves: a call of nats.Conn waits while its socket takes nothing.
+type op struct {
+	subject string
+	reply   string
+	data    []byte        // the message to publish; nil for another op
+	at      time.Time     // when data was queued
+	sub     *subscription // to begin or, if end is true, to end
+	end     bool
+}
+
+// A subscription is interest in a subject. Only the writing goroutine uses sub.
+type subscription struct{ sub *nats.Subscription }
+
+// outbox has what waits for the writing goroutine. Fleet.mu guards it.
+type outbox struct {
+	ops         []op
+	spare       []op // memory of the ops before
+	msgs, bytes int  // messages that wait or are being written
+	free        [][]byte
+	wake        chan struct{} // holds a token if there are ops
+}
+
+// Limits of the memory that is used again.
+const (
+	maxFree    = 64
+	maxFreeCap = 64 << 10
+)
+
+// buffer returns an empty buffer for the message of publish. f.mu is held.
+func (f *Fleet) buffer() []byte {
+	if n := len(f.out.free); n > 0 {
+		b := f.out.free[n-1]
+		f.out.free = f.out.free[:n-1]
+		return b[:0]
+	}
+	return make([]byte, 0, 512)
+}
+
+// publish queues a message, whose bytes it owns from now on. It returns ErrAway or ErrFull if the message
+// is dropped. f.mu is held.
+func (f *Fleet) publish(subject, reply string, data []byte) error {
+	switch o := &f.out; {
+	case f.closed:
+		return ErrClosed
+	case f.away.Load():
+		f.counts.Away++
+		return ErrAway
+	case o.msgs >= f.config.MaxPending || o.bytes+len(data) > f.config.MaxPendingBytes:
+		f.counts.OutDropped++
+		return ErrFull
+	default:
+		o.msgs++
+		o.bytes += len(data)
+		f.do(op{subject: subject, reply: reply, data: data, at: time.Now()})
+		return nil
+	}
+}
+
+// subscribe begins to receive the messages of a subject. f.mu is held.
+func (f *Fleet) subscribe(subject string) *subscription {
+	s := new(subscription)
+	f.do(op{subject: subject, sub: s})
+	return s
+}
+
+// unsubscribe ends a subscription; s may be nil. f.mu is held.
+func (f *Fleet) unsubscribe(s *subscription) {
+	if s != nil {
+		f.do(op{sub: s, end: true})
+	}
+}
+
+func (f *Fleet) do(o op) {
+	f.out.ops = append(f.out.ops, o)
+	select {
+	case f.out.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write is the writing goroutine. It ends when Close has been called and everything is written.
+func (f *Fleet) write() {
+	for range f.out.wake {
+		f.mu.Lock()
+		ops := f.out.ops
+		f.out.ops, f.out.spare = f.out.spare[:0], nil
+		closed := f.closed
+		f.mu.Unlock()
+		var sent, sentBytes, old, away uint64
+		msgs, bytes := 0, 0
+		for i := range ops {
+			o := &ops[i]
+			switch {
+			case o.data != nil:
+				msgs++
+				bytes += len(o.data)
+				if time.Since(o.at) > f.config.MaxDelay {
+					old++
+				} else if err := f.put(o); err != nil {
+					away++
+				} else {
+					sent++
+					sentBytes += uint64(len(o.data))
+				}
+			case o.end:
+				if o.sub.sub != nil {
+					o.sub.sub.Unsubscribe()
+				}
+			default:
+				o.sub.sub, _ = f.nc.ChanSubscribe(o.subject, f.in.arrived) // fails only if the connection is closed
+			}
+		}
+		f.mu.Lock()
+		for i := range ops {
+			if b := ops[i].data; b != nil && cap(b) <= maxFreeCap && len(f.out.free) < maxFree {
+				f.out.free = append(f.out.free, b)
+			}
+		}
+		f.out.msgs -= msgs
+		f.out.bytes -= bytes
+		clear(ops)
+		f.out.spare = ops[:0]
+		f.counts.Sent += sent
+		f.counts.SentBytes += sentBytes
+		f.counts.OutOld += old
+		f.counts.Away += away
+		f.mu.Unlock()
+		if closed {
+			return
+		}
+	}
+}
+
+// put gives a message to nats.go, which copies it.
+func (f *Fleet) put(o *op) error {
+	if o.reply == "" {
+		return f.nc.Publish(o.subject, o.data)
+	}
+	return f.nc.PublishRequest(o.subject, o.reply, o.data)
+}
+
+// inbox has the messages of other nodes that wait for the goroutine that processes them. Fleet.mu guards msgs and
+// bytes.
+type inbox struct {
+	arrived chan *nats.Msg // from all subscriptions, so that messages of one node stay in order
+	msgs    []*nats.Msg
+	spare   []*nats.Msg // memory of the messages before
+	waiting int         // messages that wait or are being processed
+	bytes   int         // their bytes
+	wake    chan struct{}
+}
+
+// minArrived is the least capacity of inbox.arrived, which collect empties all the time.
+const minArrived = 1024
+
+// collect moves the messages that arrive to the inbox, or drops them if it is full. A channel of nats.go has no
+// limit of bytes.
+func (f *Fleet) collect() {
+	for {
+		var m *nats.Msg
+		select {
+		case <-f.stop:
+			return
+		case m = <-f.in.arrived:
+		}
+		f.mu.Lock()
+		for m != nil {
+			f.counts.Received++
+			f.counts.ReceivedBytes += uint64(len(m.Data))
+			if f.in.waiting >= f.config.MaxPending || f.in.bytes+len(m.Data) > f.config.MaxPendingBytes {
+				f.counts.InDropped++
+			} else {
+				f.in.msgs = append(f.in.msgs, m)
+				f.in.waiting++
+				f.in.bytes += len(m.Data)
+			}
+			select {
+			case m = <-f.in.arrived:
+			default:
+				m = nil
+			}
+		}
+		f.mu.Unlock()
+		select {
+		case f.in.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// process is the goroutine that processes what other nodes send, in order.
+func (f *Fleet) process() {
+	for {
+		select {
+		case <-f.stop:
+			return
+		case <-f.in.wake:
+		}
+		f.mu.Lock()
+		msgs := f.in.msgs
+		f.in.msgs, f.in.spare = f.in.spare[:0], nil
+		f.mu.Unlock()
+		bytes := 0
+		for _, m := range msgs {
+			bytes += len(m.Data)
+			f.receive(m)
+		}
+		f.mu.Lock()
+		f.in.waiting -= len(msgs)
+		f.in.bytes -= bytes
+		clear(msgs)
+		f.in.spare = msgs[:0]
+		f.mu.Unlock()
+	}
+}
+
+// receive processes a message of NATS.
+func (f *Fleet) receive(n *nats.Msg) {
+	m := message{subject: n.Subject, reply: n.Reply, body: n.Data}
+	if len(n.Data) == 0 && n.Header.Get("Status") == "503" {
+		m.nobody = true
+		f.handleNobody(m)
+		return
+	}
+	if !m.parseHeader() {
+		f.count(&f.counts.Malformed)
+		return
+	}
+	if m.from == f.me {
+		return // of this node's connection before the present one, which NATS took for another client
+	}
+	handle := handlers[m.kind]
+	if handle == nil {
+		f.count(&f.counts.Malformed)
+		return
+	}
+	if !handle(f, m) {
+		f.count(&f.counts.Malformed)
+	}
+}
+
+// count adds one to a counter.
+func (f *Fleet) count(n *uint64) {
+	f.mu.Lock()
+	*n++
+	f.mu.Unlock()
+}
