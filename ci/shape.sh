@@ -14,7 +14,7 @@ mapfile -t library < <(printf '%s\n' "${src[@]}" | grep -vE '^(ci|cmd|netsim|int
 stackdirs='dtls|icelite|sctp|sdp|rtcserver|internal/(loop|peer|seq|timers|udpio)'
 mapfile -t stack < <(printf '%s\n' "${src[@]}" | grep -E "^($stackdirs)/")
 mapfile -t cores < <(printf '%s\n' "${src[@]}" |
-	grep -E '^(auth|channel|dtls|icelite|sctp|sdp|internal/(icectl|peer|seq|sessioncore|timers))/' |
+	grep -E '^(auth|channel|dtls|game|icelite|sctp|sdp|internal/(icectl|peer|seq|sessioncore|timers))/' |
 	grep -vE '^dtls/(certificate|handshake|pion|pipe)\.go$')
 
 failed=0

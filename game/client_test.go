@@ -1,0 +1,208 @@
+package game
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+)
+
+var noon = time.Unix(0, 0)
+
+func at(ms float64) time.Time { return noon.Add(time.Duration(ms * 1e6)) }
+
+func TestClockBeforeTheFirstMessage(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	if c.Now(at(5)) != 0 || c.Ahead(at(5)) != 0 || c.Lead() != 0 {
+		t.Error("a clock that has heard nothing has a time")
+	}
+	for tick := range c.Due(at(10)) {
+		if tick != 0 {
+			t.Errorf("an input is due for tick %d", tick)
+		}
+	}
+	c.Hear(at(1000), 20, 100*time.Millisecond)
+	if got := c.Now(at(1000)); got != 21 {
+		t.Errorf("with half a round trip it is %v, want 21", got)
+	}
+	if got := c.Now(at(900)); got != 21 {
+		t.Errorf("the local clock goes back: %v, want 21", got)
+	}
+	if got := c.Ahead(at(1025)); math.Abs(got-(21.5+1+1.5)) > 1e-9 {
+		t.Errorf("the time of inputs is %v, want 24", got)
+	}
+}
+
+func TestDueAfterAPause(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	var all []uint32
+	for _, ms := range []float64{0, 25, 75, 75, 10_000} {
+		all = slices.AppendSeq(all, c.Due(at(ms)))
+	}
+	want := []uint32{102, 103, 294, 295, 296, 297, 298, 299, 300, 301}
+	if !slices.Equal(all, want) {
+		t.Errorf("inputs are due for %v, want %v", all, want)
+	}
+}
+
+func TestLeadHasALimit(t *testing.T) {
+	c := NewClock(ClockConfig{MaxLead: 200 * time.Millisecond})
+	c.Hear(at(0), 100, time.Minute)
+	if got := c.Lead(); got != 4 {
+		t.Errorf("the lead is %v ticks, want 4", got)
+	}
+	for _, early := range []int{-1 << 40, 1 << 40, -3} {
+		c.Early(early)
+		if c.spare < 0 || c.spare > 4 {
+			t.Errorf("after %d the lead has %v ticks to spare, want 0 to 4", early, c.spare)
+		}
+	}
+}
+
+func TestSnapshotsInAnyOrder(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	s := NewSnapshots[string](c, SnapshotsConfig{MinDelay: 100 * time.Millisecond})
+	if _, _, _, ok := s.At(at(0)); ok {
+		t.Error("there is a state before the first")
+	}
+	for _, tick := range []uint32{98, 100, 99, 99, 97} {
+		s.Add(at(0), tick, map[uint32]string{97: "a", 98: "b", 99: "c", 100: "d"}[tick])
+	}
+	for _, c := range []struct {
+		ms       float64
+		from, to string
+		share    float64
+	}{
+		{0, "b", "c", 0}, {25, "b", "c", 0.5}, {75, "c", "d", 0.5}, {100, "c", "d", 1}, {125, "c", "d", 1.5},
+		{200, "c", "d", 3}, {300, "c", "d", 3},
+	} {
+		from, to, share, ok := s.At(at(c.ms))
+		if from != c.from || to != c.to || math.Abs(share-c.share) > 1e-9 || !ok {
+			t.Errorf("after %v ms: %q, %q, %v; want %q, %q, %v", c.ms, from, to, share, c.from, c.to, c.share)
+		}
+	}
+	if got := s.Shown(); got != 102 {
+		t.Errorf("the time shown is %v, want 102: 100 ms after the newest state", got)
+	}
+	for tick := range uint32(1000) {
+		s.Add(at(0), 200+tick, "")
+	}
+	if len(s.states) != maxSnapshots || s.states[0].tick != 1200-maxSnapshots {
+		t.Errorf("%d states from %v on are kept, want the last %d", len(s.states), s.states[0].tick, maxSnapshots)
+	}
+	s.Add(at(0), 50, "old")
+	if len(s.states) != maxSnapshots || s.states[0].value == "old" {
+		t.Error("a state that is older than all replaces one")
+	}
+}
+
+func TestFirstStateIsShownAlone(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	s := NewSnapshots[int](c, SnapshotsConfig{Beyond: -1, MinDelay: time.Second, MaxDelay: time.Millisecond})
+	s.Add(at(0), 100, 7)
+	for _, ms := range []float64{0, 100, 5000} {
+		if from, to, share, ok := s.At(at(ms)); from != 7 || to != 7 || share != 0 || !ok {
+			t.Errorf("after %v ms: %d, %d, %v, %t; want the only state", ms, from, to, share, ok)
+		}
+	}
+	if s.Delay() != 20 || s.Shown() != 100 {
+		t.Errorf("the delay is %v ticks and the time shown is %v, want 20 and 100", s.Delay(), s.Shown())
+	}
+}
+
+// newOwn returns a Prediction that moves by its inputs and has the inputs up to tick.
+func newOwn(c *Clock, tick uint32) *Prediction[float64, float64] {
+	p := NewPrediction(c, PredictionConfig[float64, float64]{
+		Step:       func(s, in float64) float64 { return s + in },
+		Mix:        func(a, b, share float64) float64 { return a + (b-a)*share },
+		Jump:       func(shown, right float64) bool { return math.Abs(shown-right) > 50 },
+		MaxPending: 8,
+	})
+	for n := uint32(101); n <= tick; n++ {
+		p.Input(n, 1)
+	}
+	return p
+}
+
+func TestPredictionReplaysInputs(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	p := newOwn(c, 105)
+	if _, ok := p.At(at(0)); ok {
+		t.Error("there is a state before the server's first")
+	}
+	p.Correct(at(0), 102, 10) // the inputs of 103, 104 and 105 follow
+	if p.before != 12 || p.after != 13 {
+		t.Errorf("the states are %v and %v, want 12 and 13", p.before, p.after)
+	}
+	p.Input(106, 5)
+	if got := p.Recent(nil, 3); !slices.Equal(got, []float64{5, 1, 1}) || p.Tick() != 106 {
+		t.Errorf("the recent inputs are %v of tick %d, want 5, 1, 1 of 106", got, p.Tick())
+	}
+	if got := p.Recent(nil, 9); len(got) != 4 {
+		t.Errorf("%d inputs are not acknowledged, want 4", len(got))
+	}
+	p.Correct(at(0), 102, 1000) // the same tick again
+	p.Correct(at(0), 101, 1000) // and an older one
+	if p.after != 18 {
+		t.Errorf("the state is %v, want 18: an old state changes nothing", p.after)
+	}
+	p.Input(106, 1000) // the same tick again
+	p.Correct(at(0), 106, 18)
+	if len(p.pending) != 0 || p.after != 18 {
+		t.Errorf("%d inputs wait, and the state is %v; want none, and 18", len(p.pending), p.after)
+	}
+	p.Correct(at(0), 120, 30) // the server is ahead of this client
+	p.Input(110, 1)
+	p.Input(121, 1)
+	if p.Tick() != 121 || p.after != 31 {
+		t.Errorf("tick %d, state %v; want 121 and 31", p.Tick(), p.after)
+	}
+	p.Input(130, 1) // after a pause
+	if got := p.Recent(nil, 9); !slices.Equal(got, []float64{1}) {
+		t.Errorf("after a pause the recent inputs are %v, want one", got)
+	}
+	for n := uint32(131); n < 200; n++ {
+		p.Input(n, 1)
+	}
+	if got := p.Recent(nil, 99); len(got) != 8 || cap(p.pending) > 16 {
+		t.Errorf("%d inputs wait in %d places, want 8", len(got), cap(p.pending))
+	}
+}
+
+func TestCorrectionIsSmooth(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	p := newOwn(c, 101)
+	p.Correct(at(0), 100, 0)
+	shown := func(ms, want float64) {
+		t.Helper()
+		if got, _ := p.At(at(ms)); math.Abs(got-want) > 1e-9 {
+			t.Errorf("after %v ms %v is shown, want %v", ms, got, want)
+		}
+	}
+	p.Input(102, 0)
+	shown(100, 1)
+	p.Correct(at(100), 102, 9) // 8 more than predicted
+	shown(100, 1)
+	shown(150, 5)
+	shown(200, 7)
+	p.Correct(at(200), 103, 9) // right this time
+	shown(200, 7)
+	shown(250, 8)
+	shown(1000, 9)
+	if p.correcting {
+		t.Error("the correction is never over")
+	}
+	p.Correct(at(1000), 104, 100) // as far as a new place
+	shown(1000, 100)
+}
+
+func TestFinite(t *testing.T) {
+	if !Finite() || !Finite(0, -1e308, 5) || Finite(1, math.NaN()) || Finite(math.Inf(1)) || Finite(math.Inf(-1)) {
+		t.Error("Finite is wrong")
+	}
+}
