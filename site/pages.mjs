@@ -1,0 +1,66 @@
+// Which files of the repository are pages of the site, and the order of its menus.
+
+/** The repository, for links to files that are no pages. */
+export const repository = "https://github.com/godwit-rtc/godwit";
+
+/** The menus: a group has a title and pages. A page is [title, file in the repository]. */
+export const menus = [
+  {
+    title: "Reference",
+    pages: [
+      ["Browser client", "web/README.md"],
+      ["Typed messages", "docs/typed.md"],
+      ["Format of typed messages", "docs/messages.md"],
+      ["Codecs", "docs/codecs.md"],
+      ["Invites", "docs/invites.md"],
+      ["Features", "docs/features.md"],
+      ["Changes", "CHANGELOG.md"],
+    ],
+  },
+  {
+    title: "Operations",
+    pages: [
+      ["Operations", "docs/operations.md"],
+      ["Recipes for hosts", "deploy/README.md"],
+      ["godwit-doctor", "docs/doctor.md"],
+      ["Relay", "docs/relay.md"],
+      ["Fleet", "docs/fleet.md"],
+      ["Scale", "docs/scale.md"],
+      ["Security", "docs/security.md"],
+    ],
+  },
+  {
+    title: "Measurements",
+    pages: [
+      ["Benchmarks", "docs/benchmarks.md"],
+      ["Reliability", "docs/reliability.md"],
+    ],
+  },
+  {
+    title: "The wire",
+    pages: [
+      ["Channels: PROTOCOL", "docs/PROTOCOL.md"],
+      ["Sessions: SESSION", "docs/SESSION.md"],
+      ["SNAP", "docs/snap.md"],
+    ],
+  },
+  {
+    title: "The code",
+    pages: [
+      ["Map", "ARCHITECTURE.md"],
+      ["Decisions", "docs/decisions.md"],
+      ["Contributing", "CONTRIBUTING.md"],
+    ],
+  },
+];
+
+/** The name of each page in the site, by its file in the repository: docs/guide/start.md is guide/start.md. */
+export const pages = new Map(
+  menus.flatMap((menu) => menu.pages).map(([, file]) => [file, place(file)]),
+);
+
+function place(file) {
+  if (file === "web/README.md") return "client.md";
+  if (file.endsWith("/README.md")) return `${file.slice(0, -"/README.md".length)}.md`;
+  return file.replace(/^docs\//, "").toLowerCase();
+}
