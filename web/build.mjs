@@ -20,7 +20,7 @@ const limits = {
   "dist/godwit.classic.min.js": 23.35 * 1024, // all of the client and typed messages, for pages that cannot load modules
 };
 // What typed messages add to the client in one bundle, which an npm build makes: less than the file of its own has.
-const mostAdded = 1.24 * 1024;
+const mostAdded = 1.2 * 1024;
 
 /** One file of declarations: what godwit.ts exports, and what those need, from what tsc wrote for each module. */
 function declarations() {

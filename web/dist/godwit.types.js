@@ -39,16 +39,15 @@ var Writer = class extends Stream {
   bits(v, n) {
     const { words, at } = this;
     const i = at >> 5;
-    const used = at & 31;
-    words[i] = used ? words[i] | v << used : v;
-    if (used + n > 32) words[i + 1] = v >>> 32 - used;
+    words[i] = at & 31 ? words[i] | v << at : v;
+    if ((at & 31) + n > 32) words[i + 1] = v >>> -at;
     this.at = at + n;
   }
   /** Writes v, which is not negative, as a varint of a type with n bits. */
   uint(v, n) {
     for (; v > 127 && n > 7; n -= 7) {
       this.bits(v % 128 + 128, 8);
-      v = Math.floor(v / 128);
+      v = (v - v % 128) / 128;
     }
     this.bits(v, n > 7 ? 8 : n);
   }
@@ -66,9 +65,7 @@ var Writer = class extends Stream {
   }
   /** Writes s as data does, in UTF-8. */
   string(s, max) {
-    let all = 0;
-    for (let i = 0; i < s.length; i++) all |= s.charCodeAt(i);
-    this.data(all > 127 ? encoder.encode(s) : s, max);
+    this.data(/[^\0-\x7f]/.test(s) ? encoder.encode(s) : s, max);
   }
 };
 var Reader = class extends Stream {
@@ -88,9 +85,8 @@ var Reader = class extends Stream {
   bits(n) {
     const { words, at } = this;
     this.skip(n);
-    const used = at & 31;
-    let v = words[at >> 5] >>> used;
-    if (used + n > 32) v |= words[(at >> 5) + 1] << 32 - used;
+    let v = words[at >> 5] >>> at;
+    if ((at & 31) + n > 32) v |= words[(at >> 5) + 1] << -at;
     return v & (n < 32 ? (1 << n) - 1 : -1);
   }
   skip(n) {
@@ -118,7 +114,7 @@ var Reader = class extends Stream {
       v += (c & 127) * unit;
       if (c > 127 && n > 7) continue;
       must(c > 0 || unit < 2, "form");
-      must(Number.isSafeInteger(v), "range");
+      must(v < 2 ** 53, "range");
       return v;
     }
   }
@@ -129,7 +125,7 @@ var Reader = class extends Stream {
   count(max, least) {
     const n = max < 256 ? this.bits(32 - Math.clz32(max)) : this.uint(32);
     must(n <= max, "length");
-    must(n * least <= this.size - this.at, "truncated");
+    must(this.at + n * least <= this.size, "truncated");
     return n;
   }
   /** Goes behind the next bytes, which have their number in front. Returns the index of the first. */
@@ -141,8 +137,7 @@ var Reader = class extends Stream {
   }
   /** Returns the next bytes. */
   data(max) {
-    const first = this.past(max);
-    return this.bytes.slice(first, this.at >> 3);
+    return this.bytes.slice(this.past(max), this.at >> 3);
   }
   /** Returns the next string. */
   string(max) {
@@ -164,8 +159,7 @@ var writer = new Writer();
 var reader = new Reader();
 function encode(name, form, m) {
   try {
-    if (!form) return m;
-    return form.read ? writer.encode(form, m) : form.encode(m);
+    return !form ? m : form.read ? writer.encode(form, m) : form.encode(m);
   } catch (e) {
     throw new Error(`${name}: ${e.message}`);
   }
@@ -177,11 +171,10 @@ var Typed = class extends Conn {
    */
   heard(name, form, b = new Uint8Array()) {
     try {
-      if (!form) return [b];
-      return [form.read ? reader.decode(form, b) : form.decode(b)];
+      return [!form ? b : form.read ? reader.decode(form, b) : form.decode(b)];
     } catch (e) {
       const why = `${name}: ${form.read ? e.message : "form"}`;
-      this.bad.set(why, (this.bad.get(why) ?? 0) + 1);
+      this.bad.set(why, -~this.bad.get(why));
       if (this.game.channels.some((c) => c.name === name && c.mode > "s")) return [];
       void this.close(3, why, 0);
       throw new Error(why);
@@ -201,8 +194,7 @@ var Typed = class extends Conn {
   }
   async request(name, q, options) {
     const [question, reply] = this.forms(name);
-    const b = await super.request(name, encode(name, question, q), options);
-    return this.heard(`${name}()`, reply, b)[0];
+    return this.heard(`${name}()`, reply, await super.request(name, encode(name, question, q), options))[0];
   }
   handle(name, f) {
     const [question, reply] = this.forms(name);

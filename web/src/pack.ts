@@ -58,9 +58,8 @@ export class Writer extends Stream {
   bits(v: number, n: number): void {
     const { words, at } = this;
     const i = at >> 5;
-    const used = at & 31;
-    words[i] = used ? words[i]! | (v << used) : v;
-    if (used + n > 32) words[i + 1] = v >>> (32 - used);
+    words[i] = at & 31 ? words[i]! | (v << at) : v; // a shift is by the lowest five bits of at
+    if ((at & 31) + n > 32) words[i + 1] = v >>> -at;
     this.at = at + n;
   }
 
@@ -68,7 +67,7 @@ export class Writer extends Stream {
   uint(v: number, n: number): void {
     for (; v > 127 && n > 7; n -= 7) {
       this.bits((v % 128) + 128, 8);
-      v = Math.floor(v / 128);
+      v = (v - (v % 128)) / 128;
     }
     this.bits(v, n > 7 ? 8 : n);
   }
@@ -89,9 +88,7 @@ export class Writer extends Stream {
 
   /** Writes s as data does, in UTF-8. */
   string(s: string, max: number): void {
-    let all = 0;
-    for (let i = 0; i < s.length; i++) all |= s.charCodeAt(i);
-    this.data(all > 127 ? encoder.encode(s) : s, max); // for ASCII a loop is faster than an encoder
+    this.data(/[^\0-\x7f]/.test(s) ? encoder.encode(s) : s, max); // for ASCII a loop is faster than an encoder
   }
 }
 
@@ -114,9 +111,8 @@ export class Reader extends Stream {
   bits(n: number): number {
     const { words, at } = this;
     this.skip(n);
-    const used = at & 31;
-    let v = words[at >> 5]! >>> used;
-    if (used + n > 32) v |= words[(at >> 5) + 1]! << (32 - used);
+    let v = words[at >> 5]! >>> at; // a shift is by the lowest five bits of at
+    if ((at & 31) + n > 32) v |= words[(at >> 5) + 1]! << -at;
     return v & (n < 32 ? (1 << n) - 1 : -1);
   }
 
@@ -149,7 +145,7 @@ export class Reader extends Stream {
       v += (c & 127) * unit;
       if (c > 127 && n > 7) continue;
       must(c > 0 || unit < 2, "form");
-      must(Number.isSafeInteger(v), "range");
+      must(v < 2 ** 53, "range");
       return v;
     }
   }
@@ -161,7 +157,7 @@ export class Reader extends Stream {
   count(max: number, least: number): number {
     const n = max < 256 ? this.bits(32 - Math.clz32(max)) : this.uint(32);
     must(n <= max, "length");
-    must(n * least <= this.size - this.at, "truncated");
+    must(this.at + n * least <= this.size, "truncated");
     return n;
   }
 
@@ -175,8 +171,7 @@ export class Reader extends Stream {
 
   /** Returns the next bytes. */
   data(max: number): Uint8Array {
-    const first = this.past(max);
-    return this.bytes.slice(first, this.at >> 3);
+    return this.bytes.slice(this.past(max), this.at >> 3);
   }
 
   /** Returns the next string. */

@@ -71,8 +71,7 @@ const reader = new Reader();
 /** Returns the bytes of a value, which the next value overwrites. name is for the error. */
 function encode(name: string, form: Form, m: unknown): Bytes {
   try {
-    if (!form) return m as Bytes;
-    return form.read ? writer.encode(form, m) : form.encode(m);
+    return !form ? (m as Bytes) : form.read ? writer.encode(form, m) : form.encode(m);
   } catch (e) {
     throw new Error(`${name}: ${(e as Error).message}`);
   }
@@ -89,11 +88,10 @@ class Typed extends Conn<readonly Channel[]> {
    */
   private heard(name: string, form: Form, b: Uint8Array = new Uint8Array()): Any[] {
     try {
-      if (!form) return [b];
-      return [form.read ? reader.decode(form, b) : form.decode(b)];
+      return [!form ? b : form.read ? reader.decode(form, b) : form.decode(b)];
     } catch (e) {
       const why = `${name}: ${form!.read ? (e as Error).message : "form"}`;
-      this.bad.set(why, (this.bad.get(why) ?? 0) + 1);
+      this.bad.set(why, -~this.bad.get(why)!); // one more; of undefined it makes 1
       if (this.game.channels.some((c) => c.name === name && c.mode > "s")) return []; // sequenced or unreliable
       void this.close(3, why, 0);
       throw new Error(why);
@@ -118,8 +116,7 @@ class Typed extends Conn<readonly Channel[]> {
 
   override async request(name: string, q?: Any, options?: Any): Promise<Any> {
     const [question, reply] = this.forms(name);
-    const b = await super.request(name, encode(name, question, q), options);
-    return this.heard(`${name}()`, reply, b)[0];
+    return this.heard(`${name}()`, reply, await super.request(name, encode(name, question, q), options))[0];
   }
 
   override handle(name: string, f: (q: Any) => Any): void {
