@@ -67,6 +67,16 @@ func TestSnapshotsInAnyOrder(t *testing.T) {
 	if _, _, _, ok := s.At(at(0)); ok {
 		t.Error("there is a state before the first")
 	}
+	for _, tick := range []uint32{90, 91, 98} {
+		s.Add(at(0), tick, "")
+	}
+	if _, _, share, ok := s.At(at(0)); share != 0 || !ok || s.Shown() != 90 {
+		t.Errorf("before the delay is computed, the time shown is %v, want that of the first state", s.Shown())
+	}
+	for s.needs = s.needs[:0]; len(s.needs) < firstSamples; {
+		s.needs = append(s.needs, 2) // as if they had come as late as MinDelay
+	}
+	s.states = nil
 	for _, tick := range []uint32{98, 100, 99, 99, 97} {
 		s.Add(at(0), tick, map[uint32]string{97: "a", 98: "b", 99: "c", 100: "d"}[tick])
 	}

@@ -1,7 +1,7 @@
 // Package game has what every game with a tick writes again: at the server, numbered inputs
 // ([Inputs]) and past states for lag compensation ([History]); at a client, an estimate of the
 // server's time ([Clock]), the states of others a little late ([Snapshots]), and the own player at
-// once ([Prediction]). docs/game.md has a program that uses all of it. For pages,
+// once ([Prediction]). docs/game.md shows the use of it. For pages,
 // @godwit/client/game has the same client side; a test gives both the same calls and compares what
 // they return.
 //

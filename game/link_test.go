@@ -1,6 +1,7 @@
 package game
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -31,7 +32,13 @@ type world struct {
 	others *Snapshots[float64] // of a thing that moves one unit a tick
 	own    *Prediction[float64, float64]
 	steer  func(tick uint32) float64
-	frame  func()
+	frame  func() // is called after each frame
+
+	// What records the client's calls; may be nil.
+	heard func(tick uint32, place float64, early int, tell bool)
+	due   func(ticks []uint32)
+
+	frameTime time.Duration
 }
 
 const frameTime = 16667 * time.Microsecond
@@ -44,7 +51,7 @@ func newWorld(t *testing.T, tick time.Duration, p netsim.Preset) *world {
 		ticks: 5000, inputs: NewInputs[float64](5000, InputsConfig[float64]{}), past: NewHistory[float64](64),
 		clock: NewClock(ClockConfig{Tick: tick}),
 		steer: func(uint32) float64 { return 1 },
-		frame: func() {},
+		frame: func() {}, frameTime: frameTime,
 	}
 	w.begin = w.now.Add(-5000 * tick)
 	w.others = NewSnapshots[float64](w.clock, SnapshotsConfig{})
@@ -79,7 +86,7 @@ func (w *world) run(d time.Duration) {
 			w.serve()
 		default:
 			w.now = w.drawn
-			w.drawn = w.drawn.Add(frameTime)
+			w.drawn = w.drawn.Add(w.frameTime)
 			w.play()
 		}
 	}
@@ -98,6 +105,9 @@ func (w *world) serve() {
 		early, tell = w.inputs.Early()
 	}
 	w.send(w.down, func() {
+		if w.heard != nil {
+			w.heard(tick, place, early, tell)
+		}
 		w.clock.Hear(w.now, tick, w.least)
 		if tell {
 			w.clock.Early(early)
@@ -109,12 +119,14 @@ func (w *world) serve() {
 
 // play is a frame of the client.
 func (w *world) play() {
-	made := false
-	for tick := range w.clock.Due(w.now) {
-		w.own.Input(tick, w.steer(tick))
-		made = true
+	due := slices.Collect(w.clock.Due(w.now))
+	if w.due != nil {
+		w.due(due)
 	}
-	if made {
+	for _, tick := range due {
+		w.own.Input(tick, w.steer(tick))
+	}
+	if len(due) > 0 {
 		newest, recent := w.own.Tick(), w.own.Recent(nil, 4)
 		w.send(w.up, func() { w.inputs.Add(newest, recent) })
 	}

@@ -19,6 +19,7 @@ const (
 	maxSnapshots = 64 // states that are kept
 	delaySamples = 40 // states from which the delay is computed
 	lateStates   = 2  // of these, how many may be too late
+	firstSamples = 3  // states from which the first delay is computed; until then the first state is shown
 )
 
 // A Snapshots has the last states that a client got from the server. It shows them a little late, so
@@ -91,13 +92,13 @@ func (s *Snapshots[S]) note(need float64) {
 	var sorted [delaySamples]float64
 	n := copy(sorted[:], s.needs)
 	slices.Sort(sorted[:n])
-	s.wanted = between(sorted[max(n-1-lateStates, n/2)], s.low, s.high)
+	s.wanted = between(sorted[n-1-n*lateStates/delaySamples], s.low, s.high)
 }
 
 // At returns the states before and after the time to show, and what share of the way from the first
 // to the second one that time is: from 0 to 1, or more than 1 if the next state is missing, for at
-// most the time Beyond. The states are equal and the share is 0 if there is only one. ok is false
-// without any state.
+// most the time Beyond. The states are equal and the share is 0 until four have come, from which the
+// delay is computed. ok is false without any state.
 func (s *Snapshots[S]) At(now time.Time) (from, to S, share float64, ok bool) {
 	n := len(s.states)
 	if n == 0 {
@@ -105,7 +106,7 @@ func (s *Snapshots[S]) At(now time.Time) (from, to S, share float64, ok bool) {
 	}
 	time := s.clock.Now(now)
 	if !s.begun {
-		s.begun, s.delay = true, s.wanted
+		s.begun, s.delay = len(s.needs) >= firstSamples, s.wanted
 	} else if d := time - s.at; d > 0 {
 		s.delay += between(s.wanted-s.delay, -s.clock.slew*d, s.clock.slew*d)
 	}
@@ -116,8 +117,8 @@ func (s *Snapshots[S]) At(now time.Time) (from, to S, share float64, ok bool) {
 		i--
 	}
 	b := &s.states[i]
-	if n == 1 || s.shown < s.states[i-1].tick {
-		a := &s.states[max(i-1, 0)]
+	if !s.begun || n == 1 || s.shown < s.states[i-1].tick {
+		a := &s.states[0]
 		s.shown = a.tick
 		return a.value, a.value, 0, true
 	}

@@ -17,6 +17,7 @@ const limits = {
   "dist/godwit.min.js": 20.63 * 1024,
   "dist/godwit.keep.min.js": 22 * 1024,
   "dist/godwit.webtransport.min.js": 0.875 * 1024,
+  "dist/godwit.game.min.js": 3 * 1024,
   "dist/godwit.classic.min.js": 23.35 * 1024, // all of the client and typed messages, for pages that cannot load modules
 };
 // What typed messages add to the client in one bundle, which an npm build makes: less than the file of its own has.
@@ -28,7 +29,7 @@ function declarations() {
   exported.delete("type");
   const blocks = new Map(); // name to its declarations
   for (const file of readdirSync(".types").sort()) {
-    if (typed.includes(file)) continue; // they have a file of their own
+    if (typed.includes(file) || game.includes(file)) continue; // they have files of their own
     for (const block of split(read(`.types/${file}`))) {
       const name = /^(?:export )?(?:declare )?(?:class|interface|type|const|function)\*? (\w+)/m.exec(block)?.[1];
       if (name) blocks.set(name, [...(blocks.get(name) ?? []), block]);
@@ -49,6 +50,14 @@ function declarations() {
 }
 
 const typed = ["pack.d.ts", "typed.d.ts"];
+const game = ["clock.d.ts", "prediction.d.ts", "snapshots.d.ts"];
+
+/** The declarations of godwit.game.js, which needs no other file. */
+function typesOfGame() {
+  const blocks = game.flatMap((file) => split(read(`.types/${file}`)));
+  const text = blocks.filter((b) => !/^import |function between\(/m.test(b)).join("\n\n");
+  return `// Made by build.mjs from src/.\n\n${text.replace(/^declare const .*\n\n?|^type Pair<.*\n/gm, "")}\n\nexport {};\n`;
+}
 
 /** The declarations of godwit.types.js, which uses those of godwit.js. */
 function typesOfTypes() {
@@ -230,6 +239,7 @@ if (seconds) {
 const minified = await Promise.all([
   ...Object.entries(entries).map(([file, entry]) => small(entry, file, names)),
   small("src/webtransport.ts", "godwit.webtransport.min.js", {}), // all its names are the browser's, or in our declarations
+  small("src/game.ts", "godwit.game.min.js", {}), // the names of its properties stay: they are few
   small("src/typed.ts", "godwit.types.min.js", privates, undefined, [beside("godwit.min.js")]),
   small("src/classic.ts", "godwit.classic.min.js", namesBesideTypes(), undefined, [], "iife"),
 ]);
@@ -240,6 +250,7 @@ const typedBundle = await build({
   plugins: [beside("godwit.js")],
   write: false,
 });
+const gameBundle = await build({ ...options, entryPoints: ["src/game.ts"], outfile: "dist/godwit.game.js", write: false });
 
 const files = {
   "dist/godwit.d.ts": types,
@@ -247,6 +258,8 @@ const files = {
   "dist/godwit.types.d.ts": typesOfTypes(),
   "dist/godwit.classic.min.d.ts": `// Made by build.mjs from src/.\n\ndeclare const godwit: typeof import("./godwit.js") & { types: typeof import("./godwit.types.js") };\n`,
   "dist/godwit.types.js": typedBundle.outputFiles[0].text,
+  "dist/godwit.game.d.ts": typesOfGame(),
+  "dist/godwit.game.js": gameBundle.outputFiles[0].text,
   "dist/godwit.js": plain.outputFiles[0].text,
   ...Object.assign({}, ...minified),
 };
