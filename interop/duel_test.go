@@ -1,0 +1,66 @@
+package interop
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/godwit-rtc/godwit/interop/browser"
+)
+
+// TestDuel plays examples/duel: both games get states over a link that loses packets, the page shows how old each is, a key
+// goes to both games, and the sliders change the link.
+func TestDuel(t *testing.T) {
+	program := buildExample(t, "duel")
+	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
+		url, _ := startExample(t, program, "-loss", "5", "-delay", "20")
+		p := examplePage(t, b, url)
+		p.playDuel()
+		p.do(`const loss = document.getElementById("loss");
+			loss.value = 12;
+			loss.dispatchEvent(new Event("input"));
+			for (let r = {}; r.loss !== 12;) r = await (await fetch("link")).json();`, nil, nil)
+		p.Screenshot(filepath.Join(t.ArtifactDir(), "duel.png")) // -artifacts keeps it
+	})
+}
+
+// TestDuelFromAStaticHost serves only the page of examples/duel, which uses a server of another origin.
+func TestDuelFromAStaticHost(t *testing.T) {
+	page, err := os.ReadFile("../examples/duel/index.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	static := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(page) }))
+	if static.Listener, err = net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String()); err != nil {
+		t.Fatal(err)
+	}
+	static.Start()
+	t.Cleanup(static.Close)
+	program := buildExample(t, "duel")
+	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
+		url, _ := startExample(t, program, "-loss", "0", "-delay", "20", "-origins", static.URL)
+		lost := examplePage(t, b, static.URL+"/lost")
+		lost.do(`await until(() => !document.getElementById("where").hidden);
+			document.getElementById("server").value = arg;
+			return document.getElementById("state").innerText;`, url, nil)
+		p := examplePage(t, b, static.URL+"/?server="+strings.TrimSuffix(url, "/"))
+		p.playDuel()
+	})
+}
+
+// playDuel waits until both games of a page play, and steers both players into a corner.
+func (p *tab) playDuel() {
+	p.t.Helper()
+	p.do(`await until(() => window.sides?.tcp.received > 30 && sides.udp.received > 30);
+		await until(() => [...document.querySelectorAll(".age")].every((n) => /^\d+\s*ms old$/.test(n.innerText)));
+		if (document.querySelectorAll(".age").length !== 2) throw new Error("there are not two numbers");
+		for (const code of ["ArrowLeft", "KeyW"]) document.body.dispatchEvent(new KeyboardEvent("keydown", { code, bubbles: true }));
+		for (const side of Object.values(sides)) await until(() => side.own[0] === 0 && side.own[1] === 0);
+		for (const code of ["ArrowLeft", "KeyW"]) document.body.dispatchEvent(new KeyboardEvent("keyup", { code, bubbles: true }));
+		if (document.documentElement.scrollWidth > innerWidth) throw new Error("the page is wider than the window");`, nil, nil)
+}
