@@ -64,22 +64,6 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// The game receives inputs and sends states, in both ways to write it.
-func TestGame(t *testing.T) {
-	for _, handlers := range []bool{false, true} {
-		g, err := newGame(handlers, gameRate)
-		if err != nil {
-			t.Fatal(err)
-		}
-		web := httptest.NewServer(g.server)
-		defer web.Close()
-		r := runLoad(t, web.URL, load.GodwitConfig{Channels: []string{"input"}}, load.Config{Mode: load.Play, Clients: 5, Rate: 100, Duration: 200 * time.Millisecond})
-		if r.Connected != 5 || r.Received == 0 || g.taken.Load() == 0 || g.meter.late.Count() == 0 {
-			t.Errorf("handlers %v: %+v, want 5 connections and messages in both directions", handlers, r)
-		}
-	}
-}
-
 // The servers that internal/load does not test echo its messages.
 func TestServersEcho(t *testing.T) {
 	mux := http.NewServeMux()

@@ -38,7 +38,13 @@ var figures = []figure{
 	{name: "fanout", servers: []string{"sendmmsg", "godwit", "channels"}, measure: (*bench).fanout},
 	{name: "storm", servers: []string{"godwit", "pion"}, measure: (*bench).storm},
 	{name: "game", servers: []string{"game", "game-handlers"}, once: true, apart: true, measure: (*bench).play},
-	{name: "player", servers: []string{"game", "game-websocket", "game-webtransport"}, apart: true, measure: (*bench).player},
+	{name: "player", servers: playerServers, apart: true, measure: (*bench).player},
+}
+
+// playerServers have the same game: of godwit, each level and link, and of other libraries.
+var playerServers = []string{
+	"game-datagrams", "game", "game-websocket", "game-webtransport", "game-pion", "game-coder", "game-webtransport-go",
+	"game-ws", "game-socketio", "game-colyseus",
 }
 
 func figureNames() []string {
@@ -78,10 +84,16 @@ const (
 	rowMallocs        = "allocations per message"
 	rowGameGoroutines = "goroutines"
 
-	rowPlayer20 = "CPU of a player at 20 Hz, µs a second"
-	rowPlayer60 = "CPU of a player at 60 Hz, µs a second"
-	rowBytes20  = "bytes of a player at 20 Hz, both ways, KB a second"
-	rowBytes60  = "bytes of a player at 60 Hz, both ways, KB a second"
+	// After the rate, such as "20 Hz: ".
+	rowPlayerCPU     = "CPU of a player, µs a second"
+	rowPlayerMessage = "CPU of a message, µs"
+	rowPlayerCore    = "players of a core, computed from the CPU of a player"
+	rowPlayerBytes   = "bytes of a player, both ways, KB a second"
+	rowMessageBytes  = "bytes on the wire of a message, with all that belongs to it"
+	rowPlayerRSS     = "memory of a player, KB"
+	rowPlayerThings  = "goroutines of a player; in Node handles"
+	rowPlayerStates  = "states that a player got a second"
+	rowPlayerSpacing = "time between two states at a player, p99, ms"
 )
 
 func (b *bench) add(row string, value float64) { b.table.add(row, b.server, value) }
@@ -174,8 +186,7 @@ func (b *bench) memory(p *process, n int) error {
 	if err != nil {
 		return err
 	}
-	defer l.cmd.Wait()
-	defer l.cmd.Process.Kill()
+	defer l.kill()
 	with, err := b.settled(p, alone, n)
 	if err != nil {
 		return err

@@ -9,8 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/coder/websocket"
-
 	"github.com/godwit-rtc/godwit/internal/load"
 	"github.com/godwit-rtc/godwit/webtransport"
 )
@@ -51,55 +49,20 @@ func transport(ctx context.Context, url string, c load.GodwitConfig) (load.Trans
 	if addr, ok := strings.CutPrefix(url, "udp://"); ok {
 		return load.UDP(addr)
 	}
-	if strings.HasPrefix(url, "ws://") {
+	switch scheme, host, _ := strings.Cut(url, "://"); scheme {
+	case "ws":
+		return newWebSockets(ctx, plain{url}), nil
+	case "socketio":
+		return newWebSockets(ctx, socketIO{host}), nil
+	case "colyseus":
+		return newWebSockets(ctx, colyseus{host}), nil
+	case "https": // webtransport-go; the servers of godwit are reached over HTTP
 		ctx, stop := context.WithCancel(ctx)
-		return &webSocket{url: url, ctx: ctx, stop: stop}, nil
+		return &webTransports{url: url, ctx: ctx, stop: stop}, nil
 	}
 	c.WebTransport = new(webtransport.Dialer).Dial
 	if c.URL = url; len(c.Links) == 0 {
 		c.Links = nil // the default
 	}
 	return load.Godwit(ctx, c)
-}
-
-// webSocket makes clients that speak WebSocket, each with a goroutine.
-type webSocket struct {
-	url  string
-	ctx  context.Context
-	stop context.CancelFunc
-}
-
-func (w *webSocket) Dial(ctx context.Context, c *load.Client) (load.Link, error) {
-	conn, _, err := websocket.Dial(ctx, w.url, nil)
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		defer conn.CloseNow()
-		for {
-			_, b, err := conn.Read(w.ctx)
-			if err != nil {
-				return
-			}
-			c.Receive(0, b)
-		}
-	}()
-	return webSocketLink{w.ctx, conn}, nil
-}
-
-// Channels returns one channel without a name.
-func (w *webSocket) Channels() []load.Channel { return []load.Channel{{}} }
-
-// Drops is always zero: TCP loses nothing.
-func (w *webSocket) Drops() uint64 { return 0 }
-
-func (w *webSocket) Close() error { w.stop(); return nil }
-
-type webSocketLink struct {
-	ctx  context.Context
-	conn *websocket.Conn
-}
-
-func (l webSocketLink) Send(_ int, b []byte) error {
-	return l.conn.Write(l.ctx, websocket.MessageBinary, b)
 }

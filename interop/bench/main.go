@@ -13,13 +13,16 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -53,6 +56,8 @@ type options struct {
 	fanout, storm      int
 	players            int
 	profiles           string
+	hz                 string
+	json               bool
 }
 
 func parse(args []string, out io.Writer) (o options, err error) {
@@ -69,6 +74,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	f.IntVar(&o.fanout, "fanout", 2000, "`number` of clients that one message goes to")
 	f.IntVar(&o.storm, "storm", 1000, "`number` of clients that connect at once")
 	f.IntVar(&o.players, "players", 1000, "`number` of players of the game")
+	f.StringVar(&o.hz, "hz", "20,60", "`rates` of the figure player, separated by commas")
+	f.BoolVar(&o.json, "json", false, "print the values as JSON, by row and server")
 	f.StringVar(&o.profiles, "profiles", "", "`directory` for CPU profiles of godwit, or of the only one of the servers, under each load")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -76,6 +83,11 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	for _, name := range list(o.figures) {
 		if !slices.Contains(figureNames(), name) {
 			return o, fmt.Errorf("no figure %q", name)
+		}
+	}
+	for _, hz := range list(o.hz) {
+		if n, err := strconv.Atoi(hz); err != nil || n < 1 || n > 1000 {
+			return o, fmt.Errorf("-hz has %q, but the rates are from 1 to 1000", hz)
 		}
 	}
 	for _, name := range list(o.servers) {
@@ -102,6 +114,7 @@ func compare(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	all, apart := newTable(), newTable()
+	var failed []error
 	for _, f := range figures {
 		if !wants(o.figures, f.name) {
 			continue
@@ -117,8 +130,10 @@ func compare(ctx context.Context, args []string, out io.Writer) error {
 				}
 				fmt.Fprintf(os.Stderr, "%s: %s, run %d\n", f.name, server, run+1)
 				b := &bench{ctx: ctx, options: o, server: server, table: t}
-				if err := f.measure(b); err != nil {
-					return fmt.Errorf("%s of %s: %w", f.name, server, err)
+				if err := f.measure(b); err != nil && ctx.Err() == nil {
+					err = fmt.Errorf("%s of %s: %w", f.name, server, err)
+					fmt.Fprintln(os.Stderr, "bench:", err) // the others go on
+					failed = append(failed, err)
 				}
 				if ctx.Err() != nil {
 					return ctx.Err()
@@ -131,8 +146,12 @@ func compare(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	}
+	if o.json {
+		maps.Copy(all.values, apart.values)
+		return errors.Join(append(failed, json.NewEncoder(out).Encode(all.values))...)
+	}
 	printHead(out)
 	all.print(out)
 	apart.print(out)
-	return nil
+	return errors.Join(failed...)
 }

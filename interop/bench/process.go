@@ -11,11 +11,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/interop/game"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -33,15 +36,39 @@ func pinned(ctx context.Context, cpu string, nice int, args ...string) (*exec.Cm
 	if err != nil {
 		return nil, err
 	}
-	args = append([]string{"-c", cpu, "nice", "-n", strconv.Itoa(nice), self}, args...)
-	cmd := exec.CommandContext(ctx, "taskset", args...)
-	cmd.Stderr = os.Stderr
-	return cmd, nil
+	return pin(exec.CommandContext(ctx, self, args...), ctx, cpu, nice), nil
+}
+
+// pin returns a command that runs cmd on one core.
+func pin(cmd *exec.Cmd, ctx context.Context, cpu string, nice int) *exec.Cmd {
+	args := append([]string{"-c", cpu, "nice", "-n", strconv.Itoa(nice), cmd.Path}, cmd.Args[1:]...)
+	pinned := exec.CommandContext(ctx, "taskset", args...)
+	pinned.Env, pinned.Stderr = cmd.Env, os.Stderr
+	pinned.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return pinned
+}
+
+// command returns the command that runs the server.
+func (b *bench) command(flags []string) (*exec.Cmd, error) {
+	if w := ways[b.server]; slices.Contains(game.NodeNames, w.server) {
+		rate := game.Rate
+		for i, f := range flags {
+			if f == "-hz" {
+				rate, _ = strconv.Atoi(flags[i+1])
+			}
+		}
+		cmd, err := game.Node(b.ctx, w.server, "127.0.0.1", "0", rate)
+		if err != nil {
+			return nil, err
+		}
+		return pin(cmd, b.ctx, b.options.serverCPU, 0), nil
+	}
+	return pinned(b.ctx, b.options.serverCPU, 0, append(append([]string{"serve"}, flags...), b.server)...)
 }
 
 // start starts a server and waits until it is ready.
 func (b *bench) start(flags ...string) (*process, error) {
-	cmd, err := pinned(b.ctx, b.options.serverCPU, 0, append(append([]string{"serve"}, flags...), b.server)...)
+	cmd, err := b.command(flags)
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +137,10 @@ func (p *process) rss() (float64, error) {
 
 // A loader is a running load.
 type loader struct {
-	cmd *exec.Cmd
-	out bytes.Buffer
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+	done chan struct{} // closed when the process has ended
+	err  error         // valid when done is closed
 }
 
 // load starts a load on p.
@@ -123,11 +152,18 @@ func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Dura
 	if strings.HasPrefix(b.server, "channels") {
 		args = append(args, "-channel", channelName)
 	}
-	if strings.HasSuffix(b.server, "-websocket") {
-		args = append(args, "-links", session.LinkWebSocket)
+	links := ways[b.server].links
+	if links != "" {
+		args = append(args, "-channel", "input")
 	}
-	if strings.HasSuffix(b.server, "-webtransport") {
-		args = append(args, "-links", session.LinkWebTransport)
+	switch {
+	case strings.HasSuffix(b.server, "-websocket"):
+		links = session.LinkWebSocket
+	case strings.HasSuffix(b.server, "-webtransport"):
+		links = session.LinkWebTransport
+	}
+	if links != "" {
+		args = append(args, "-links", links)
 	}
 	nice := 0
 	if mode == load.Storm {
@@ -137,15 +173,38 @@ func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Dura
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{cmd: cmd}
+	l := &loader{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout = &l.out
-	return l, cmd.Start()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		l.err = cmd.Wait()
+		close(l.done)
+	}()
+	return l, nil
+}
+
+// ended reports whether the load has ended.
+func (l *loader) ended() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends the load.
+func (l *loader) kill() {
+	l.cmd.Process.Kill()
+	<-l.done
 }
 
 // wait waits for the load's report.
 func (l *loader) wait() (*load.Report, error) {
-	if err := l.cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("the load failed: %w", err)
+	if <-l.done; l.err != nil {
+		return nil, fmt.Errorf("the load failed: %w", l.err)
 	}
 	r := new(load.Report)
 	return r, json.Unmarshal(l.out.Bytes(), r)

@@ -13,17 +13,21 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/coder/websocket"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/interop/game"
 	"github.com/godwit-rtc/godwit/interop/pionserver"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/webtransport"
 )
 
 // serverNames are the servers to compare, the floor first.
-var serverNames = []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket", "channels-webtransport", "sendmmsg", "game", "game-handlers", "game-websocket", "game-webtransport"}
+var serverNames = []string{"udp", "godwit", "channels", "pion", "websocket", "channels-websocket", "channels-webtransport", "sendmmsg",
+	"game-datagrams", "game", "game-handlers", "game-websocket", "game-webtransport", "game-pion", "game-coder", "game-webtransport-go",
+	"game-ws", "game-socketio", "game-colyseus"}
 
 // An announcement is the line that a server prints when it is ready.
 type announcement struct {
@@ -35,7 +39,7 @@ type announcement struct {
 func serve(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	relay := f.Bool("relay", false, "send each message to all instead of back")
-	rate := f.Int("hz", gameRate, "ticks of a game a second")
+	rate := f.Int("hz", game.Rate, "ticks of a game a second")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -45,26 +49,17 @@ func serve(ctx context.Context, args []string) error {
 	}
 	base := "http://" + listener.Addr().String()
 	url := base + "/new_rtc_session"
-	switch name := f.Arg(0); name {
-	case "godwit":
-		err = serveGodwit(*relay)
-	case "channels", "channels-websocket", "channels-webtransport": // the load chooses the link
-		err = serveChannels(*relay, name == "channels-webtransport")
-	case "game", "game-websocket", "game-webtransport":
-		err = serveGame(false, *rate, name == "game-webtransport")
-	case "game-handlers":
-		err = serveGame(true, *rate, false)
-	case "pion":
-		err = servePion(*relay)
-	case "websocket":
-		url = "ws" + base[len("http"):] + "/ws"
-		serveWebSocket(http.DefaultServeMux)
-	case "udp":
-		url, err = serveUDP()
-	case "sendmmsg":
-		url, err = serveSendmmsg()
+	name := f.Arg(0)
+	w, isGame := ways[name]
+	switch {
+	case isGame:
+		var g *game.Game
+		if g, err = game.New(w.server, listener.Addr().String(), game.Config{Rate: *rate, Poll: w.poll}, http.DefaultServeMux); err == nil {
+			url = g.Load
+			http.HandleFunc("/ticks", g.Tell)
+		}
 	default:
-		err = fmt.Errorf("no server %q", name)
+		url, err = serveEcho(name, url, *relay)
 	}
 	if err != nil {
 		return err
@@ -77,6 +72,29 @@ func serve(ctx context.Context, args []string) error {
 	}
 	os.Stdin.Read(make([]byte, 1)) // returns when the parent process has ended
 	return nil
+}
+
+// serveEcho starts a server that is no game. It returns the URL for its load.
+func serveEcho(name, url string, relay bool) (string, error) {
+	var err error
+	switch name {
+	case "godwit":
+		err = serveGodwit(relay)
+	case "channels", "channels-websocket", "channels-webtransport": // the load chooses the link
+		err = serveChannels(relay, name == "channels-webtransport")
+	case "pion":
+		err = servePion(relay)
+	case "websocket":
+		url = "ws" + strings.TrimSuffix(strings.TrimPrefix(url, "http"), "/new_rtc_session") + "/ws"
+		serveWebSocket(http.DefaultServeMux)
+	case "udp":
+		url, err = serveUDP()
+	case "sendmmsg":
+		url, err = serveSendmmsg()
+	default:
+		err = fmt.Errorf("no server %q", name)
+	}
+	return url, err
 }
 
 // serveGodwit serves as examples/echo does, without limits per address.

@@ -50,6 +50,8 @@ var titles = map[string]string{
 	"udp": "plain UDP", "godwit": "godwit", "pion": "pion/webrtc", "websocket": "coder/websocket", "sendmmsg": "bare sendmmsg",
 	"channels": "godwit, channels", "channels-websocket": "godwit, channels over WebSocket", "channels-webtransport": "godwit, channels over WebTransport",
 	"game": "a loop that polls", "game-handlers": "handlers and a ticker", "game-websocket": "over WebSocket", "game-webtransport": "over WebTransport",
+	"game-datagrams": "datagrams", "game-pion": "pion/webrtc", "game-coder": "coder/websocket", "game-webtransport-go": "webtransport-go",
+	"game-ws": "ws", "game-socketio": "socket.io", "game-colyseus": "Colyseus",
 }
 
 // printHead writes a description of the machine and of the measurement.

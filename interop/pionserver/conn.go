@@ -23,6 +23,7 @@ type channel struct {
 	stream          uint16
 	label, protocol string
 	rw              datachannel.ReadWriteCloserDeadliner
+	dc              *webrtc.DataChannel
 }
 
 // maxMessage is the size of a channel's read buffer: the largest message that pion's answer allows.
@@ -78,7 +79,7 @@ func (c *Conn) serve(dc *webrtc.DataChannel) {
 		if err != nil {
 			return
 		}
-		ch := &channel{stream: *dc.ID(), label: dc.Label(), protocol: dc.Protocol(), rw: rw}
+		ch := &channel{stream: *dc.ID(), label: dc.Label(), protocol: dc.Protocol(), rw: rw, dc: dc}
 		c.mu.Lock()
 		c.channels[ch.stream] = ch
 		c.mu.Unlock()
@@ -122,6 +123,17 @@ func (c *Conn) Send(stream uint16, text bool, b []byte) error {
 	}
 	_, err := ch.rw.WriteDataChannel(b, text)
 	return err
+}
+
+// Buffered returns the number of bytes that wait in an open channel.
+func (c *Conn) Buffered(stream uint16) uint64 {
+	c.mu.Lock()
+	ch := c.channels[stream]
+	c.mu.Unlock()
+	if ch == nil {
+		return 0
+	}
+	return ch.dc.BufferedAmount()
 }
 
 // Close ends the connection.
