@@ -79,6 +79,10 @@ type Config struct {
 	// is part of the seats that the fleet makes. It may be empty if all players come with invites.
 	URL string
 
+	// UDP is where relays reach the UDP port of this node's server, if it has a number, godwit.Config.RTC.Node: see FeedRelay. Zero
+	// means the address at which the server listens, if that is the address of one interface; port 0 means the port of the server.
+	UDP netip.AddrPort
+
 	// Region and Version are for the filters of Pick. The fleet does not use them.
 	Region, Version string
 

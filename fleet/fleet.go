@@ -60,6 +60,7 @@ type Fleet struct {
 	spent       spent
 	rooms       rooms
 	travels     travels
+	relays      relays
 }
 
 // handlers process the messages of other nodes. A handler returns false if the message is malformed. Each runs
@@ -111,6 +112,7 @@ func Join(ctx context.Context, c Config) (*Fleet, error) {
 	f.initNodes(time.Now())
 	f.initRooms()
 	f.initTravels()
+	f.relays.nodes = make(map[uint32]relayed)
 	if err := f.connect(ctx); err != nil {
 		f.disconnect()
 		return nil, err
@@ -243,6 +245,9 @@ func (f *Fleet) NewServer(c godwit.Config, open func(godwit.Config) (*godwit.Ser
 	}
 	f.mu.Lock()
 	f.nodes.self.MaxSessions = cmp.Or(c.MaxConns, 4096)
+	if rtc := srv.RTC(); rtc != nil {
+		f.setNumber(c.RTC.Node, rtc.Addr())
+	}
 	f.beat(time.Now(), false)
 	f.mu.Unlock()
 	return srv, nil
@@ -367,6 +372,7 @@ func (f *Fleet) tick(now time.Time) {
 	}
 	f.renewClaims(now)
 	f.beat(now, false)
+	f.forgetUnheard(now)
 	f.forgetArrivals(now)
 }
 

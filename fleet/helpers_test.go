@@ -37,8 +37,8 @@ const natsProcess = "GODWIT_FLEET_NATS"
 
 // TestMain fails if a goroutine of a fleet, of nats.go or of a server is left behind.
 func TestMain(m *testing.M) {
-	if nats := os.Getenv(nodeVariable); nats != "" {
-		if err := serveNode(nats); err != nil {
+	if options := os.Getenv(nodeVariable); options != "" {
+		if err := serveNode(options); err != nil {
 			panic(err)
 		}
 		return
@@ -115,8 +115,8 @@ type node struct {
 	raw  *nats.Conn  // another connection to the same NATS server, of the last sync
 }
 
-// newNode starts a node. Lines of its log that begin with one of logged are in logs.
-func newNode(t testing.TB, c Config, gc godwit.Config, logged ...string) *node {
+// joinNode starts a node without a server. Lines of its log that begin with one of logged are in logs.
+func joinNode(t testing.TB, c Config, logged ...string) *node {
 	t.Helper()
 	n := &node{t: t, logs: make(chan string, 1024)}
 	// No test depends on how fast the machine is.
@@ -130,13 +130,22 @@ func newNode(t testing.TB, c Config, gc godwit.Config, logged ...string) *node {
 	}
 	n.Fleet = f
 	t.Cleanup(func() { f.Close() })
+	return n
+}
+
+// newNode starts a node with a server.
+func newNode(t testing.TB, c Config, gc godwit.Config, logged ...string) *node {
+	t.Helper()
+	n := joinNode(t, c, logged...)
 	if gc.Channels == nil {
 		gc.Channels = table
 	}
-	if n.srv, err = f.NewServer(gc, godwit.New); err != nil {
+	srv, err := n.NewServer(gc, godwit.New)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.srv.Close() })
+	n.srv = srv
+	t.Cleanup(func() { srv.Close() })
 	return n
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,10 @@ type Node struct {
 	Lateness time.Duration `json:"lateness,omitempty"`
 	Draining bool          `json:"draining,omitempty"` // it lets nobody in
 	Adopts   bool          `json:"adopts,omitempty"`   // it has Config.Adopt
-	Here     bool          `json:"-"`                  // it is this node
+	// Number and UDP are how relays reach it: godwit.Config.RTC.Node, and Config.UDP. Both are zero if no relay does.
+	Number uint32         `json:"number,omitempty"`
+	UDP    netip.AddrPort `json:"udp,omitzero"`
+	Here   bool           `json:"-"` // it is this node
 }
 
 // load is how busy a node is: 1 is full. promised is the number of seats given to players who may not be counted
@@ -55,7 +59,8 @@ type beat struct {
 type peer struct {
 	Node
 	heard    time.Time
-	promised int // seats of the last seconds
+	promised int  // seats of the last seconds
+	clashes  bool // another node has its number or its UDP address, and the log says so
 }
 
 // nodes is what a node knows of the others, and tells of itself. Fleet.mu guards it.
@@ -134,6 +139,7 @@ func (f *Fleet) receiveBeat(m message) bool {
 	defer f.mu.Unlock()
 	if b.Gone {
 		f.forgetNode(b.ID, "it has left")
+		f.forgetNumber(b.ID)
 		return true
 	}
 	p := f.nodes.peers[b.ID]
@@ -145,7 +151,13 @@ func (f *Fleet) receiveBeat(m message) bool {
 		f.nodes.peers[b.ID] = p
 	}
 	b.Here = false
+	first := p.Number != b.Number || p.UDP != b.UDP
 	p.Node, p.heard = b.Node, time.Now()
+	if !f.noteNumber(&p.Node, first, p.heard) && !p.clashes {
+		p.clashes = true
+		f.config.Logger.Warn("fleet: two nodes have one number or one UDP address: relays reach the one that has come later",
+			"node", f.config.Name, "number", p.Number, "udp", p.UDP, "other", p.Name)
+	}
 	p.promised /= 2 // most of them have come
 	return true
 }

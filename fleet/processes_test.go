@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -29,10 +30,19 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// The tests of this file start nodes as processes of their own: this program, with a variable in its environment.
+// The tests of this file start nodes as processes of their own: this program, with a variable in its environment. A test of
+// module interop does so, too, with browsers as players.
 
-// nodeVariable has the address of NATS, and is set in a process that is a node.
+// nodeVariable has the nodeOptions as JSON, and is set in a process that is a node.
 const nodeVariable = "GODWIT_FLEET_TEST_NODE"
+
+// nodeOptions say what a node does.
+type nodeOptions struct {
+	NATS   string
+	Number uint32         // behind the relay
+	Relay  netip.AddrPort // public address of the relay
+	Inner  netip.Addr     // from where the relay sends to nodes
+}
 
 // deadVariable has the time after which a node that says nothing is gone. With 3s, as in a program, TestThreeProcesses shows how long
 // players and rooms need.
@@ -118,7 +128,11 @@ func (p *play) tick() {
 }
 
 // serveNode is a node. It ends when its standard input does.
-func serveNode(nats string) error {
+func serveNode(options string) error {
+	var o nodeOptions
+	if err := json.Unmarshal([]byte(options), &o); err != nil {
+		return err
+	}
 	p := &play{players: make(map[*godwit.Conn]*tally)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -127,8 +141,8 @@ func serveNode(nats string) error {
 	base := "http://" + l.Addr().String()
 	dead, _ := time.ParseDuration(os.Getenv(deadVariable))
 	f, err := Join(context.Background(), Config{
-		deadAfter: cmp.Or(dead, 10*time.Second), // longer than a busy machine stops a process
-		NATS:      nats, Name: "node-" + l.Addr().String(), URL: base + "/godwit/", Seats: true,
+		deadAfter: cmp.Or(dead, 10*time.Second),    // longer than a busy machine stops a process
+		NATS:      o.NATS, Name: base, Seats: true, // without a URL: players come through the relay, with invites
 		Leave: p.leave, Arrive: p.arrive,
 		Adopt: func(r *Room) {
 			p.mu.Lock()
@@ -141,7 +155,10 @@ func serveNode(nats string) error {
 	}
 	p.fleet = f
 	srv, err := f.Listen("127.0.0.1:0", godwit.Config{
-		Channels: playTable, Grace: 5 * time.Minute, RTC: rtcserver.Settings{MaxPerIP: -1},
+		Channels: playTable, Grace: 5 * time.Minute, RTC: rtcserver.Settings{
+			MaxPerIP: -1, Node: o.Number, Public: []netip.AddrPort{o.Relay},
+			TrustedRelays: []netip.Prefix{netip.PrefixFrom(o.Inner, o.Inner.BitLen())},
+		},
 		Handler: godwit.Handler{Open: p.open, Message: p.message, Close: p.close},
 	})
 	if err != nil {
@@ -153,11 +170,10 @@ func serveNode(nats string) error {
 		}
 	}()
 	mux := http.NewServeMux()
-	mux.Handle("/godwit/", srv)
 	mux.Handle("/join", f.Front(func(r *http.Request) (Joining, error) {
 		j := Joining{Identity: godwit.Identity{Name: r.Header.Get("Player")}, Room: r.Header.Get("Room")}
 		if at := r.Header.Get("At"); at != "" {
-			j.Filter = func(n Node) bool { return strings.HasPrefix(n.URL, at) }
+			j.Filter = func(n Node) bool { return n.Name == at }
 		}
 		return j, nil
 	}))
@@ -189,15 +205,15 @@ func serveNode(nats string) error {
 // A process is a node in a process of its own.
 type process struct {
 	t    testing.TB
-	base string
+	base string // URL
 	cmd  *exec.Cmd
 	in   io.Closer
 }
 
-func startProcess(t testing.TB, nats string) *process {
+func startProcess(t testing.TB, o nodeOptions) *process {
 	t.Helper()
 	cmd := exec.Command(testkit.Must(os.Executable()))
-	cmd.Env = append(os.Environ(), nodeVariable+"="+nats)
+	cmd.Env = append(os.Environ(), nodeVariable+"="+string(testkit.Must(json.Marshal(o))))
 	cmd.Stderr = os.Stderr
 	in, out := testkit.Must(cmd.StdinPipe()), testkit.Must(cmd.StdoutPipe())
 	if err := cmd.Start(); err != nil {
@@ -377,12 +393,19 @@ func (p *bot) tick() {
 	}
 }
 
-// Three processes with players on each. A broadcast from one reaches all. One node is killed amid play: the players of the
-// others lose nothing, and those of the killed one have new sessions on other nodes, and its rooms new nodes, long before the
-// grace time of five minutes is over. Then all nodes are replaced, one after the other: no player and no reliable message is lost.
+// Three processes with players on each, behind a relay that has its nodes from NATS. A broadcast from one reaches all. One node is
+// killed amid play: the players of the others lose nothing, and those of the killed one have new sessions on other nodes, and its
+// rooms new nodes, long before the grace time of five minutes is over. Then all nodes are replaced, one after the other: no player
+// and no reliable message is lost. The node that replaces the killed one has its number.
 func TestThreeProcesses(t *testing.T) {
 	nats := newNATS(t)
-	nodes := []*process{startProcess(t, nats.address()), startProcess(t, nats.address()), startProcess(t, nats.address())}
+	front := newRelay(t, joinNode(t, Config{Name: "relay", NATS: nats.address()}).Fleet)
+	start := func(number uint32) *process {
+		t.Helper()
+		return startProcess(t, nodeOptions{NATS: nats.address(), Number: number, Relay: front.Addr(), Inner: front.InnerAddr().Addr()})
+	}
+	nodes := []*process{start(1), start(2), start(3)}
+	wantNumbers(t, "at the beginning", front, 1, 2, 3)
 	for _, n := range nodes {
 		wait(t, "the node knows the others", func() bool {
 			var all []Node
@@ -483,9 +506,12 @@ func TestThreeProcesses(t *testing.T) {
 		})
 	}
 
-	old := []*process{nodes[1], nodes[2], startProcess(t, nats.address())}
+	if st := front.Stats(); st.Up.Datagrams == 0 || st.Down.Datagrams == 0 || st.Clients < len(bots) {
+		t.Errorf("%+v: want that all players play through the relay", st)
+	}
+	old := []*process{nodes[1], nodes[2], start(1)}
 	for i, n := range old {
-		replacement := startProcess(t, nats.address())
+		replacement := start(uint32(4 + i))
 		b.set(append(slices.Clone(old[i+1:]), replacement)...)
 		n.get("/test/drain", nil)
 		for _, e := range n.report().Errors {
@@ -499,6 +525,7 @@ func TestThreeProcesses(t *testing.T) {
 			break
 		}
 	}
+	wantNumbers(t, "at the end", front, 4, 5, 6)
 	stopPlaying()
 	ups := func() map[string]uint64 {
 		got := make(map[string]uint64)

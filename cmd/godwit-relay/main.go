@@ -12,12 +12,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/godwit-rtc/godwit/internal/relaycmd"
 	"github.com/godwit-rtc/godwit/relay"
 )
 
@@ -57,38 +56,23 @@ flags:
 
 // options are the flags.
 type options struct {
-	listen, inner, metrics, file string
-	nodes                        []string // of -node
-	config                       relay.Config
+	relaycmd.Options
+	file  string
+	nodes []string // of -node
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
 	o := new(options)
-	f := flag.NewFlagSet("godwit-relay", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // errors are printed once, by main
-	f.Usage = func() {}
-	f.StringVar(&o.listen, "listen", ":7777", "`address` to which clients send")
-	f.StringVar(&o.inner, "inner", ":7776", "`address` from which the relay sends to the servers: best that of the\nnetwork that they share, and always the same port")
+	f := o.Flags("godwit-relay")
 	f.Func("node", "`number=address` of a server, such as 1=10.0.0.5:7777; may be repeated", func(text string) error {
 		o.nodes = append(o.nodes, text)
 		return nil
 	})
 	f.StringVar(&o.file, "nodes", "", "`file` with a server in each line, read again at SIGHUP")
-	f.StringVar(&o.metrics, "metrics", "", "`address` of an HTTP port that serves /metrics for Prometheus; empty means none")
-	f.IntVar(&o.config.MaxClients, "max-clients", 1<<16, "`number` of clients that the relay remembers; each takes about 150 bytes")
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(out, intro)
-		f.SetOutput(out)
-		f.PrintDefaults()
+	if err := relaycmd.Parse(f, intro, args, out); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("%w; see -help", err)
 	}
-	switch {
-	case f.NArg() > 0:
-		return nil, fmt.Errorf("%q is no flag; see -help", f.Arg(0))
-	case len(o.nodes) == 0 && o.file == "":
+	if len(o.nodes) == 0 && o.file == "" {
 		return nil, errors.New("-node or -nodes is missing: the relay needs servers; see -help")
 	}
 	return o, nil
@@ -100,45 +84,27 @@ func run(ctx context.Context, args []string, out io.Writer, again <-chan os.Sign
 	if err != nil {
 		return err
 	}
-	if o.config.Nodes, err = o.list(ctx); err != nil {
+	if o.Config.Nodes, err = o.list(ctx); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(out, nil))
-	o.config.Logger = log
-	r, err := relay.Listen(o.listen, o.inner, o.config)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if o.metrics != "" {
-		l, err := net.Listen("tcp", o.metrics)
-		if err != nil {
-			return fmt.Errorf("-metrics: %w", err)
-		}
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", r)
-		server := &http.Server{Handler: mux}
-		go server.Serve(l)
-		defer server.Close()
-		log.Info("metrics", "url", "http://"+l.Addr().String()+"/metrics")
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- r.Wait() }()
+	log := relaycmd.Logger(out)
+	return o.Run(ctx, log, func(ctx context.Context, r *relay.Relay) { o.follow(ctx, r, log, again) })
+}
+
+// follow reads the nodes again at each signal of again.
+func (o *options) follow(ctx context.Context, r *relay.Relay, log *slog.Logger, again <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
-			log.Info("relay: ends")
-			return nil
-		case err := <-ended:
-			return err
+			return
 		case <-again:
-			nodes, err := o.list(ctx)
-			if err == nil {
-				err = r.SetNodes(nodes)
-			}
-			if err != nil {
-				log.Error("relay: the list of nodes stays as it was", "err", err)
-			}
+		}
+		nodes, err := o.list(ctx)
+		if err == nil {
+			err = r.SetNodes(nodes)
+		}
+		if err != nil {
+			log.Error("relay: the list of nodes stays as it was", "err", err)
 		}
 	}
 }
