@@ -80,6 +80,7 @@ func hostileChecks(d *directState) map[string]struct {
 		"of another node":       {DropForged, checkOf(elsewhere, "page")},
 		"expired":               {DropExpired, checkOf(inviteFor(3, -2*time.Second), "page")},
 		"of no session":         {DropNoSession, checkOf(resume, "page")},
+		"with the tag 0":        {DropForged, checkFor(ufrag.WithInit(text, 0, 2)+":page", pwd, true)},
 		"with another password": {DropBadCheck, checkFor(text+":page", "the password of nobody at all..", true)},
 		"with a long password":  {DropBadCheck, checkFor(text+":page", pwd+"A", true)},
 		"spent":                 {DropSpent, checkOf(spent, "page")},
@@ -268,9 +269,16 @@ func TestADirectConnectionHasOneShard(t *testing.T) {
 	if len(d.engines) != 1 || len(x.shards[0].conns) != 0 || len(x.shards[1].conns) != 1 {
 		t.Errorf("%d engines; %d and %d connections of the shards, want none and one", len(d.engines), len(x.shards[0].conns), len(x.shards[1].conns))
 	}
+	// A shard has looked for it just before the other one made it.
+	s := x.shards[0]
+	if why := s.request.Parse(check); why != 0 {
+		t.Fatal(why)
+	}
+	if c := s.beginDirect(x.now, &udpio.Datagram{Remote: attackerAddr, Local: serverAddr.Addr(), B: check}, true); len(d.engines) != 1 || c != d.engines[0].conn {
+		t.Errorf("%d engines, want that the shard finds the connection of the other one", len(d.engines))
+	}
 	// Both shards have found none, and one was faster.
 	r := x.registry
-	s := x.shards[0]
 	if why := s.request.Parse(checkOf(inviteFor(2, time.Minute), "page")); why != 0 {
 		t.Fatal(why)
 	}
