@@ -110,6 +110,7 @@ func TestTextsThatAreNoInvites(t *testing.T) {
 		edit(`sha-256 AB`, `sha-1 AB`):                                              "fingerprint",
 		edit(`sha-256 AB:`, `sha-256 `):                                             "fingerprint",
 		edit(`sha-256 AB`, `sha-256 XY`):                                            "fingerprint",
+		edit(`:00","ufrag"`, `:00:X","ufrag"`):                                      "fingerprint",
 		edit(i.Ufrag, "abc"):                                                        "ufrag or pwd",
 		edit(i.Ufrag, strings.Repeat("a", 257)):                                     "ufrag or pwd",
 		edit(i.Ufrag, "a:b/c"):                                                      "ufrag or pwd",

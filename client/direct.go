@@ -104,7 +104,6 @@ func (s *Session) dialNext(ctx context.Context, of *sessioncore.Session) (over b
 	e := s.endpoint
 	e.loop.Lock()
 	n := s.next
-	n.addresses = slices.Clone(n.addresses)
 	head := max(nextStart, nextTrips*s.session.Mux().Stats().RTT)
 	webRTC := s.linkName == session.LinkWebRTC && s.wants(session.LinkWebRTC)
 	c := s.trying
@@ -198,7 +197,7 @@ func (s *Session) noteReach(c *Conn) {
 
 // receiveRefused processes REFUSED. The endpoint's lock is held.
 func (c *Conn) receiveRefused(b []byte) {
-	if b[0] != ufrag.TypeRefused || c.session == nil || c.state != connOpen {
+	if b[0] != ufrag.TypeRefused || c.state != connOpen {
 		return
 	}
 	if e := refusedDirect(b[1:]); e != nil {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
@@ -216,8 +217,8 @@ func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
 	case peer.DTLS:
 		// The server's ClientHello may overtake the answer to this end's check.
 		if c.peer.State() == peer.Waiting {
-			if c.succeeds {
-				break // it may be the ClientHello for the connection before
+			if c.succeeds || dtls.ContentType(d.B[0]) != dtls.TypeHandshake {
+				break // it may be the ClientHello, or a record, for the connection before
 			}
 			e.beginHandshake(c)
 		}

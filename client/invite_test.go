@@ -54,8 +54,13 @@ func (g *game) accept(i auth.Invite, sc client.SessionConfig) (*client.Session, 
 // A client with an invite opens a session under the name and with the data of the invite. The text
 // of the invite is all that it has of the server.
 func TestInvite(t *testing.T) {
+	var server *godwit.Server
+	eager := false
 	c := inviting(godwit.Handler{
 		Open: func(c *godwit.Conn) {
+			for c := range server.RTC().Conns() { // the link is 40 ms old, and lost packets are acknowledged, too
+				eager = eager || c.Stats().EagerAcks
+			}
 			id := c.Identity()
 			c.Send(chat, []byte(id.Name+" "+string(id.Data)+" "+c.Kind().String()+" "+string(c.Hello())))
 		},
@@ -63,6 +68,7 @@ func TestInvite(t *testing.T) {
 	})
 	c.Authorize = func(*http.Request) (godwit.Identity, error) { return godwit.Identity{}, errors.New("nobody") }
 	inGame(t, c, func(g *game) {
+		server = g.server
 		i := testkit.Must(auth.ParseInvite(g.invite().Text()))
 		s, err := g.accept(i, client.SessionConfig{Handler: g.handler(), Hello: []byte("hi")})
 		g.must(err)
@@ -70,8 +76,8 @@ func TestInvite(t *testing.T) {
 		g.must(s.Send(loot, []byte("gold")))
 		g.want("loot: gold")
 		st := g.server.Stats()
-		if n := g.asked.Load(); n != 0 || st.Direct.Admitted != 1 || st.Direct.Early != 0 || st.Open != 1 || st.RTC.Offers != 0 {
-			t.Errorf("%d requests, want 0; %+v, want one admitted and no packet too early", n, st.Direct)
+		if n := g.asked.Load(); n != 0 || !eager || st.Direct.Admitted != 1 || st.Direct.Early != 0 || st.Open != 1 || st.RTC.Offers != 0 {
+			t.Errorf("%d requests, want 0; %+v, want one admitted and no packet too early; acknowledgements are eager: %v, want true", n, st.Direct, eager)
 		}
 		s.Close(300, "done")
 		g.want("closed here: code 300: done")
@@ -133,7 +139,7 @@ func TestInvitesThatAreNotGood(t *testing.T) {
 		other := g.invite()
 		other.Fingerprint[0]++
 		_, err = g.accept(other, client.SessionConfig{})
-		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoHandshake {
+		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoHandshake || strings.Contains(err.Error(), "expired") {
 			t.Errorf("of another certificate: %v, want that the handshake fails", err)
 		}
 		before := g.server.Stats().RTC.DatagramsIn
@@ -302,7 +308,7 @@ func TestResumeFallsBackToARequest(t *testing.T) {
 		began := time.Now()
 		g.must(s.Send(chat, []byte("still here")))
 		g.want("interrupted", "resumed")
-		if n, took := g.asked.Load()-before, time.Since(began); n != 1 || took > 2*time.Second {
+		if n, took := g.asked.Load()-before, time.Since(began); n != 1 || took > time.Second {
 			t.Errorf("%d requests, want 1; it took %v, want about 0.7 s", n, took)
 		}
 		if st := g.server.Stats(); st.Direct.Resumed != 0 || st.Begun != 1 {

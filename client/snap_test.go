@@ -80,15 +80,25 @@ func TestSNAP(t *testing.T) {
 }
 
 // A client with an invite tells the server its INIT in the username fragment, so the session opens a round
-// trip earlier, too; and so does a resume without a request.
+// trip earlier, too; and so does a resume without a request. The server sends nothing of a handshake of SCTP.
 func TestSNAPWithoutARequest(t *testing.T) {
 	inGame(t, inviting(godwit.Handler{}), func(g *game) {
 		g.network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
 		i := g.invite()
+		var first netip.Addr // who sends the first record that is not of the DTLS handshake
+		g.network.SetTap(func(p *netsim.Packet) bool {
+			if p.Payload[0] == 23 && !first.IsValid() {
+				first = p.From.Addr()
+			}
+			return true
+		})
 		began := time.Now()
 		s, err := g.accept(i, client.SessionConfig{Handler: g.handler()})
 		g.must(err)
 		g.want("open")
+		if first != pageAddr.Addr() {
+			t.Errorf("the first record for SCTP is from %v, want one of the client, with HELLO", first)
+		}
 		if d := time.Since(began); d > 305*time.Millisecond { // two round trips, and one for HELLO and WELCOME
 			t.Errorf("open after %v, want 300 ms", d)
 		}
