@@ -60,7 +60,7 @@ func newDashboardPage(t *testing.T, b *browser.Browser) *dashboardPage {
 
 // open opens the dashboard.
 func (g *dashboardPage) open() *tab {
-	return &tab{g.browser.Page(g, g.url+"ops/live/?key=kept"), g.TB}
+	return &tab{Page: g.browser.Page(g, g.url+"ops/live/?key=kept"), t: g.TB}
 }
 
 // reporting has the page's policy tell of what it forbids.
@@ -213,7 +213,7 @@ func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer player.Close(session.CloseNormal, "")
-	p := &tab{g.browser.Page(g, g.url+"guarded/"), g.TB}
+	p := &tab{Page: g.browser.Page(g, g.url+"guarded/"), t: g.TB}
 	for _, width := range []int{1560, 1320, 1120, 900, 500} {
 		p.Inspect("Emulation.setDeviceMetricsOverride",
 			map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)

@@ -72,7 +72,7 @@ func runExample(t *testing.T, program string, args ...string) (*exec.Cmd, io.Wri
 // examplePage opens the page of an example, with the functions until and enter.
 func examplePage(t *testing.T, b *browser.Browser, url string) *tab {
 	t.Helper()
-	p := &tab{b.Page(t, url), t}
+	p := &tab{Page: b.Page(t, url), t: t}
 	p.do(`window.until = async (f) => { while (!f()) await new Promise((go) => setTimeout(go, 20)); };
 		window.enter = (form, field, text) => {
 			document.getElementById(field).focus();

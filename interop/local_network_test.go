@@ -46,7 +46,7 @@ func TestAPageOfTheInternetGetsNoPrompt(t *testing.T) {
 			r.Header.Set("X-Forwarded-For", "198.51.100.7")
 			srv.ServeHTTP(w, r)
 		})
-		p := &tab{b.Page(t, browser.ServeTLS(t, public, proxy)), t}
+		p := &tab{Page: b.Page(t, browser.ServeTLS(t, public, proxy)), t: t}
 		var got struct {
 			State      string
 			Asked      string // the states of the permissions: the browser, which has no window, denies what it has to ask for

@@ -148,7 +148,7 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 
 // connectDamaged connects once for each datagram of a connection.
 func connectDamaged(t *testing.T, m *faultyRelay, p *tab, harm, role string) {
-	p = &tab{p.Page, t}
+	p = &tab{Page: p.Page, t: t}
 	slowest, at := time.Duration(0), 0
 	for nth := 1; ; nth++ {
 		m.aim(nth, harm)

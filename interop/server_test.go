@@ -126,12 +126,13 @@ func note[T any](in chan<- T, v T) {
 // tab is a page with helpers that fail the test.
 type tab struct {
 	*browser.Page
-	t testing.TB
+	t      testing.TB
+	worker bool // do runs in the worker of the page, if the page is that of newWorkerWorld
 }
 
 func (w *world) tab() *tab {
 	w.t.Helper()
-	return &tab{w.browser.Page(w.t, w.url), w.t}
+	return &tab{Page: w.browser.Page(w.t, w.url), t: w.t}
 }
 
 // do runs JavaScript in the page and fails the test if it throws.
@@ -145,6 +146,10 @@ func (p *tab) doWithin(limit time.Duration, js string, arg, result any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
+	if p.worker {
+		arg = map[string]any{"js": js, "arg": arg}
+		js = `return await inWorker(arg.js, arg.arg);`
+	}
 	if err := p.Eval(ctx, js, arg, result); err != nil {
 		p.t.Fatal(err)
 	}

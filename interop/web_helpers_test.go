@@ -205,7 +205,7 @@ func (w *webWorld) start() {
 // tab opens a page and waits for the client's script.
 func (w *webWorld) tab() *tab {
 	w.t.Helper()
-	p := &tab{w.browser.Page(w.t, w.url), w.t}
+	p := &tab{Page: w.browser.Page(w.t, w.url), t: w.t}
 	p.do(`await until(Infinity, () => window.godwit);`, nil, nil)
 	return p
 }

@@ -9,6 +9,7 @@ export const menus = [
     title: "Reference",
     pages: [
       ["Browser client", "web/README.md"],
+      ["In a Web Worker", "docs/worker.md"],
       ["Typed messages", "docs/typed.md"],
       ["Format of typed messages", "docs/messages.md"],
       ["Codecs", "docs/codecs.md"],

@@ -18,6 +18,7 @@ const limits = {
   "dist/godwit.keep.min.js": 22 * 1024,
   "dist/godwit.webtransport.min.js": 0.875 * 1024,
   "dist/godwit.game.min.js": 3 * 1024,
+  "dist/godwit.worker.min.js": 1.75 * 1024,
   "dist/godwit.classic.min.js": 23.35 * 1024, // all of the client and typed messages, for pages that cannot load modules
 };
 // What typed messages add to the client in one bundle, which an npm build makes: less than the file of its own has.
@@ -58,6 +59,8 @@ function typesOfGame() {
   const text = blocks.filter((b) => !/^import |function between\(/m.test(b)).join("\n\n");
   return `// Made by build.mjs from src/.\n\n${text.replace(/^declare const .*\n\n?|^type Pair<.*\n/gm, "")}\n\nexport {};\n`;
 }
+
+const exportedFunction = (block) => /^export declare function /m.test(block);
 
 /** The declarations of godwit.types.js, which uses those of godwit.js. */
 function typesOfTypes() {
@@ -240,6 +243,7 @@ const minified = await Promise.all([
   ...Object.entries(entries).map(([file, entry]) => small(entry, file, names)),
   small("src/webtransport.ts", "godwit.webtransport.min.js", {}), // all its names are the browser's, or in our declarations
   small("src/game.ts", "godwit.game.min.js", {}), // the names of its properties stay: they are few
+  small("src/worker.ts", "godwit.worker.min.js", {}), // so are those of what goes through postMessage: the two ends may differ
   small("src/typed.ts", "godwit.types.min.js", privates, undefined, [beside("godwit.min.js")]),
   small("src/classic.ts", "godwit.classic.min.js", namesBesideTypes(), undefined, [], "iife"),
 ]);
@@ -255,6 +259,7 @@ const gameBundle = await build({ ...options, entryPoints: ["src/game.ts"], outfi
 const files = {
   "dist/godwit.d.ts": types,
   "dist/godwit.webtransport.min.d.ts": `// Made by build.mjs from src/.\n\nimport type { LinkType } from "./godwit.js";\n\n${split(read(".types/webtransport.d.ts")).at(-1)}\n`,
+  "dist/godwit.worker.min.d.ts": `// Made by build.mjs from src/.\n\n${split(read(".types/worker.d.ts")).filter(exportedFunction).join("\n\n")}\n`,
   "dist/godwit.types.d.ts": typesOfTypes(),
   "dist/godwit.classic.min.d.ts": `// Made by build.mjs from src/.\n\ndeclare const godwit: typeof import("./godwit.js") & { types: typeof import("./godwit.types.js") };\n`,
   "dist/godwit.types.js": typedBundle.outputFiles[0].text,

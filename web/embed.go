@@ -25,11 +25,13 @@ var dist embed.FS
 
 // Files returns the files of the built client: godwit.js; godwit.min.js; godwit.keep.min.js,
 // for sessions that continue when the page is loaded again; godwit.webtransport.min.js, which
-// adds WebTransport to each of them; godwit.types.js and godwit.types.min.js, for typed messages,
+// adds WebTransport to each of them; godwit.worker.min.js, with which each of them runs in a
+// Web Worker; godwit.types.js and godwit.types.min.js, for typed messages,
 // which load godwit.js and godwit.min.js; godwit.game.js and godwit.game.min.js, the client side of
 // package game; godwit.classic.min.js, a script that is no module and sets
 // the global godwit to all of this, for pages of file:; the source maps of the minified files; and
-// the type declarations, of which godwit.d.ts is for all but those of WebTransport, types and game.
+// the type declarations, of which godwit.d.ts is for all but those of WebTransport, workers, types
+// and game.
 func Files() fs.FS {
 	files, err := fs.Sub(dist, "dist")
 	if err != nil {
