@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit"
+	parts "github.com/godwit-rtc/godwit/game" // those of every game; type game is this one
 	"github.com/godwit-rtc/godwit/session"
 	"github.com/godwit-rtc/godwit/typed"
 )
@@ -17,7 +18,8 @@ import (
 const (
 	rate  = 20       // ticks a second
 	speed = 240      // units a tick, at most
-	stale = rate / 2 // ticks after which an input does not count
+	hold  = rate / 4 // ticks for which an input counts again while the next ones are missing
+	tell  = rate / 2 // ticks from one Early to the next
 )
 
 var table = typed.Must[Table]()
@@ -33,10 +35,10 @@ var config = godwit.Config{
 type player struct {
 	id     uint8
 	name   string
-	x, y   int    // a corner of the box
-	dx, dy int    // units a tick
-	heard  uint32 // tick of the last input
-	away   bool   // the player is interrupted
+	conn   *godwit.Conn
+	x, y   int // a corner of the box
+	inputs *parts.Inputs[Input]
+	away   bool // the player is interrupted
 }
 
 // A game is the state of the board. Only the goroutine of run uses it.
@@ -120,7 +122,10 @@ func (g *game) join(c *godwit.Conn, q Name, r typed.Reply[Seat]) {
 	for g.players[id] != nil {
 		id++
 	}
-	p := &player{id: id, name: name, x: (width - side) / 2, y: (height - side) / 2}
+	p := &player{
+		id: id, name: name, conn: c, x: (width - side) / 2, y: (height - side) / 2,
+		inputs: parts.NewInputs(g.tick, parts.InputsConfig[Input]{Hold: hold}),
+	}
 	for _, other := range g.players {
 		table.News.Send(c, News{Here, other.id, other.name})
 	}
@@ -137,13 +142,19 @@ func (g *game) say(c *godwit.Conn, l Line) {
 	}
 }
 
-// steer processes an input. It limits the speed, whatever length the direction has. More
-// inputs do not move the box faster: only advance moves it.
-func (g *game) steer(c *godwit.Conn, in Input) {
+// steer keeps inputs for their ticks. A tick uses one input of a player, so more of them do not move the
+// box faster.
+func (g *game) steer(c *godwit.Conn, m Moves) {
 	if p, ok := c.User.(*player); ok {
-		f := speed / max(1, math.Hypot(in.X, in.Y))
-		p.dx, p.dy, p.heard = int(in.X*f), int(in.Y*f), g.tick
+		p.inputs.Add(m.Tick, m.Inputs)
 	}
+}
+
+// move returns where a box at x, y is after a tick with an input: it limits the speed, whatever length
+// the direction has. The page has the same function, to show the own box at once.
+func move(x, y int, in Input) (int, int) {
+	f := speed / max(1, math.Hypot(in.X, in.Y))
+	return min(max(x+int(in.X*f), 0), width-side), min(max(y+int(in.Y*f), 0), height-side)
 }
 
 // advance runs one tick.
@@ -151,12 +162,14 @@ func (g *game) advance() {
 	g.tick++
 	w := World{Tick: g.tick}
 	for _, p := range g.players {
-		if g.tick-p.heard > stale {
-			p.dx, p.dy = 0, 0
-		}
-		p.x = min(max(p.x+p.dx, 0), width-side)
-		p.y = min(max(p.y+p.dy, 0), height-side)
+		in, _ := p.inputs.Take(g.tick)
+		p.x, p.y = move(p.x, p.y, in)
 		w.Boxes = append(w.Boxes, Box{p.id, p.x, p.y, p.away})
+		if g.tick%tell == 0 {
+			if early, ok := p.inputs.Early(); ok {
+				table.Early.Send(p.conn, Early{early})
+			}
+		}
 	}
 	table.World.SendGroup(g.all, w)
 }

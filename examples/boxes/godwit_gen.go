@@ -7,23 +7,23 @@ import (
 )
 
 // AppendBinary appends m to b, in the format of godwit's typed messages.
-func (m *Input) AppendBinary(b []byte) ([]byte, error) {
+func (m *Moves) AppendBinary(b []byte) ([]byte, error) {
 	w := pack.NewWriter(b)
-	packInput(&w, m)
+	packMoves(&w, m)
 	return w.End()
 }
 
 // UnmarshalBinary sets m to the message in b and keeps nothing of b. After an error m is not complete.
-func (m *Input) UnmarshalBinary(b []byte) error {
-	*m = Input{}
+func (m *Moves) UnmarshalBinary(b []byte) error {
+	*m = Moves{}
 	r := pack.NewReader(b)
-	unpackInput(&r, m)
+	unpackMoves(&r, m)
 	return r.End()
 }
 
 // GodwitSchema returns the types of the fields, which both ends must agree on.
-func (*Input) GodwitSchema() string {
-	return "x:float64(-1..1/0.01);y:float64(-1..1/0.01)"
+func (*Moves) GodwitSchema() string {
+	return "tick:uint32;inputs:list(4);inputs[].x:float64(-1..1/0.01);inputs[].y:float64(-1..1/0.01)"
 }
 
 // AppendBinary appends m to b, in the format of godwit's typed messages.
@@ -44,6 +44,26 @@ func (m *World) UnmarshalBinary(b []byte) error {
 // GodwitSchema returns the types of the fields, which both ends must agree on.
 func (*World) GodwitSchema() string {
 	return "tick:uint32;boxes:list(100);boxes[].id:1..100;boxes[].x:0..15360/4;boxes[].y:0..8360/4;boxes[].away:bool"
+}
+
+// AppendBinary appends m to b, in the format of godwit's typed messages.
+func (m *Early) AppendBinary(b []byte) ([]byte, error) {
+	w := pack.NewWriter(b)
+	packEarly(&w, m)
+	return w.End()
+}
+
+// UnmarshalBinary sets m to the message in b and keeps nothing of b. After an error m is not complete.
+func (m *Early) UnmarshalBinary(b []byte) error {
+	*m = Early{}
+	r := pack.NewReader(b)
+	unpackEarly(&r, m)
+	return r.End()
+}
+
+// GodwitSchema returns the types of the fields, which both ends must agree on.
+func (*Early) GodwitSchema() string {
+	return "ticks:-32..31"
 }
 
 // AppendBinary appends m to b, in the format of godwit's typed messages.
@@ -126,15 +146,25 @@ func (*Seat) GodwitSchema() string {
 	return "id:uint8"
 }
 
-func packInput(w *pack.Writer, m *Input) {
-	w.Bits(w.Step(m.X, -1, 1, 0.01)|
-		w.Step(m.Y, -1, 1, 0.01)<<8, 16)
+func packMoves(w *pack.Writer, m *Moves) {
+	w.Uint32(m.Tick)
+	w.Count(len(m.Inputs), 4)
+	for i := range m.Inputs {
+		w.Bits(w.Step(m.Inputs[i].X, -1, 1, 0.01)|
+			w.Step(m.Inputs[i].Y, -1, 1, 0.01)<<8, 16)
+	}
 }
 
-func unpackInput(r *pack.Reader, m *Input) {
-	bits := r.Bits(16)
-	m.X = pack.Value(r.Within(bits&0xff, 200), -1, 0.01)
-	m.Y = pack.Value(r.Within(bits>>8, 200), -1, 0.01)
+func unpackMoves(r *pack.Reader, m *Moves) {
+	m.Tick = r.Uint32()
+	if n := r.Count(4, 16); n > 0 {
+		m.Inputs = make([]Input, n)
+		for i := range m.Inputs {
+			bits := r.Bits(16)
+			m.Inputs[i].X = pack.Value(r.Within(bits&0xff, 200), -1, 0.01)
+			m.Inputs[i].Y = pack.Value(r.Within(bits>>8, 200), -1, 0.01)
+		}
+	}
 }
 
 func packWorld(w *pack.Writer, m *World) {
@@ -160,6 +190,14 @@ func unpackWorld(r *pack.Reader, m *World) {
 			m.Boxes[i].Away = bits>>31 != 0
 		}
 	}
+}
+
+func packEarly(w *pack.Writer, m *Early) {
+	w.Bits(pack.Index(int64(m.Ticks), -32, 31), 6)
+}
+
+func unpackEarly(r *pack.Reader, m *Early) {
+	m.Ticks = int(int64(r.Bits(6)) - 32)
 }
 
 func packLine(w *pack.Writer, m *Line) {

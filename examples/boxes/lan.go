@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -72,15 +73,18 @@ func onePage() ([]byte, error) {
 	client, err1 := fs.ReadFile(web.Files(), "godwit.classic.min.js")
 	index, err2 := fs.ReadFile(pages, "index.html")
 	table, err3 := fs.ReadFile(pages, "table.js")
-	if err := cmp.Or(err1, err2, err3); err != nil {
+	parts, err4 := fs.ReadFile(web.Files(), "godwit.game.js")
+	if err := cmp.Or(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	script, _, _ := strings.Cut(string(client), "//# sourceMappingURL=")
+	parts, _, _ = bytes.Cut(parts, []byte("\nexport {")) // its last statement
 	page := string(index)
 	for old, text := range map[string]string{
-		`<script type="module">`:                                  "<script>\n" + script + "</script>\n<script type=\"module\">",
-		`import { sessions } from "/godwit/godwit.types.js";`:     "const { sessions } = godwit.types;",
-		`import { table } from "./table.js"; // from messages.go`: strings.Replace(string(table), "export const table", "const table", 1),
+		`<script type="module">`:                                                 "<script>\n" + script + "</script>\n<script type=\"module\">",
+		`import { sessions } from "/godwit/godwit.types.js";`:                    "const { sessions } = godwit.types;",
+		`import { Clock, Prediction, Snapshots } from "/godwit/godwit.game.js";`: string(parts),
+		`import { table } from "./table.js"; // from messages.go`:                strings.Replace(string(table), "export const table", "const table", 1),
 	} {
 		if strings.Count(page, old) != 1 {
 			return nil, errors.New("index.html has changed: it has no " + old)

@@ -35,6 +35,17 @@ func TestOnePage(t *testing.T) {
 			t.Errorf("the page has %q", other)
 		}
 	}
+	names := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^(?:const|let|var|class|(?:async )?function)\*? (\w+)`).FindAllSubmatch(page, -1) {
+		if name := string(m[1]); names[name] {
+			t.Errorf("two parts of the page declare %s", name)
+		} else {
+			names[name] = true
+		}
+	}
+	if len(names) < 50 {
+		t.Errorf("the page declares %d names, want those of all its parts", len(names))
+	}
 	for _, part := range []string{"const { sessions } = godwit.types;", "\nconst table = {", "location.hash"} {
 		if !bytes.Contains(page, []byte(part)) {
 			t.Errorf("the page has no %q", part)

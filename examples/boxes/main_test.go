@@ -17,6 +17,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
+	parts "github.com/godwit-rtc/godwit/game"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/session"
 	"github.com/godwit-rtc/godwit/typed"
@@ -91,6 +92,8 @@ type guest struct {
 	mu     sync.Mutex
 	worlds []snapshot
 	news   []string
+	clock  *parts.Clock
+	own    *parts.Prediction[box, Input]
 }
 
 // arrive connects a guest that has not joined yet.
@@ -103,7 +106,23 @@ func (h *gameTest) arrive() *guest {
 	e, err := client.Serve(socket, client.Config{HTTP: &http.Client{Transport: h}})
 	h.must(err)
 	h.t.Cleanup(func() { e.Close() })
-	c, err := typed.Client(table, client.SessionConfig{}, table.World.On(g.see), table.News.On(g.read))
+	g.clock = parts.NewClock(parts.ClockConfig{Tick: ticks})
+	g.own = parts.NewPrediction(g.clock, parts.PredictionConfig[box, Input]{
+		Step: func(b box, in Input) box {
+			b.x, b.y = move(b.x, b.y, in)
+			return b
+		},
+		Mix: func(a, b box, share float64) box {
+			b.x, b.y = a.x+int(float64(b.x-a.x)*share), a.y+int(float64(b.y-a.y)*share)
+			return b
+		},
+	})
+	early := table.Early.On(func(_ typed.ClientEnd, m Early) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.clock.Early(m.Ticks)
+	})
+	c, err := typed.Client(table, client.SessionConfig{}, table.World.On(g.see), table.News.On(g.read), early)
 	h.must(err)
 	s, err := e.Join(h.t.Context(), "http://game.example/godwit/", c)
 	h.must(err)
@@ -117,7 +136,9 @@ func (h *gameTest) join(name string) *guest {
 	g := h.arrive()
 	seat, err := table.Join.Request(h.t.Context(), g.ClientEnd, Name{name})
 	h.must(err)
-	g.id = seat.ID
+	g.mu.Lock()
+	g.id = seat.ID // see reads it
+	g.mu.Unlock()
 	h.settle()
 	return g
 }
@@ -135,12 +156,16 @@ func (g *guest) read(_ typed.ClientEnd, n News) {
 	g.news = append(g.news, strings.TrimSpace(fmt.Sprintf("%d %s %s", n.ID, kind, n.Text)))
 }
 
-func (g *guest) see(_ typed.ClientEnd, w World) {
+func (g *guest) see(me typed.ClientEnd, w World) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.clock.Hear(time.Now(), w.Tick, me.Stats().RTT)
 	s := snapshot{w.Tick, make(map[uint8]box)}
 	for _, b := range w.Boxes {
 		s.boxes[b.ID] = box{b.X, b.Y, b.Away}
+	}
+	if b, ok := s.boxes[g.id]; ok {
+		g.own.Correct(time.Now(), w.Tick, b)
 	}
 	g.worlds = append(g.worlds, s)
 }
@@ -177,15 +202,26 @@ func (g *guest) wantNews(lines ...string) {
 	g.news = nil
 }
 
-// steer sends an input, n times in every tick, for d.
+// steer sends the inputs that are due, n times, for d.
 func (g *guest) steer(d time.Duration, n int, x, y float64) {
 	for range int(d / ticks) {
-		for range n {
-			g.h.must(table.Input.Send(g.ClientEnd, Input{x, y}))
-		}
+		g.press(n, x, y)
 		time.Sleep(ticks)
 	}
 	synctest.Wait()
+}
+
+func (g *guest) press(n int, x, y float64) {
+	g.mu.Lock()
+	due := slices.Collect(g.clock.Due(time.Now()))
+	for _, tick := range due {
+		g.own.Input(tick, Input{x, y})
+	}
+	m := Moves{g.own.Tick(), g.own.Recent(nil, 4)}
+	g.mu.Unlock()
+	for range min(n, n*len(due)) {
+		g.h.must(table.Input.Send(g.ClientEnd, m))
+	}
 }
 
 func TestBoxGoesWhereItIsSteered(t *testing.T) {
@@ -199,8 +235,8 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 			t.Errorf("the box of the other player moved from %v to %v", before[bob.id], after[bob.id])
 		}
 		from, to := before[ada.id], after[ada.id]
-		// Half a second, and half a second more in which the last input counts.
-		if went := to.x - from.x; to.y != from.y || went < rate/2*speed || went > (rate/2+stale+2)*speed {
+		// Half a second, and the time for which the last input counts again.
+		if went := to.x - from.x; to.y != from.y || went < rate/2*speed || went > (rate/2+hold+2)*speed {
 			t.Errorf("the box moved from %v to %v, want only right, by the speed", from, to)
 		}
 		ada.steer(10*time.Second, 1, 0, -0.4)
@@ -210,6 +246,88 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 		ada.steer(10*time.Second, 1, 1, 1)
 		if got := bob.now()[ada.id]; got.x != width-side || got.y != height-side {
 			t.Errorf("in the corner the box is at %v, want %v, %v", got, width-side, height-side)
+		}
+	})
+}
+
+// On a path with a round trip of 100 ms and 5 % losses each way the own box moves within a tick of the key, and what is
+// drawn never makes a step of more than 2 % of the board's height, in 60 frames a second.
+func TestOwnBoxAnswersAtOnce(t *testing.T) {
+	inGame(t, func(h *gameTest) {
+		h.network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond, Loss: 0.05})
+		ada := h.join("ada")
+		ada.steer(3*time.Second, 1, 0, 0)
+		const frame = time.Second / 60
+		var last box
+		largest, slowest := 0.0, time.Duration(0)
+		draw := func(x, y float64) (moved bool) {
+			time.Sleep(frame)
+			ada.press(1, x, y)
+			ada.mu.Lock()
+			defer ada.mu.Unlock()
+			b, ok := ada.own.At(time.Now())
+			if !ok {
+				t.Fatal("the own box is not known")
+			}
+			moved = b != last
+			if last != (box{}) {
+				largest = max(largest, math.Hypot(float64(b.x-last.x), float64(b.y-last.y)))
+			}
+			last = b
+			return moved
+		}
+		draw(0, 0)
+		ways := [][2]float64{{1, 0}, {0, 1}, {-0.6, 0.8}, {0.5, -0.5}, {-1, 0}, {0.28, -0.96}}
+		for i := range 48 {
+			way := ways[i%len(ways)]
+			pressed := time.Now()
+			for !draw(way[0], way[1]) {
+				if time.Since(pressed) > time.Second {
+					t.Fatal("the own box does not move")
+				}
+			}
+			slowest = max(slowest, time.Since(pressed))
+			for range 15 + i%11 {
+				draw(way[0], way[1])
+			}
+			for range 20 { // until it stands
+				draw(0, 0)
+			}
+		}
+		t.Logf("the own box moves within %v; the largest step is %.0f units, %.1f %% of the board's height", slowest, largest, 100*largest/height)
+		if largest > 0.02*height {
+			t.Errorf("the largest step is %.0f units, want at most %.0f", largest, 0.02*height)
+		}
+		if slowest > ticks+2*frame {
+			t.Errorf("the own box moves after %v, want at most a tick and two frames", slowest)
+		}
+		h.settle()
+		// When the player stops, what is drawn is where the server has the box.
+		ada.steer(2*time.Second, 1, 0, 0)
+		b, _ := ada.own.At(time.Now())
+		if right := ada.now()[ada.id]; math.Hypot(float64(b.x-right.x), float64(b.y-right.y)) > 8 {
+			t.Errorf("the own box is drawn at %v, and the server has it at %v", b, right)
+		}
+	})
+}
+
+// Inputs for wrong ticks, too many of them, and those of the past have no effect.
+func TestWildInputsDoNotMoveTheBox(t *testing.T) {
+	inGame(t, func(h *gameTest) {
+		ada := h.join("ada")
+		before := ada.now()[ada.id]
+		right := []Input{{1, 1}, {1, 1}, {1, 1}, {1, 1}}
+		for i := range uint32(100) {
+			ada.mu.Lock()
+			tick := ada.worlds[len(ada.worlds)-1].tick
+			ada.mu.Unlock()
+			for _, n := range []uint32{0, 1, tick - 1, tick - 100, tick + 1000, math.MaxUint32 - i, i << 24} {
+				h.must(table.Input.Send(ada.ClientEnd, Moves{n, right}))
+			}
+			time.Sleep(ticks)
+		}
+		if after := ada.now()[ada.id]; after != before {
+			t.Errorf("the box moved from %v to %v, want no move", before, after)
 		}
 	})
 }

@@ -9,8 +9,9 @@ import (
 // Table is what the server and its pages send to each other. An input or a world may get
 // lost. Only the newest counts, so each of them has the full state.
 type Table struct {
-	Input typed.ToServer[Input]        `godwit:"sequenced"`
+	Input typed.ToServer[Moves]        `godwit:"sequenced"`
 	World typed.ToClient[World]        `godwit:"sequenced"`
+	Early typed.ToClient[Early]        `godwit:"sequenced"`
 	Chat  typed.ToServer[Line]         `godwit:"reliable-ordered"`
 	News  typed.ToClient[News]         `godwit:"reliable-ordered"`
 	Join  typed.ServerCall[Name, Seat] // the player's name, and the player's box
@@ -19,10 +20,22 @@ type Table struct {
 // The board and a box, in units.
 const width, height, side = 16000, 9000, 640
 
+// Moves are the newest inputs of a player. The first counts in the tick Tick of the server, the next
+// one in the tick before, and so on: if a message is lost, the next one has its inputs, too.
+type Moves struct {
+	Tick   uint32
+	Inputs []Input `godwit:"max=4"`
+}
+
 // An Input is where a player wants to go: a direction, of length 1 at full speed.
 type Input struct {
 	X float64 `godwit:"range=-1..1,step=0.01"`
 	Y float64 `godwit:"range=-1..1,step=0.01"`
+}
+
+// Early is by how many ticks the inputs of a player are early: the page sends them earlier or later.
+type Early struct {
+	Ticks int `godwit:"range=-32..31"`
 }
 
 // A World is the state of the board after a tick.

@@ -9,6 +9,11 @@ export interface Input {
   y: number;
 }
 
+export interface Moves {
+  tick: number;
+  inputs: Input[];
+}
+
 export interface Box {
   id: number;
   x: number;
@@ -19,6 +24,10 @@ export interface Box {
 export interface World {
   tick: number;
   boxes: Box[];
+}
+
+export interface Early {
+  ticks: number;
 }
 
 export interface Line {
@@ -43,13 +52,15 @@ export declare const table: {
   readonly channels: readonly [
     { readonly name: "input"; readonly mode: "sequenced"; readonly direction: "to-server"; readonly schema: string },
     { readonly name: "world"; readonly mode: "sequenced"; readonly direction: "to-client"; readonly schema: string },
+    { readonly name: "early"; readonly mode: "sequenced"; readonly direction: "to-client"; readonly schema: string },
     { readonly name: "chat"; readonly mode: "reliable-ordered"; readonly direction: "to-server"; readonly schema: string },
     { readonly name: "news"; readonly mode: "reliable-ordered"; readonly direction: "to-client"; readonly schema: string },
   ];
   readonly schema: string;
   readonly messages: {
-    readonly input: Codec<Input>;
+    readonly input: Codec<Moves>;
     readonly world: Codec<World>;
+    readonly early: Codec<Early>;
     readonly chat: Codec<Line>;
     readonly news: Codec<News>;
   };

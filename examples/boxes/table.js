@@ -2,15 +2,24 @@
 
 const kindNames = ["here", "joined", "left", "said"];
 
-function writeInput(w, m) {
-  w.bits(step(m.x, -1, 1, 0.01) | (step(m.y, -1, 1, 0.01) << 8), 16);
+function writeMoves(w, m) {
+  w.uint(whole(m.tick, 0, 4294967295), 32);
+  w.count(m.inputs.length, 4);
+  for (const v of m.inputs) {
+    w.bits(step(v.x, -1, 1, 0.01) | (step(v.y, -1, 1, 0.01) << 8), 16);
+  }
 }
 
-function readInput(r) {
-  const bits = r.bits(16);
-  const x = within(bits & 0xff, 200) * 0.01 - 1;
-  const y = within(bits >>> 8, 200) * 0.01 - 1;
-  return { x, y };
+function readMoves(r) {
+  const tick = r.uint(32);
+  const inputs = [];
+  for (let n = r.count(4, 16); n > 0; n--) {
+    const bits = r.bits(16);
+    const x = within(bits & 0xff, 200) * 0.01 - 1;
+    const y = within(bits >>> 8, 200) * 0.01 - 1;
+    inputs.push({ x, y });
+  }
+  return { tick, inputs };
 }
 
 function writeWorld(w, m) {
@@ -38,6 +47,15 @@ function readWorld(r) {
     boxes.push({ id, x, y, away: (bits >>> 31) > 0 });
   }
   return { tick, boxes };
+}
+
+function writeEarly(w, m) {
+  w.bits(step(m.ticks, -32, 31, 1), 6);
+}
+
+function readEarly(r) {
+  const ticks = r.bits(6) - 32;
+  return { ticks };
 }
 
 function writeLine(w, m) {
@@ -80,15 +98,17 @@ function readSeat(r) {
 
 export const table = {
   channels: [
-    { name: "input", mode: "sequenced", direction: "to-server", schema: "x:float64(-1..1/0.01);y:float64(-1..1/0.01)" },
+    { name: "input", mode: "sequenced", direction: "to-server", schema: "tick:uint32;inputs:list(4);inputs[].x:float64(-1..1/0.01);inputs[].y:float64(-1..1/0.01)" },
     { name: "world", mode: "sequenced", direction: "to-client", schema: "tick:uint32;boxes:list(100);boxes[].id:1..100;boxes[].x:0..15360/4;boxes[].y:0..8360/4;boxes[].away:bool" },
+    { name: "early", mode: "sequenced", direction: "to-client", schema: "ticks:-32..31" },
     { name: "chat", mode: "reliable-ordered", direction: "to-server", schema: "text:string(800)" },
     { name: "news", mode: "reliable-ordered", direction: "to-client", schema: "kind:enum(here,joined,left,said);id:uint8;text:string(800)" },
   ],
   schema: "join.request.name:string(64);join.reply.id:uint8",
   messages: {
-    input: { write: writeInput, read: readInput },
+    input: { write: writeMoves, read: readMoves },
     world: { write: writeWorld, read: readWorld },
+    early: { write: writeEarly, read: readEarly },
     chat: { write: writeLine, read: readLine },
     news: { write: writeNews, read: readNews },
   },
