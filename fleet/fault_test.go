@@ -137,71 +137,157 @@ func TestOneSessionStaysAfterAPartition(t *testing.T) {
 	}
 }
 
+// An unreliable is two nodes of which the first reaches NATS through a proxy, and a group with a member on each.
+type unreliable struct {
+	t         *testing.T
+	proxy     *proxy
+	a, b      *node
+	ada, bob  *client
+	next      int // number of the next message of a
+	last, got int // of what bob has got
+}
+
+// Limits of what waits in the first node.
+const (
+	unreliablePending = 256
+	unreliableBytes   = 1 << 20
+)
+
+func newUnreliable(t *testing.T) *unreliable {
+	t.Helper()
+	server := newNATS(t)
+	u := &unreliable{t: t, proxy: newProxy(t, server.address()), last: -1}
+	fast := godwit.Config{Ceiling: -1, Rate: 64 << 20}
+	u.a = newNode(t, Config{NATS: u.proxy.address(), MaxPending: unreliablePending, MaxPendingBytes: unreliableBytes, ping: 2 * time.Second}, fast)
+	u.b = newNode(t, Config{NATS: server.address()}, fast)
+	u.ada, u.bob = u.a.join("ada"), u.b.join("bob")
+	mustJoin(u.a, u.a.Group("lobby"), u.ada)
+	mustJoin(u.b, u.b.Group("lobby"), u.bob)
+	for range 100 {
+		u.send()
+	}
+	return u
+}
+
+// send sends the next number from a to the group. ada gets it at once, and what waits in a is bounded.
+func (u *unreliable) send() {
+	u.t.Helper()
+	text := fmt.Sprintf("%d %s", u.next, strings.Repeat("x", 1000))
+	must(u.t, u.a.Group("lobby").Send(chat, []byte(text)))
+	u.ada.want(u.t, "the local member", "chat "+text)
+	u.next++
+	u.a.mu.Lock()
+	defer u.a.mu.Unlock()
+	if o := &u.a.out; o.msgs > unreliablePending || o.bytes > unreliableBytes || len(o.ops) > unreliablePending+16 {
+		u.t.Fatalf("%d messages with %d bytes wait", o.msgs, o.bytes)
+	}
+}
+
+// settle sends until the last message arrives: then the gaps before it are known. What bob has got and what its node counts as lost
+// must be everything, in order, and nothing twice.
+func (u *unreliable) settle() {
+	u.t.Helper()
+	for u.last < u.next-1 {
+		u.send()
+		for again := time.After(time.Second); u.last < u.next-1 && again != nil; {
+			select {
+			case <-again:
+				again = nil
+			case event := <-u.bob.events:
+				n, err := strconv.Atoi(strings.Fields(event)[1])
+				if err != nil || n <= u.last {
+					u.t.Fatalf("%d came after %d: %v", n, u.last, err)
+				}
+				u.last = n
+				u.got++
+			}
+		}
+	}
+	s, unsent := u.b.Stats(), u.b.srv.Stats().Unsent
+	if uint64(u.got)+s.Lost+unsent != uint64(u.next) || s.Doubled != 0 {
+		u.t.Errorf("of %d messages %d came, %d are counted as lost, %d had no place in the queue of the session; %d came twice",
+			u.next, u.got, s.Lost, unsent, s.Doubled)
+	}
+	u.t.Logf("%d sent, %d came, %d lost, %d of them late; the sender: %+v", u.next, u.got, s.Lost, s.Late, u.a.Stats())
+	u.ada.none(u.t, "one of the node's own messages, by way of NATS")
+	if u.ada.State() != session.StateOpen || u.bob.State() != session.StateOpen {
+		u.t.Error("a session has ended")
+	}
+}
+
 // The connection to NATS stalls for a while amid messages: what the other node gets and what it counts as lost
 // is everything, nothing comes twice, in order, and what waits in the sender is bounded.
 func TestNATSStalls(t *testing.T) {
 	t.Parallel()
-	server := newNATS(t)
-	p := newProxy(t, server.address())
-	const pending = 256
-	fast := godwit.Config{Ceiling: -1, Rate: 64 << 20}
-	a := newNode(t, Config{NATS: p.address(), MaxPending: pending, MaxPendingBytes: 1 << 20, ping: 2 * time.Second}, fast)
-	b := newNode(t, Config{NATS: server.address()}, fast)
-	ada, bob := a.join("ada"), b.join("bob")
-	mustJoin(a, a.Group("lobby"), ada)
-	mustJoin(b, b.Group("lobby"), bob)
-	g := a.Group("lobby")
-	next, padding := 0, strings.Repeat("x", 1000)
-	send := func() {
+	u := newUnreliable(t)
+	u.proxy.stall()
+	for u.a.Stats().OutDropped == 0 && u.a.Connected() { // the buffers of the sockets are full, and then the queue
+		u.send()
+	}
+	wait(t, "NATS is away, because pings have no answer", func() bool { return !u.a.Connected() })
+	for range 100 {
+		u.send()
+	}
+	u.proxy.resume()
+	wait(t, "NATS is back", u.a.Connected)
+	u.settle()
+}
+
+// For 10 s NATS takes what a node sends and answers nothing, also on new connections. Sessions notice nothing. What the node has given
+// away in that time is counted as lost by the other node, and what it has not, after it has noticed, too. The same is true of the other direction,
+// where the sender counts what it does not give to NATS because NATS says that no node needs it.
+func TestNATSAnswersNothing(t *testing.T) {
+	t.Parallel()
+	u := newUnreliable(t)
+	eve := u.a.join("eve")
+	mustJoin(u.a, u.a.Group("back"), eve)
+	u.a.sync()
+	back, last, got := 0, -1, 0
+	reply := func() {
 		t.Helper()
-		must(t, g.Send(chat, fmt.Appendf(nil, "%d %s", next, padding)))
-		ada.want(t, "the local member", fmt.Sprintf("chat %d %s", next, padding))
-		next++
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if o := &a.out; o.msgs > pending || o.bytes > 1<<20 || len(o.ops) > pending+16 {
-			t.Fatalf("%d messages with %d bytes wait", o.msgs, o.bytes)
+		must(t, u.b.Group("back").Send(chat, fmt.Append(nil, back)))
+		back++
+	}
+	take := func(event string) {
+		t.Helper()
+		n, err := strconv.Atoi(strings.TrimPrefix(event, "chat "))
+		if err != nil || n <= last {
+			t.Fatalf("%q came after %d: %v", event, last, err)
 		}
+		last, got = n, got+1
 	}
-	for range 100 {
-		send()
+	reply()
+	take(testkit.Next(t, "a message in the other direction", eve.events))
+	given := u.a.Stats().Sent
+	u.proxy.swallow()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for over := time.Now().Add(10 * time.Second); time.Now().Before(over) || u.a.Connected(); <-tick.C {
+		u.send()
+		reply()
 	}
-	p.stall()
-	for a.Stats().OutDropped == 0 && a.Connected() { // the buffers of the sockets are full, and then the queue
-		send()
+	u.send()
+	if s := u.a.Stats(); s.Sent == given || s.Away == 0 {
+		t.Errorf("%+v: want that the node has given messages away, and has noticed", s)
 	}
-	wait(t, "NATS is away, because pings have no answer", func() bool { return !a.Connected() })
-	for range 100 {
-		send()
-	}
-	p.resume()
-	wait(t, "NATS is back", a.Connected)
-	last, got := -1, 0
-	for last < next-1 { // until the last message has arrived: then the gaps before it are known
-		send()
-		for again := time.After(time.Second); last < next-1 && again != nil; {
+	u.proxy.pass()
+	wait(t, "NATS is back", u.a.Connected)
+	u.settle()
+	for last < back-1 {
+		reply()
+		for again := time.After(time.Second); last < back-1 && again != nil; {
 			select {
 			case <-again:
 				again = nil
-			case event := <-bob.events:
-				n, err := strconv.Atoi(strings.Fields(event)[1])
-				if err != nil || n <= last {
-					t.Fatalf("%d came after %d: %v", n, last, err)
-				}
-				last = n
-				got++
+			case event := <-eve.events:
+				take(event)
 			}
 		}
 	}
-	s, unsent := b.Stats(), b.srv.Stats().Unsent
-	if uint64(got)+s.Lost+unsent != uint64(next) || s.Doubled != 0 {
-		t.Errorf("of %d messages %d came, %d are counted as lost, %d had no place in the queue of the session; %d came twice",
-			next, got, s.Lost, unsent, s.Doubled)
-	}
-	t.Logf("%d sent, %d came, %d lost, %d of them late; the sender: %+v", next, got, s.Lost, s.Late, a.Stats())
-	ada.none(t, "one of the node's own messages, by way of NATS")
-	if ada.State() != session.StateOpen || bob.State() != session.StateOpen {
-		t.Error("a session has ended")
+	s, unneeded := u.a.Stats(), u.b.Stats().Unneeded // NATS says that nobody is there when the connection of a has ended
+	if uint64(got)+s.Lost+unneeded != uint64(back) || s.Lost == 0 || s.Doubled != 0 || eve.State() != session.StateOpen {
+		t.Errorf("of %d messages in the other direction %d came, %d are counted as lost, %d found nobody, %d came twice; the session is %v",
+			back, got, s.Lost, unneeded, s.Doubled, eve.State())
 	}
 }
 

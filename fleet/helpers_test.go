@@ -258,12 +258,14 @@ func (c *client) none(t testing.TB, what string) {
 	testkit.WantNone(t, what, c.events)
 }
 
-// A proxy carries one address to another over TCP, until it stalls: then nothing passes, and no connection ends.
+// A proxy carries one address to another over TCP, until it stalls: then nothing passes, and no connection ends. If it swallows, it
+// goes on reading, and what it reads is gone.
 type proxy struct {
 	listener net.Listener
 	mu       sync.Mutex
 	to       string
 	going    chan struct{} // closed while bytes pass
+	swallows bool
 	conns    []net.Conn
 	running  sync.WaitGroup
 }
@@ -320,10 +322,10 @@ func (p *proxy) carry(from, to net.Conn) {
 	for {
 		n, err := from.Read(b)
 		p.mu.Lock()
-		going := p.going
+		going, swallows := p.going, p.swallows
 		p.mu.Unlock()
 		<-going
-		if n > 0 {
+		if n > 0 && !swallows {
 			if _, err := to.Write(b[:n]); err != nil {
 				return
 			}
@@ -338,6 +340,22 @@ func (p *proxy) stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.going = make(chan struct{})
+}
+
+func (p *proxy) swallow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.swallows = true
+}
+
+// pass ends swallow, and the connections of which bytes are gone.
+func (p *proxy) pass() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.swallows = false
+	for _, c := range p.conns {
+		c.Close()
+	}
 }
 
 // lead makes new connections go to another address.
