@@ -243,20 +243,7 @@ func (p *process) kill() {
 
 func (p *process) get(path string, into any) {
 	p.t.Helper()
-	resp, err := http.Get(p.base + path)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		p.t.Fatalf("%s: %v, %s %s", path, err, resp.Status, b)
-	}
-	if into != nil {
-		if err := json.Unmarshal(b, into); err != nil {
-			p.t.Fatal(err)
-		}
-	}
+	testkit.GetJSON(p.t, p.base+path, into)
 }
 
 func (p *process) report() (r report) {

@@ -89,16 +89,7 @@ func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...f
 	w.start()
 	t.Cleanup(func() { w.server.Close() })
 
-	w.http.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/html")
-		rw.Write([]byte(webPage))
-	})
-	w.http.HandleFunc("GET /web_page.js", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/javascript")
-		rw.Write(webScript)
-	})
-	w.http.Handle("GET /godwit.min.js", web.Handler())
-	w.http.Handle("GET /godwit.keep.min.js", web.Handler())
+	handlePages(w.http)
 	w.http.HandleFunc("/godwit/", func(rw http.ResponseWriter, r *http.Request) { w.server.ServeHTTP(rw, r) })
 	l, err := net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String())
 	if err != nil {
@@ -111,20 +102,40 @@ func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...f
 	return w
 }
 
+// handlePages makes a server serve the page, its script and the client.
+func handlePages(mux *http.ServeMux) {
+	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		rw.Write([]byte(webPage))
+	})
+	mux.HandleFunc("GET /web_page.js", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/javascript")
+		rw.Write(webScript)
+	})
+	mux.Handle("GET /godwit.min.js", web.Handler())
+	mux.Handle("GET /godwit.keep.min.js", web.Handler())
+}
+
 // serveHTTPS serves the page over HTTPS: only such pages have all functions of a browser.
 func (w *webWorld) serveHTTPS() {
 	w.t.Helper()
-	host := browser.Host(w.t)
+	w.url = serveHTTPS(w.t, w.http)
+}
+
+// serveHTTPS serves pages over HTTPS until the test ends, and returns their URL.
+func serveHTTPS(t testing.TB, h http.Handler) string {
+	t.Helper()
+	host := browser.Host(t)
 	l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	dir := w.t.TempDir()
-	browser.WriteCertificate(w.t, dir, host)
-	page := &http.Server{Handler: w.http, ErrorLog: log.New(io.Discard, "", 0)}
+	dir := t.TempDir()
+	browser.WriteCertificate(t, dir, host)
+	page := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
 	go page.ServeTLS(l, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
-	w.t.Cleanup(func() { page.Close() })
-	w.url = "https://" + l.Addr().String() + "/"
+	t.Cleanup(func() { page.Close() })
+	return "https://" + l.Addr().String() + "/"
 }
 
 // listenRelay puts a relay before the server. With -wiretap the relay records the datagrams.

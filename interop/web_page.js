@@ -124,6 +124,63 @@ async function talkThroughReloads({ rate, size, count, drain }) {
   return books.map((b) => b.result());
 }
 
+// A Player is a player of a fleet: it sends numbers on chat, and checks those that it gets. They go on when a server moves the
+// session to another one, and begin again when a session has ended in another way.
+class Player {
+  // at is the server to whose address the first session goes.
+  constructor(name, at) {
+    Object.assign(this, { name, at, up: 0, down: 0, news: [], errors: [], opened: 0, codes: [], begun: 0 });
+    this.play().catch((e) => this.errors.push(`${name}: ${e}`));
+    this.timer = setInterval(() => this.tick(), 20);
+  }
+
+  async play() {
+    const seat = async () => {
+      const headers = { player: this.name, ...(this.opened ? {} : { at: this.at }) };
+      const response = await fetch("/join", { method: "POST", headers });
+      if (!response.ok) throw new Error(`the front answers ${response.status}`);
+      return response.json();
+    };
+    const gone = async ({ node }) => (await fetch(`/join?node=${node}`)).status === 410;
+    const channels = ["chat", "news"].map((name) => ({ name, mode: "reliable-ordered" }));
+    for await (const conn of godwit.sessions(seat, { channels, gone, timeout: 60000 })) this.begin(conn);
+    this.errors.push(`${this.name}: there are no more sessions`);
+  }
+
+  begin(conn) {
+    this.conn = conn;
+    this.opened++;
+    this.begun = Date.now();
+    conn.on("news", (b) => this.news.push(new TextDecoder().decode(b)));
+    conn.on("chat", (b) => {
+      const n = Number(new DataView(b.buffer, b.byteOffset).getBigUint64(0));
+      if (n !== this.down) this.errors.push(`${this.name} gets ${n}, want ${this.down}`);
+      this.down = n + 1;
+    });
+    conn.closed.then(({ code, lostIn, lostOut }) => {
+      this.codes.push(code);
+      if (code !== 8) Object.assign(this, { up: 0, down: 0 });
+      else if (lostIn + lostOut > 0) this.errors.push(`${this.name}: a move has lost ${lostIn} and ${lostOut} bytes`);
+    });
+  }
+
+  tick() {
+    const b = new Uint8Array(8);
+    new DataView(b.buffer).setBigUint64(0, BigInt(this.up));
+    try {
+      this.conn?.send("chat", b);
+      if (this.conn) this.up++;
+    } catch (e) {
+      if (!(e instanceof godwit.SendError)) this.errors.push(String(e));
+    }
+  }
+
+  state() {
+    const { up, down, news, errors, opened, codes, begun } = this;
+    return { up, down, news, errors, opened, codes, begun };
+  }
+}
+
 // native does what exchange does with a data channel of the browser's own, as reliable and ordered as it comes.
 async function native({ rate, size, count, drain }) {
   const pc = new RTCPeerConnection();
