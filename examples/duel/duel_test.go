@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -197,7 +198,7 @@ func stateSession(receive func([]byte)) client.SessionConfig {
 }
 
 // start runs the program until the test ends, and returns the URL of its page. Then run must return nil.
-func start(t *testing.T, o options) string {
+func start(t testing.TB, o options) string {
 	t.Helper()
 	o.data, o.http = cmp.Or(o.data, "127.0.0.1:0"), "127.0.0.1:0"
 	ctx, stop := context.WithCancel(t.Context())
@@ -292,7 +293,7 @@ func TestEndsDuringPlay(t *testing.T) {
 }
 
 // ask makes a request and returns its answer.
-func ask(t *testing.T, method, url, origin string) (int, http.Header, report) {
+func ask(t testing.TB, method, url, origin string) (int, http.Header, report) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
@@ -374,4 +375,73 @@ func TestBadFlagsAreExplained(t *testing.T) {
 			t.Errorf("the error is %v, want one that names %s", err, name)
 		}
 	}
+}
+
+// TCP is that of the kernel.
+func TestPlaysOverALossyDevice(t *testing.T) {
+	probe, err := netsim.OpenTun(netsim.TunConfig{})
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("NOT RUN: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe.Close()
+	page := start(t, options{loss: 2, delay: 5, tun: true})
+	_, _, r := ask(t, "GET", page+"link", "")
+	if !r.Kernel || r.Loss != 2 {
+		t.Errorf("the link is %+v, want one with TCP of the kernel and a loss of 2 %%", r)
+	}
+	play(t, page, r.URL)
+}
+
+// BenchmarkAge measures how old states are over each link, as a mean over 20 s, for comparison of the stand-in with TCP
+// of the kernel: go test -run '^$' -bench Age -benchtime 1x ./examples/duel
+func BenchmarkAge(b *testing.B) {
+	for name, tun := range map[string]bool{"stand-in": false, "kernel": true} {
+		for _, loss := range []float64{0, 2, 5, 10} {
+			b.Run(fmt.Sprintf("%s/loss=%v", name, loss), func(b *testing.B) {
+				for b.Loop() {
+					tcp, udp := measureAges(b, options{loss: loss, delay: 50, tun: tun})
+					b.ReportMetric(float64(tcp)/1e6, "ms-WebSocket")
+					b.ReportMetric(float64(udp)/1e6, "ms-godwit")
+				}
+			})
+		}
+	}
+}
+
+func measureAges(b *testing.B, o options) (tcp, udp time.Duration) {
+	page := start(b, o)
+	_, _, r := ask(b, "GET", page+"link", "")
+	began := time.Now().Add(-time.Duration(r.Clock * float64(time.Millisecond)))
+	socket := cmp.Or(r.URL, "ws"+strings.TrimPrefix(page, "http")+"websocket")
+	w, g := &ages{began: began}, &ages{began: began}
+	s, err := client.Connect(b.Context(), page+"godwit/", client.Config{}, stateSession(g.receive))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close(0, "")
+	c, _, err := websocket.Dial(b.Context(), socket, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.CloseNow()
+	go func() {
+		for {
+			_, m, err := c.Read(b.Context())
+			if err != nil {
+				return
+			}
+			w.receive(m)
+		}
+	}()
+	const settle, measure = time.Second, 20 * time.Second
+	for at := time.Now(); time.Since(at) < settle+measure; time.Sleep(time.Millisecond) {
+		if time.Since(at) > settle {
+			w.look()
+			g.look()
+		}
+	}
+	return w.mean(), g.mean()
 }
