@@ -8,7 +8,7 @@ import (
 )
 
 // The board, in units.
-const width, height = 1600, 1200
+const width, height = 1600, 900
 
 const (
 	rate      = 30 // ticks a second
