@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -14,7 +13,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -203,62 +201,26 @@ func serveNode(options string) error {
 }
 
 // A process is a node in a process of its own.
-type process struct {
-	t    testing.TB
-	base string // URL
-	cmd  *exec.Cmd
-	in   io.Closer
-}
+type process struct{ *testkit.Process }
 
-func startProcess(t testing.TB, o nodeOptions) *process {
+func startProcess(t testing.TB, o nodeOptions) process {
 	t.Helper()
-	cmd := exec.Command(testkit.Must(os.Executable()))
-	cmd.Env = append(os.Environ(), nodeVariable+"="+string(testkit.Must(json.Marshal(o))))
-	cmd.Stderr = os.Stderr
-	in, out := testkit.Must(cmd.StdinPipe()), testkit.Must(cmd.StdoutPipe())
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{t: t, cmd: cmd, in: in}
-	t.Cleanup(p.end)
-	base, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the node does not start: %v", err)
-	}
-	p.base = strings.TrimSpace(base)
-	return p
+	variable := nodeVariable + "=" + string(testkit.Must(json.Marshal(o)))
+	return process{testkit.StartProcess(t, testkit.Must(os.Executable()), variable)}
 }
 
-// end lets the node end.
-func (p *process) end() {
-	p.in.Close()
-	p.cmd.Wait()
-}
-
-// kill ends the process at once, with SIGKILL.
-func (p *process) kill() {
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
-}
-
-func (p *process) get(path string, into any) {
-	p.t.Helper()
-	testkit.GetJSON(p.t, p.base+path, into)
-}
-
-func (p *process) report() (r report) {
-	p.t.Helper()
-	p.get("/test/report", &r)
+func (p process) report() (r report) {
+	p.Get("/test/report", &r)
 	return r
 }
 
 // balancer sends each request for a front to the first node that answers.
 type balancer struct {
 	mu    sync.Mutex
-	nodes []*process
+	nodes []process
 }
 
-func (b *balancer) set(nodes ...*process) {
+func (b *balancer) set(nodes ...process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.nodes = nodes
@@ -271,7 +233,7 @@ func (b *balancer) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	err = errors.New("there is no node")
 	for _, n := range nodes {
 		again := r.Clone(r.Context())
-		again.URL.Host = strings.TrimPrefix(n.base, "http://")
+		again.URL.Host = strings.TrimPrefix(n.Says, "http://")
 		if resp, err = http.DefaultTransport.RoundTrip(again); err == nil {
 			return resp, nil
 		}
@@ -299,7 +261,7 @@ const news godwit.ChannelID = 2
 var playTable = godwit.Channels{{Name: "chat", Mode: godwit.ReliableOrdered}, {Name: "news", Mode: godwit.ReliableOrdered}}
 
 // startBot starts a player whose first session is at the node at. If room is not empty it is the player's room.
-func startBot(t testing.TB, name string, b *balancer, at *process, room string) *bot {
+func startBot(t testing.TB, name string, b *balancer, at process, room string) *bot {
 	t.Helper()
 	p := &bot{name: name}
 	front := &native.Front{
@@ -307,7 +269,7 @@ func startBot(t testing.TB, name string, b *balancer, at *process, room string) 
 	}
 	there := *front
 	there.Header = front.Header.Clone()
-	there.Header.Set("At", at.base)
+	there.Header.Set("At", at.Says)
 	first := true // only one goroutine at a time asks for a seat
 	seat := func(ctx context.Context) (auth.Seat, error) {
 		if first {
@@ -387,16 +349,16 @@ func (p *bot) tick() {
 func TestThreeProcesses(t *testing.T) {
 	nats := newNATS(t)
 	front := newRelay(t, joinNode(t, Config{Name: "relay", NATS: nats.address()}).Fleet)
-	start := func(number uint32) *process {
+	start := func(number uint32) process {
 		t.Helper()
 		return startProcess(t, nodeOptions{NATS: nats.address(), Number: number, Relay: front.Addr(), Inner: front.InnerAddr().Addr()})
 	}
-	nodes := []*process{start(1), start(2), start(3)}
+	nodes := []process{start(1), start(2), start(3)}
 	wantNumbers(t, "at the beginning", front, 1, 2, 3)
 	for _, n := range nodes {
 		wait(t, "the node knows the others", func() bool {
 			var all []Node
-			n.get("/test/nodes", &all)
+			n.Get("/test/nodes", &all)
 			ready := 0
 			for _, n := range all {
 				if n.MaxSessions > 0 {
@@ -454,14 +416,14 @@ func TestThreeProcesses(t *testing.T) {
 		})
 	}
 	all("everybody plays", func(p *bot) bool { return p.up > 10 && p.down > 10 })
-	nodes[1].get("/test/broadcast?text=hello", nil)
+	nodes[1].Get("/test/broadcast?text=hello", nil)
 	all("the broadcast reaches everybody", func(p *bot) bool { return len(p.news) == 1 && p.news[0] == "hello" })
 	if r := nodes[0].report(); len(r.Rooms) != rooms {
 		t.Fatalf("the first node has the rooms %v, want %d", r.Rooms, rooms)
 	}
 
 	killed := time.Now()
-	nodes[0].kill()
+	nodes[0].Kill()
 	b.set(nodes[1:]...)
 	all("the players of the killed node play elsewhere", func(p *bot) bool { return !victims[p] || p.opened == 2 && p.down > 10 })
 	var last time.Time
@@ -483,7 +445,7 @@ func TestThreeProcesses(t *testing.T) {
 	if want := []string{"room-0", "room-1", "room-2"}; !slices.Equal(found, want) {
 		t.Errorf("the other nodes have the rooms %v, want %v", found, want)
 	}
-	nodes[2].get("/test/broadcast?text=again", nil)
+	nodes[2].Get("/test/broadcast?text=again", nil)
 	all("the second broadcast reaches everybody", func(p *bot) bool { return p.news[len(p.news)-1] == "again" })
 	for _, p := range bots {
 		p.note(func() {
@@ -496,15 +458,15 @@ func TestThreeProcesses(t *testing.T) {
 	if st := front.Stats(); st.Up.Datagrams == 0 || st.Down.Datagrams == 0 || st.Clients < len(bots) {
 		t.Errorf("%+v: want that all players play through the relay", st)
 	}
-	old := []*process{nodes[1], nodes[2], start(1)}
+	old := []process{nodes[1], nodes[2], start(1)}
 	for i, n := range old {
 		replacement := start(uint32(4 + i))
 		b.set(append(slices.Clone(old[i+1:]), replacement)...)
-		n.get("/test/drain", nil)
+		n.Get("/test/drain", nil)
 		for _, e := range n.report().Errors {
 			t.Errorf("node %d: %s", i, e)
 		}
-		n.end()
+		n.End()
 		nodes = append(nodes[:0], old[i+1:]...)
 		old = append(old, replacement)
 		if i == 2 {

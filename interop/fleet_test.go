@@ -1,12 +1,10 @@
 package interop
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -36,56 +34,6 @@ func buildFleet(t *testing.T) (node, relay string) {
 	return node, relay
 }
 
-// A fleetProcess is a NATS server or a node.
-type fleetProcess struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	in   io.Closer
-	says string // its first line: the URL at which it is reached
-}
-
-func startFleetProcess(t *testing.T, program, env string) *fleetProcess {
-	t.Helper()
-	p := &fleetProcess{t: t, cmd: exec.Command(program)}
-	p.cmd.Env, p.cmd.Stderr = append(os.Environ(), env), os.Stderr
-	in, err := p.cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p.in = in
-	t.Cleanup(p.end)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("a process of the fleet does not start: %v", err)
-	}
-	p.says = strings.TrimSpace(line)
-	return p
-}
-
-// end lets the process end by itself.
-func (p *fleetProcess) end() {
-	p.in.Close()
-	p.cmd.Wait()
-}
-
-func (p *fleetProcess) kill() {
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
-}
-
-// get asks a node.
-func (p *fleetProcess) get(path string, into any) {
-	p.t.Helper()
-	testkit.GetJSON(p.t, p.says+path, into)
-}
-
 // fleetReport is what a node says of its players.
 type fleetReport struct {
 	Errors []string
@@ -95,10 +43,10 @@ type fleetReport struct {
 // A fleetFront serves the page, and gives requests for a seat to the first node that answers.
 type fleetFront struct {
 	mu    sync.Mutex
-	nodes []*fleetProcess
+	nodes []*testkit.Process
 }
 
-func (f *fleetFront) set(nodes ...*fleetProcess) {
+func (f *fleetFront) set(nodes ...*testkit.Process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.nodes = nodes
@@ -109,7 +57,7 @@ func (f *fleetFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	nodes := f.nodes
 	f.mu.Unlock()
 	for _, n := range nodes {
-		again, err := http.NewRequestWithContext(r.Context(), r.Method, n.says+r.URL.RequestURI(), nil)
+		again, err := http.NewRequestWithContext(r.Context(), r.Method, n.Says+r.URL.RequestURI(), nil)
 		if err != nil {
 			break
 		}
@@ -163,9 +111,9 @@ func TestBrowsersInAFleet(t *testing.T) {
 		browsers = append(browsers, browser.Start(t, kind))
 	}
 	program, relay := buildFleet(t)
-	nats := startFleetProcess(t, program, "GODWIT_FLEET_NATS="+t.TempDir())
+	nats := testkit.StartProcess(t, program, "GODWIT_FLEET_NATS="+t.TempDir())
 	inner := netip.MustParseAddr("127.0.0.1") // where browsers do not reach the nodes
-	_, _, said := runExample(t, relay, "-nats", nats.says, "-listen", netip.AddrPortFrom(browser.Host(t), 0).String(), "-inner", netip.AddrPortFrom(inner, 0).String())
+	_, _, said := runExample(t, relay, "-nats", nats.Says, "-listen", netip.AddrPortFrom(browser.Host(t), 0).String(), "-inner", netip.AddrPortFrom(inner, 0).String())
 	listens, err := said.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
@@ -177,15 +125,15 @@ func TestBrowsersInAFleet(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the relay says %q: %v", listens, err)
 	}
-	start := func(number int) *fleetProcess {
+	start := func(number int) *testkit.Process {
 		t.Helper()
-		return startFleetProcess(t, program, fmt.Sprintf(`GODWIT_FLEET_TEST_NODE={"NATS":%q,"Number":%d,"Relay":%q,"Inner":%q}`, nats.says, number, public, inner))
+		return testkit.StartProcess(t, program, fmt.Sprintf(`GODWIT_FLEET_TEST_NODE={"NATS":%q,"Number":%d,"Relay":%q,"Inner":%q}`, nats.Says, number, public, inner))
 	}
-	nodes := []*fleetProcess{start(1), start(2), start(3)}
+	nodes := []*testkit.Process{start(1), start(2), start(3)}
 	for _, n := range nodes {
 		awaitFleet(t, "a node knows the others", func() bool {
 			var all []struct{ MaxSessions int }
-			n.get("/test/nodes", &all)
+			n.Get("/test/nodes", &all)
 			ready := 0
 			for _, n := range all {
 				ready += min(n.MaxSessions, 1)
@@ -202,8 +150,8 @@ func TestBrowsersInAFleet(t *testing.T) {
 	var players []*webPlayer
 	for i, n := range nodes {
 		for _, b := range browsers {
-			p := &webPlayer{&tab{b.Page(t, url), t}, fmt.Sprintf("%s at %d", b.Kind, i)}
-			p.do(`await until(Infinity, () => window.godwit); window.player = new Player(arg.name, arg.at);`, map[string]string{"name": p.name, "at": n.says}, nil)
+			p := &webPlayer{&tab{Page: b.Page(t, url), t: t}, fmt.Sprintf("%s at %d", b.Kind, i)}
+			p.do(`await until(Infinity, () => window.godwit); window.player = new Player(arg.name, arg.at);`, map[string]string{"name": p.name, "at": n.Says}, nil)
 			players = append(players, p)
 		}
 	}
@@ -211,13 +159,13 @@ func TestBrowsersInAFleet(t *testing.T) {
 	for _, p := range players {
 		p.until(`player.up > 10 && player.down > 10`)
 	}
-	nodes[1].get("/test/broadcast?text=hello", nil)
+	nodes[1].Get("/test/broadcast?text=hello", nil)
 	for _, p := range players {
 		p.until(`player.news.includes("hello")`)
 	}
 
 	killed := time.Now()
-	nodes[0].kill()
+	nodes[0].Kill()
 	front.set(nodes[1:]...)
 	for _, p := range victims {
 		p.until(`player.opened === 2 && player.down > 10`)
@@ -225,23 +173,23 @@ func TestBrowsersInAFleet(t *testing.T) {
 			t.Logf("%s has a new session after %v", p.name, time.UnixMilli(s.Begun).Sub(killed).Round(time.Millisecond))
 		}
 	}
-	nodes[2].get("/test/broadcast?text=again", nil)
+	nodes[2].Get("/test/broadcast?text=again", nil)
 	for _, p := range players {
 		p.until(`player.news.includes("again")`)
 	}
 
-	old := []*fleetProcess{nodes[1], nodes[2], start(1)}
-	var last []*fleetProcess
+	old := []*testkit.Process{nodes[1], nodes[2], start(1)}
+	var last []*testkit.Process
 	for i, n := range old {
 		last = append(last, start(4+i))
 		front.set(append(slices.Clone(old[i+1:]), last...)...)
-		n.get("/test/drain", nil)
+		n.Get("/test/drain", nil)
 		var r fleetReport
-		n.get("/test/report", &r)
+		n.Get("/test/report", &r)
 		for _, e := range r.Errors {
 			t.Error(e)
 		}
-		n.end()
+		n.End()
 	}
 	for _, p := range players {
 		p.do(`clearInterval(player.timer);`, nil, nil)
@@ -249,7 +197,7 @@ func TestBrowsersInAFleet(t *testing.T) {
 		awaitFleet(t, "all that the page has sent arrives", func() bool {
 			for _, n := range last {
 				var r fleetReport
-				n.get("/test/report", &r)
+				n.Get("/test/report", &r)
 				if r.Ups[p.name] == s.Up {
 					return true
 				}
@@ -271,7 +219,7 @@ func TestBrowsersInAFleet(t *testing.T) {
 	}
 	for _, n := range last {
 		var r fleetReport
-		n.get("/test/report", &r)
+		n.Get("/test/report", &r)
 		for _, e := range r.Errors {
 			t.Error(e)
 		}
