@@ -13,6 +13,7 @@ export const menus = [
       ["Typed messages", "docs/typed.md"],
       ["Format of typed messages", "docs/messages.md"],
       ["Codecs", "docs/codecs.md"],
+      ["Games with a tick", "docs/game.md"],
       ["Invites", "docs/invites.md"],
       ["Features", "docs/features.md"],
       ["Changes", "CHANGELOG.md"],
