@@ -9,7 +9,7 @@ replace (
 
 require (
 	github.com/coder/websocket v1.8.15
-	github.com/godwit-rtc/godwit/webtransport v0.0.0-00010101000000-000000000000
+	github.com/godwit-rtc/godwit/webtransport v0.1.0
 	github.com/pion/datachannel v1.6.3
 	github.com/pion/logging v0.2.4
 	github.com/pion/webrtc/v4 v4.2.26
@@ -30,7 +30,7 @@ require (
 )
 
 require (
-	github.com/godwit-rtc/godwit v0.0.0-00010101000000-000000000000
+	github.com/godwit-rtc/godwit v0.1.0
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/pion/dtls/v3 v3.1.15 // indirect
 	github.com/pion/ice/v4 v4.4.9 // indirect

@@ -10,6 +10,7 @@ export const menus = [
     pages: [
       ["Browser client", "web/README.md"],
       ["In a Web Worker", "docs/worker.md"],
+      ["A new game", "docs/new.md"],
       ["Typed messages", "docs/typed.md"],
       ["Format of typed messages", "docs/messages.md"],
       ["Codecs", "docs/codecs.md"],
@@ -52,6 +53,7 @@ export const menus = [
       ["Map", "ARCHITECTURE.md"],
       ["Decisions", "docs/decisions.md"],
       ["Contributing", "CONTRIBUTING.md"],
+      ["Releasing", "docs/releasing.md"],
     ],
   },
 ];

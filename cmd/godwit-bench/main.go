@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/internal/version"
 )
 
 func main() {
@@ -44,6 +45,7 @@ type options struct {
 	load     load.Config
 	json     bool
 	quiet    bool
+	version  bool
 }
 
 // parse reads the mode and the flags.
@@ -67,6 +69,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	f.IntVar(&o.load.PID, "pid", 0, "`number` of the server's process on this machine, to measure its CPU time and memory")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
 	f.BoolVar(&o.quiet, "quiet", false, "no line of progress each second")
+	f.BoolVar(&o.version, "version", false, "print the version and end")
 
 	mode := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -80,6 +83,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 		return o, fmt.Errorf("%w; see -help", err)
 	case f.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag; see -help", f.Arg(0))
+	case o.version:
+		return o, nil
 	}
 	o.load.Mode = load.Mode(mode)
 	o.server.Channels = slices.DeleteFunc(strings.Split(o.channels, ","), func(s string) bool { return s == "" })
@@ -151,6 +156,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	o, err := parse(args, out)
 	if err != nil {
 		return err
+	}
+	if o.version {
+		fmt.Fprintln(out, "godwit-bench", version.Version)
+		return nil
 	}
 	if !o.quiet {
 		o.load.Progress = progress

@@ -16,6 +16,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/internal/version"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -134,6 +135,13 @@ func TestMistakesAreExplained(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", args, err, want)
 		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), []string{"-version"}, &out, nil); err != nil || out.String() != "godwit-bench "+version.Version+"\n" {
+		t.Errorf("%v, %q; want the version %s", err, &out, version.Version)
 	}
 }
 
