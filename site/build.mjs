@@ -5,7 +5,7 @@
 //   node build.mjs --stage    # only writes .pages
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { check } from "./check.mjs";
@@ -32,6 +32,13 @@ writeFileSync(join(stage, "pictures.css"), pictures.map((file) => picture(file).
 
 run(root, "go", "run", "./ci/godoc", join(stage, "api/go"), ".", "webtransport", "fleet");
 run(here, "node_modules/.bin/typedoc", "--options", "typedoc.json", "--out", join(stage, "api/js"));
+
+const modules = { godwit: "@godwit/client", types: "@godwit/client/types", game: "@godwit/client/game", webtransport: "@godwit/client/webtransport" };
+const js = join(stage, "api/js");
+for (const name of readdirSync(js)) {
+  const text = readFileSync(join(js, name), "utf8");
+  writeFileSync(join(js, name), text.replace(/^(# |- \[)godwit(?:\.(\w+))?(?:\.min)?$|^(- \[)godwit(?:\.(\w+))?(?:\.min)?(?=\])/gm, (_, head, a, item, b) => `${head ?? item}${modules[a ?? b ?? "godwit"]}`));
+}
 
 if (!process.argv.includes("--stage")) {
   run(here, "node_modules/.bin/vitepress", "build");

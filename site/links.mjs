@@ -2,12 +2,10 @@
 // its host. A link to a file that does not exist is an error.
 
 import { existsSync, statSync } from "node:fs";
-import { dirname, join, posix } from "node:path";
-import { fileURLToPath } from "node:url";
-import { pages, repository } from "./pages.mjs";
+import { join, posix } from "node:path";
+import { pages, repository, root } from "./pages.mjs";
 import { picture } from "./pictures.mjs";
 
-export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const sources = new Map([...pages].map(([file, page]) => [page, file]));
 
 /** slug returns the anchor of a heading. It is the one that GitHub makes, so links work in both places. */

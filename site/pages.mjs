@@ -1,10 +1,27 @@
 // Which files of the repository are pages of the site, and the order of its menus.
 
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The directory of the repository. */
+export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+
 /** The repository, for links to files that are no pages. */
 export const repository = "https://github.com/godwit-rtc/godwit";
 
 /** The menus: a group has a title and pages. A page is [title, file in the repository]. */
 export const menus = [
+  {
+    title: "Guide",
+    pages: [
+      ["Start in fifteen minutes", "docs/guide/start.md"],
+      ["Channels", "docs/guide/channels.md"],
+      ["The game loop", "docs/guide/loop.md"],
+      ["Links, and where UDP fails", "docs/guide/links.md"],
+      ["Deploying", "docs/guide/deploy.md"],
+    ],
+  },
   {
     title: "Reference",
     pages: [
@@ -57,6 +74,17 @@ export const menus = [
     ],
   },
 ];
+
+// What docs/ has besides comes last, with its heading as the title.
+const listed = new Set(menus.flatMap((menu) => menu.pages.map(([, file]) => file)));
+const others = readdirSync(join(root, "docs"), { recursive: true })
+  .map((name) => `docs/${name.replaceAll("\\", "/")}`)
+  .filter((file) => file.endsWith(".md") && !listed.has(file))
+  .sort();
+if (others.length > 0) {
+  const title = (file) => /^# (.*)$/m.exec(readFileSync(join(root, file), "utf8"))?.[1] ?? file;
+  menus.push({ title: "More", pages: others.map((file) => [title(file), file]) });
+}
 
 /** The name of each page in the site, by its file in the repository: docs/guide/start.md is guide/start.md. */
 export const pages = new Map(

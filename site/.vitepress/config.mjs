@@ -23,6 +23,7 @@ export default defineConfig({
   },
   themeConfig: {
     nav: [
+      { text: "Guide", link: "/guide/start" },
       { text: "Reference", link: "/client" },
       { text: "Go", link: "/api/go/" },
       { text: "TypeScript", link: "/api/js/" },
