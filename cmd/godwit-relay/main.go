@@ -14,7 +14,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/godwit-rtc/godwit/internal/relaycmd"
 	"github.com/godwit-rtc/godwit/relay"
@@ -59,6 +61,7 @@ type options struct {
 	relaycmd.Options
 	file  string
 	nodes []string // of -node
+	every time.Duration
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
@@ -69,6 +72,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 		return nil
 	})
 	f.StringVar(&o.file, "nodes", "", "`file` with a server in each line, read again at SIGHUP")
+	f.DurationVar(&o.every, "every", 0, "`time` after which the file is read, and names are looked up, again, such as 10s.\nA server whose name is not found keeps its address, or is left out. 0 means only at SIGHUP")
 	if err := relaycmd.Parse(f, intro, args, out); err != nil {
 		return nil, err
 	}
@@ -84,26 +88,41 @@ func run(ctx context.Context, args []string, out io.Writer, again <-chan os.Sign
 	if err != nil {
 		return err
 	}
-	if o.Config.Nodes, err = o.list(ctx); err != nil {
+	if o.every < 0 {
+		return errors.New("-every is negative")
+	}
+	if o.Config.Nodes, err = o.list(ctx, nil); err != nil {
 		return err
 	}
 	log := relaycmd.Logger(out)
 	return o.Run(ctx, log, func(ctx context.Context, r *relay.Relay) { o.follow(ctx, r, log, again) })
 }
 
-// follow reads the nodes again at each signal of again.
+// follow reads the nodes again at each signal of again, and with -every.
 func (o *options) follow(ctx context.Context, r *relay.Relay, log *slog.Logger, again <-chan os.Signal) {
-	for {
+	var tick <-chan time.Time
+	if o.every > 0 {
+		t := time.NewTicker(o.every)
+		defer t.Stop()
+		tick = t.C
+	}
+	for now := o.Config.Nodes; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-again:
+		case <-tick:
 		}
-		nodes, err := o.list(ctx)
+		nodes, err := o.list(ctx, now)
+		if err == nil && slices.Equal(nodes, now) {
+			continue
+		}
 		if err == nil {
 			err = r.SetNodes(nodes)
 		}
-		if err != nil {
+		if err == nil {
+			now = nodes
+		} else if ctx.Err() == nil {
 			log.Error("relay: the list of nodes stays as it was", "err", err)
 		}
 	}

@@ -7,14 +7,18 @@ import (
 	"flag"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/relay"
 )
 
 // output is what a run prints. Any goroutine may use it.
@@ -106,6 +110,44 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// With -every the relay reads its nodes again by itself. A node whose name is not found is left out at first, and later has the
+// address that it had, unless another node has that.
+func TestEvery(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nodes")
+	write := func(text string) {
+		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1 127.0.0.1:2001\n2 nowhere..invalid:2002\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	out, ended := newOutput(), make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{"-listen", "127.0.0.1:0", "-inner", "127.0.0.1:0", "-nodes", file, "-every", "10ms"}, out, nil)
+	}()
+	out.find(t, `relay: listening".* nodes=(1)`)
+	write("1 127.0.0.1:2001\n2 127.0.0.1:2002\n3 127.0.0.1:2003\n")
+	out.find(t, `list of nodes is new" nodes=(3)`)
+	write("3 nowhere..invalid:2003\n4 127.0.0.1:2001\n")
+	out.find(t, `list of nodes is new" nodes=(2)`)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+
+	o := &options{nodes: []string{"1=127.0.0.1:2001", "2=nowhere..invalid:2002", "3=nowhere..invalid:2003"}, every: time.Second}
+	at := func(number uint32, addr string) relay.Node {
+		return relay.Node{Number: number, Addr: netip.MustParseAddrPort(addr)}
+	}
+	nodes, err := o.list(t.Context(), []relay.Node{at(1, "127.0.0.1:1"), at(2, "127.0.0.1:2002"), at(3, "127.0.0.1:2001"), at(4, "127.0.0.1:2004")})
+	if want := []relay.Node{at(1, "127.0.0.1:2001"), at(2, "127.0.0.1:2002")}; err != nil || !slices.Equal(nodes, want) {
+		t.Errorf("the nodes are %v, %v; want %v", nodes, err, want)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "nodes")
 	if err := os.WriteFile(bad, []byte("1 127.0.0.1:1\nx\n"), 0o600); err != nil {
@@ -124,6 +166,8 @@ func TestMistakes(t *testing.T) {
 		"two addresses":   {"-node", "1=127.0.0.1:1", "-node", "1=127.0.0.1:2"},
 		"MaxClients":      {"-node", "1=127.0.0.1:1", "-max-clients", "-1"},
 		"like :7777":      {"-node", "1=127.0.0.1:1", "-listen", "7777"},
+		"-every":          {"-node", "1=127.0.0.1:1", "-every", "-1s"},
+		"no such host":    {"-node", "1=nowhere..invalid:1"},
 		"-metrics":        {"-node", "1=127.0.0.1:1", "-listen", "127.0.0.1:0", "-inner", "127.0.0.1:0", "-metrics", "x"},
 	} {
 		if err := run(t.Context(), args, io.Discard, nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -1,10 +1,15 @@
 package check
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -94,6 +99,9 @@ func objects(t *testing.T, file string) (all []any) {
 		of := map[string]any{
 			"apps/v1 Deployment":                        new(appsv1.Deployment),
 			"apps/v1 DaemonSet":                         new(appsv1.DaemonSet),
+			"apps/v1 StatefulSet":                       new(appsv1.StatefulSet),
+			"v1 ConfigMap":                              new(corev1.ConfigMap),
+			"networking.k8s.io/v1 NetworkPolicy":        new(networkingv1.NetworkPolicy),
 			"v1 Service":                                new(corev1.Service),
 			"networking.k8s.io/v1 Ingress":              new(networkingv1.Ingress),
 			"autoscaling/v2 HorizontalPodAutoscaler":    new(autoscalingv2.HorizontalPodAutoscaler),
@@ -132,6 +140,9 @@ func TestKubernetes(t *testing.T) {
 			case *appsv1.DaemonSet:
 				pods["DaemonSet "+o.Name] = &o.Spec.Template
 				selects(t, file, o.Spec.Selector, o.Spec.Template.Labels)
+			case *appsv1.StatefulSet:
+				pods["StatefulSet "+o.Name] = &o.Spec.Template
+				selects(t, file, o.Spec.Selector, o.Spec.Template.Labels)
 			case *fleet:
 				pods["Fleet "+o.Name] = &o.Spec.Template.Spec.Template
 			}
@@ -145,6 +156,8 @@ func TestKubernetes(t *testing.T) {
 			case *corev1.Service:
 				services[o.Name] = o
 				checkService(t, file, o, pods)
+			case *networkingv1.NetworkPolicy:
+				checkPolicy(t, file, o, pods)
 			case *autoscalingv2.HorizontalPodAutoscaler:
 				if pods[o.Spec.ScaleTargetRef.Kind+" "+o.Spec.ScaleTargetRef.Name] == nil {
 					t.Errorf("%s: nothing is scaled by %s", file, o.Name)
@@ -242,6 +255,107 @@ func checkService(t *testing.T, file string, s *corev1.Service, pods map[string]
 			t.Errorf("%s: no pod has the port %s of the Service %s", file, port.TargetPort.String(), s.Name)
 		}
 	}
+}
+
+// checkPolicy expects that a policy is for a pod, and that each port that it names is one of the pod.
+func checkPolicy(t *testing.T, file string, o *networkingv1.NetworkPolicy, pods map[string]*corev1.PodTemplateSpec) {
+	t.Helper()
+	found := false
+	for _, pod := range pods {
+		if !matches(t, &o.Spec.PodSelector, pod.Labels) {
+			continue
+		}
+		found = true
+		for _, rule := range o.Spec.Ingress {
+			for _, p := range rule.Ports {
+				protocol := corev1.ProtocolTCP
+				if p.Protocol != nil {
+					protocol = *p.Protocol
+				}
+				if !hasPort(pod, p.Port.String(), protocol) {
+					t.Errorf("%s: the policy %s names the port %s, which the pod does not have", file, o.Name, p.Port.String())
+				}
+			}
+		}
+	}
+	if !found {
+		t.Errorf("%s: the policy %s is for no pods", file, o.Name)
+	}
+}
+
+// The relays take their flags and the file of the ConfigMap. The numbers and names of the nodes are those of the StatefulSet's pods, and the
+// pods tell players the address of the relays' Service.
+func TestKubernetesRelay(t *testing.T) {
+	const file = "../kubernetes/relay.yaml"
+	var nodes string
+	var relays *appsv1.DaemonSet
+	var games *appsv1.StatefulSet
+	services := make(map[string]*corev1.Service)
+	for _, o := range objects(t, file) {
+		switch o := o.(type) {
+		case *corev1.ConfigMap:
+			nodes = o.Data["nodes"]
+		case *appsv1.DaemonSet:
+			relays = o
+		case *appsv1.StatefulSet:
+			games = o
+		case *corev1.Service:
+			services[o.Name] = o
+		}
+	}
+	names := services[games.Spec.ServiceName]
+	if names == nil || names.Spec.ClusterIP != corev1.ClusterIPNone || !names.Spec.PublishNotReadyAddresses {
+		t.Fatalf("the Service %s does not give each pod a name", games.Spec.ServiceName)
+	}
+	lines := strings.Split(strings.TrimSpace(nodes), "\n")
+	if len(lines) < int(*games.Spec.Replicas) {
+		t.Errorf("%d pods, but %d nodes", *games.Spec.Replicas, len(lines))
+	}
+	for i, line := range lines {
+		number := int(games.Spec.Ordinals.Start) + i
+		if want := fmt.Sprintf("%d %s-%d.%s.default.svc.cluster.local:7777", number, games.Name, number, names.Name); line != want || number == 0 {
+			t.Errorf("node %d is %q, want %q", i, line, want)
+		}
+	}
+	for _, v := range games.Spec.Template.Spec.Containers[0].Env {
+		if to := services["relay"].Spec; v.Name == "GODWIT_PUBLIC" && v.Value != fmt.Sprintf("%s:%d", to.LoadBalancerIP, to.Ports[0].Port) {
+			t.Errorf("players get the address %s, which is not that of the Service of the relays", v.Value)
+		}
+	}
+
+	// The program runs with these arguments, with other ports and places.
+	c := relays.Spec.Template.Spec.Containers[0]
+	place := ""
+	for _, m := range c.VolumeMounts {
+		place = m.MountPath
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "godwit-relay")
+	build := exec.Command("go", "build", "-o", program, "./cmd/godwit-relay")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	write(t, dir, "nodes", "1 127.0.0.1:7777\n")
+	var args []string
+	for _, a := range c.Args {
+		a = strings.NewReplacer("$(MACHINE):7776", "127.0.0.1:0", ":7777", "127.0.0.1:0", ":9091", "127.0.0.1:0", place, dir).Replace(a)
+		args = append(args, a)
+	}
+	cmd := exec.Command(program, args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.Contains(line, "nodes=1") {
+		t.Errorf("with %q the relay says %q, %v", args, line, err)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
 }
 
 func checkIngress(t *testing.T, file string, in *networkingv1.Ingress, services map[string]*corev1.Service) {

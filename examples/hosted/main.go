@@ -40,6 +40,8 @@ type options struct {
 	public            []netip.AddrPort
 	proxies           []netip.Prefix
 	discover, keys    string
+	node              uint
+	relays            []netip.Prefix
 	players           int
 	drain             time.Duration
 	check             string
@@ -60,6 +62,11 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (o opt
 		o.proxies, err = list(s, netip.ParsePrefix)
 		return err
 	})
+	f.UintVar(&o.node, "node", 0, "`number` of this server behind relays, 1 to 16777215; 0 means that it has none")
+	f.Func("relays", "`prefixes` of the inner addresses of the relays, separated by commas, such as 10.0.0.0/16", func(s string) (err error) {
+		o.relays, err = list(s, netip.ParsePrefix)
+		return err
+	})
 	f.StringVar(&o.discover, "discover", "", "`address` of a STUN server that is asked for the public address, such as stun.example:3478")
 	f.StringVar(&o.keys, "keys", "", "`file` with the certificate and the key of invites; it is made if it does not exist")
 	f.IntVar(&o.players, "players", 100, "`number` of players at most")
@@ -78,6 +85,9 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (o opt
 	}
 	if err = f.Parse(args); err == nil && f.NArg() > 0 {
 		err = fmt.Errorf("%q is no flag; see -help", f.Arg(0))
+	}
+	if err == nil && o.node > 1<<24-1 {
+		err = fmt.Errorf("-node %d is more than 16777215", o.node)
 	}
 	return o, err
 }
@@ -159,6 +169,7 @@ func newGame(o options, socket net.PacketConn, sidecar *agones) (*game, error) {
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	c.RTC.Public, c.RTC.Discover, c.RTC.TrustedProxies = o.public, o.discover, o.proxies
+	c.RTC.Node, c.RTC.TrustedRelays = uint32(o.node), o.relays
 	var err error
 	if socket != nil {
 		c.RTC.ReadBuffer, c.RTC.WriteBuffer = -1, -1 // as systemd has made them, perhaps larger than we may

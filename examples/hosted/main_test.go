@@ -221,17 +221,20 @@ func TestProbes(t *testing.T) {
 }
 
 func TestFlagsAndTheEnvironment(t *testing.T) {
-	env := map[string]string{"GODWIT_PUBLIC": "203.0.113.7:7777, [2001:db8::1]:7777", "GODWIT_PLAYERS": "7", "GODWIT_PROXIES": "10.0.0.0/8"}
+	env := map[string]string{"GODWIT_PUBLIC": "203.0.113.7:7777, [2001:db8::1]:7777", "GODWIT_PLAYERS": "7", "GODWIT_PROXIES": "10.0.0.0/8", "GODWIT_NODE": "3", "GODWIT_RELAYS": "10.0.0.0/16"}
 	look := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	o, err := parse([]string{"-players", "8"}, look, io.Discard)
-	if err != nil || len(o.public) != 2 || o.players != 8 || len(o.proxies) != 1 {
+	if err != nil || len(o.public) != 2 || o.players != 8 || len(o.proxies) != 1 || o.node != 3 || len(o.relays) != 1 {
 		t.Errorf("%+v, %v", o, err)
 	}
-	for name, bad := range map[string]string{"GODWIT_PUBLIC": "game.example", "GODWIT_PROXIES": "10.0.0.1", "GODWIT_DRAIN": "soon"} {
+	for name, bad := range map[string]string{"GODWIT_PUBLIC": "game.example", "GODWIT_PROXIES": "10.0.0.1", "GODWIT_DRAIN": "soon", "GODWIT_NODE": "-1", "GODWIT_RELAYS": "10.0.0.2"} {
 		env = map[string]string{name: bad}
 		if _, err := parse(nil, look, io.Discard); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: %v, want an error that names it", name, bad, err)
 		}
+	}
+	if _, err := parse([]string{"-node", "16777216"}, func(string) (string, bool) { return "", false }, io.Discard); err == nil {
+		t.Error("a number of 25 bits returns no error")
 	}
 	if _, err := parse([]string{"public"}, look, io.Discard); err == nil {
 		t.Error("an argument that is no flag returns no error")
