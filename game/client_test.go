@@ -99,12 +99,59 @@ func TestSnapshotsInAnyOrder(t *testing.T) {
 	for tick := range uint32(1000) {
 		s.Add(at(0), 200+tick, "")
 	}
+	s.Add(at(0), 1199, "again")
 	if len(s.states) != maxSnapshots || s.states[0].tick != 1200-maxSnapshots {
 		t.Errorf("%d states from %v on are kept, want the last %d", len(s.states), s.states[0].tick, maxSnapshots)
 	}
 	s.Add(at(0), 50, "old")
 	if len(s.states) != maxSnapshots || s.states[0].value == "old" {
 		t.Error("a state that is older than all replaces one")
+	}
+}
+
+// TestStatesThatAreAllTooNew shows the first one until its time has come.
+func TestStatesThatAreAllTooNew(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	s := NewSnapshots[int](c, SnapshotsConfig{MinDelay: time.Second, MaxDelay: time.Millisecond}) // MinDelay counts
+	for tick := range uint32(5) {
+		s.Add(at(0), 96+tick, int(tick))
+	}
+	if from, to, share, ok := s.At(at(0)); from != 0 || to != 0 || share != 0 || !ok || s.Shown() != 96 || s.Delay() != 20 {
+		t.Errorf("%d, %d, %v, %t at %v, %v late; want the first state, 20 late", from, to, share, ok, s.Shown(), s.Delay())
+	}
+	if from, to, share, _ := s.At(at(825)); from != 0 || to != 1 || math.Abs(share-0.5) > 1e-9 {
+		t.Errorf("%d, %d, %v; want the middle of the first two", from, to, share)
+	}
+}
+
+func TestRoundTripThatIsNotKnown(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	c.Hear(at(50), 101, 100*time.Millisecond)
+	c.Hear(at(100), 102, 0)
+	c.Now(at(10_000))
+	if got := c.Now(at(20_000)); math.Abs(got-501) > 1e-9 {
+		t.Errorf("the time is %v, want 501 with half of the one round trip that is known", got)
+	}
+}
+
+// TestLeadRisesOnceForOneDelay gives the clock reports that were sent before the server could see the effect.
+func TestLeadRisesOnceForOneDelay(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	for range 5 {
+		c.Early(-2)
+	}
+	c.Now(at(10_000))
+	if got := c.Now(at(20_000)); math.Abs(c.Lead()-4.5) > 1e-9 {
+		t.Errorf("at %v the lead is %v, want 4.5: 3 more", got, c.Lead())
+	}
+	c.Early(1)
+	c.Early(6)
+	c.Now(at(30_000))
+	if c.Now(at(40_000)); math.Abs(c.Lead()-4) > 1e-9 {
+		t.Errorf("the lead is %v, want 4: it falls by a tenth of what is too much", c.Lead())
 	}
 }
 
@@ -161,6 +208,9 @@ func TestPredictionReplaysInputs(t *testing.T) {
 		t.Errorf("the state is %v, want 18: an old state changes nothing", p.after)
 	}
 	p.Input(106, 1000) // the same tick again
+	if p.after != 18 {
+		t.Errorf("the state is %v, want 18: a tick has one input", p.after)
+	}
 	p.Correct(at(0), 106, 18)
 	if len(p.pending) != 0 || p.after != 18 {
 		t.Errorf("%d inputs wait, and the state is %v; want none, and 18", len(p.pending), p.after)
@@ -209,6 +259,28 @@ func TestCorrectionIsSmooth(t *testing.T) {
 	}
 	p.Correct(at(1000), 104, 100) // as far as a new place
 	shown(1000, 100)
+}
+
+// TestCorrectionsInTheMiddleOfATick corrects while a correction is shown, between two ticks: nothing jumps.
+func TestCorrectionsInTheMiddleOfATick(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 0, 0) // tick 0 is a tick like others
+	p := newOwn(c, 0)
+	p.Correct(at(0), 0, 0)
+	if _, ok := p.At(at(0)); !ok {
+		t.Fatal("the state of tick 0 does not count")
+	}
+	for n := range uint32(3) {
+		p.Input(n+1, 4)
+	}
+	const ms = 100 // ahead is 3.5
+	for i, place := range []float64{10, -5, 20} {
+		before, _ := p.At(at(ms + float64(10*i)))
+		p.Correct(at(ms+float64(10*i)), uint32(i+1), place)
+		if after, _ := p.At(at(ms + float64(10*i))); math.Abs(after-before) > 1e-9 {
+			t.Errorf("correction %d: what is shown jumps from %v to %v", i, before, after)
+		}
+	}
 }
 
 func TestFinite(t *testing.T) {

@@ -174,7 +174,7 @@ func (c *Clock) Due(now time.Time) iter.Seq[uint32] {
 	c.made = max(c.made, last)
 	return func(yield func(uint32) bool) {
 		for t := first; t <= last; t++ {
-			if t >= 0 && !yield(uint32(t)) {
+			if !yield(uint32(t)) {
 				return
 			}
 		}

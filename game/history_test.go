@@ -43,6 +43,9 @@ func TestHistoryHasThePast(t *testing.T) {
 
 func TestHistoryOfOneState(t *testing.T) {
 	h := NewHistory[int](1)
+	if h.Add(0, 3); h.n != 1 {
+		t.Error("the state of tick 0 does not count")
+	}
 	h.Add(5, 7)
 	for _, time := range []float64{4, 5, 6} {
 		if from, to, share, ok := h.At(time); from != 7 || to != 7 || share != 0 || !ok {

@@ -72,6 +72,23 @@ func TestMissingInputIsHeldForAWhile(t *testing.T) {
 	want(t, q, 2, "", 1)
 }
 
+// TestLateInputsAreCountedOnce adds inputs for ticks of which nothing is known any more, and for the tick
+// before the first.
+func TestLateInputsAreCountedOnce(t *testing.T) {
+	q := NewInputs[string](0, InputsConfig[string]{MaxAhead: 4})
+	for tick := range uint32(8) {
+		q.Take(tick + 1)
+	}
+	q.Add(4, []string{"old"})
+	q.Add(8, []string{"late"})
+	q.Add(8, []string{"late"})
+	wantStats(t, q, InputStats{Missing: 8, Late: 2, Repeated: 1})
+	q = NewInputs[string](0, InputsConfig[string]{MaxAhead: 4})
+	q.Add(0, []string{"before"})
+	q.Add(0, []string{"before"})
+	wantStats(t, q, InputStats{Late: 2})
+}
+
 func TestEarlyIsTheLeastSinceTheLastCall(t *testing.T) {
 	q := NewInputs[string](100, InputsConfig[string]{MaxAhead: 8})
 	wantEarly(t, q, 0, false)

@@ -68,7 +68,7 @@ func (s *Snapshots[S]) Add(now time.Time, tick uint32, value S) {
 	for i > 0 && s.states[i-1].tick >= t {
 		i--
 	}
-	if i < len(s.states) && (s.states[i].tick == t || i == 0 && len(s.states) == maxSnapshots) {
+	if i < len(s.states) && s.states[i].tick == t {
 		return
 	}
 	if i > 0 && i == len(s.states) {

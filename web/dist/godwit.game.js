@@ -210,7 +210,7 @@ var Snapshots = class {
     const { states } = this;
     let i = states.length;
     while (i && states[i - 1].tick >= tick) i--;
-    if (i < states.length && (states[i].tick === tick || !i && states.length === maxSnapshots)) return;
+    if (states[i]?.tick === tick) return;
     if (i && i === states.length) this.note(this.clock.now(t) - states[i - 1].tick);
     states.splice(i, 0, { tick, value });
     if (states.length > maxSnapshots) states.shift();
