@@ -38,9 +38,7 @@ func BenchmarkOpensWithoutUDP(b *testing.B) {
 // distantHost returns an address of the test that the browsers reach over a link: their TCP passes a pair of TUN devices.
 func distantHost(b *testing.B, link netsim.Link) netip.Addr {
 	b.Helper()
-	near := browser.Host(b).As4()
-	near[2] += 128 // such an address is free, and the browsers may connect to it
-	host := netip.AddrFrom4(near)
+	host := distantAddr(b)
 	tun, err := netsim.OpenTun(netsim.TunConfig{
 		Near: netsim.TunEnd{Namespace: "/proc/self/ns/net", Addrs: []netip.Prefix{netip.PrefixFrom(host, 24)}},
 		Far:  netsim.TunEnd{Namespace: browser.Namespace(b), Addrs: []netip.Prefix{netip.PrefixFrom(host.Next(), 24)}},
@@ -51,6 +49,14 @@ func distantHost(b *testing.B, link netsim.Link) netip.Addr {
 	}
 	b.Cleanup(func() { tun.Close() })
 	return host
+}
+
+// distantAddr returns the address that distantHost gives the test.
+func distantAddr(b *testing.B) netip.Addr {
+	b.Helper()
+	near := browser.Host(b).As4()
+	near[2] += 128 // such an address is free, and the browsers may connect to it
+	return netip.AddrFrom4(near)
 }
 
 // openTwice opens two sessions, one after the other, and returns the times in ms.

@@ -4,9 +4,10 @@ package main
 
 import (
 	"encoding/binary"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/godwit-rtc/godwit/interop/game"
 )
 
 const (
@@ -21,11 +22,9 @@ type book struct {
 	begin  time.Time // what arrived before does not count
 
 	mu       sync.Mutex
-	arrivals []arrival // each is newer than the one before
+	arrivals []game.Arrival // each is newer than the one before
 	bulk     int
 }
-
-type arrival struct{ at, made time.Time }
 
 func newBook(begin time.Time) *book { return &book{opened: time.Now(), begin: begin} }
 
@@ -36,10 +35,10 @@ func (b *book) state() []byte {
 
 // arrived records a state.
 func (b *book) arrived(state []byte) {
-	a := arrival{time.Now(), b.begin.Add(time.Duration(binary.BigEndian.Uint64(state)))}
+	a := game.Arrival{At: time.Now(), Made: b.begin.Add(time.Duration(binary.BigEndian.Uint64(state)))}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n := len(b.arrivals); n == 0 || a.made.After(b.arrivals[n-1].made) {
+	if n := len(b.arrivals); n == 0 || a.Made.After(b.arrivals[n-1].Made) {
 		b.arrivals = append(b.arrivals, a)
 	}
 }
@@ -62,24 +61,8 @@ func (b *book) close() (r result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	end := time.Now()
-	var ages []time.Duration
-	states, i := 0, -1
-	made := b.opened // as long as no state has arrived
-	for at := b.begin; at.Before(end); at = at.Add(time.Millisecond) {
-		for i+1 < len(b.arrivals) && !b.arrivals[i+1].at.After(at) {
-			i++
-			made = b.arrivals[i].made
-			if b.arrivals[i].at.After(b.begin) {
-				states++
-			}
-		}
-		ages = append(ages, at.Sub(made))
-	}
-	seconds := end.Sub(b.begin).Seconds()
-	r.perSecond, r.bulk = float64(states)/seconds, float64(b.bulk)/seconds
-	if n := len(ages); n > 0 {
-		slices.Sort(ages)
-		r.p50, r.p99, r.oldest = ages[n/2], ages[n*99/100], ages[n-1]
-	}
+	ages := game.Measure(b.arrivals, b.opened, b.begin, end)
+	r.p50, r.p99, r.oldest, r.perSecond = ages.P50, ages.P99, ages.Oldest, ages.PerSecond
+	r.bulk = float64(b.bulk) / end.Sub(b.begin).Seconds()
 	return r
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -143,13 +144,19 @@ func (b *bench) playerAt(p *process, rate int) error {
 	return nil
 }
 
-// loopbackBytes returns the bytes that the loopback interface has carried.
+// loopbackBytes returns the bytes that the loopback interface of this process's network namespace has carried. Those in /sys are
+// of the namespace in which /sys was mounted.
 func loopbackBytes() (uint64, error) {
-	b, err := os.ReadFile("/sys/class/net/lo/statistics/rx_bytes")
+	b, err := os.ReadFile("/proc/self/net/dev")
 	if err != nil {
 		return 0, err
 	}
-	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	for line := range strings.Lines(string(b)) {
+		if name, counts, _ := strings.Cut(strings.TrimSpace(line), ":"); name == "lo" {
+			return strconv.ParseUint(strings.Fields(counts)[0], 10, 64)
+		}
+	}
+	return 0, errors.New("no loopback interface")
 }
 
 // ticks returns the figures of a game for the time d, which begins a second after all

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -50,8 +52,16 @@ var running struct {
 	network *network
 }
 
-// Main runs the tests of a binary, then ends its browsers and its namespace.
+// Main runs the tests of a binary, then ends its browsers and its namespace. SIGTERM and an interrupt end the tests, the browsers
+// and the namespace.
 func Main(m *testing.M) int {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stopAll()
+		os.Exit(1)
+	}()
 	defer stopAll()
 	return m.Run()
 }

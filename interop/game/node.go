@@ -16,10 +16,9 @@ import (
 var NodeNames = []string{"ws", "socketio", "colyseus"}
 
 // Node returns the command of a server in Node, which prints a line of JSON with the URLs "load" and "control" and ends
-// with its standard input. base is its address, such as 127.0.0.1:0. The error says what is not installed.
+// with its standard input. A port of 0 means any. The error says what is not installed.
 func Node(ctx context.Context, name, host, port string, rate int) (*exec.Cmd, error) {
-	_, self, _, _ := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(self), "..", "compare")
+	dir := nodeDir()
 	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
 		return nil, fmt.Errorf("game: %s is not installed: run npm ci --legacy-peer-deps in interop/compare", name)
 	}
@@ -31,4 +30,10 @@ func Node(ctx context.Context, name, host, port string, rate int) (*exec.Cmd, er
 	cmd.Env = append(os.Environ(), "NODE_ENV=production")
 	cmd.Stderr = os.Stderr
 	return cmd, nil
+}
+
+// nodeDir is the directory of the package of Node.
+func nodeDir() string {
+	_, self, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(self), "..", "compare")
 }
