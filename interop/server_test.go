@@ -126,8 +126,7 @@ func note[T any](in chan<- T, v T) {
 // tab is a page with helpers that fail the test.
 type tab struct {
 	*browser.Page
-	t      testing.TB
-	worker bool // do runs in the worker of the page, if the page is that of newWorkerWorld
+	t testing.TB // a workerTB if do runs in the worker of the page
 }
 
 func (w *world) tab() *tab {
@@ -146,7 +145,7 @@ func (p *tab) doWithin(limit time.Duration, js string, arg, result any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
-	if p.worker {
+	if _, worker := p.t.(workerTB); worker {
 		arg = map[string]any{"js": js, "arg": arg}
 		js = `return await inWorker(arg.js, arg.arg);`
 	}

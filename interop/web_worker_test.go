@@ -71,10 +71,13 @@ func (w *webWorld) workerTab() (page, worker *tab) {
 	return page, page.enterWorker(true)
 }
 
+// workerTB marks the tab of a worker.
+type workerTB struct{ testing.TB }
+
 // enterWorker starts the client in the worker of a page. webrtc says whether the worker should get WebRTC.
 func (p *tab) enterWorker(webrtc bool) *tab {
 	p.t.Helper()
-	worker := &tab{Page: p.Page, t: p.t, worker: true}
+	worker := &tab{p.Page, workerTB{p.t}}
 	var has bool
 	worker.do(`const { usePage } = await import("/worker/godwit.worker.min.js");
 		window.godwit = await import("/worker/godwit.min.js");
