@@ -20,6 +20,7 @@ export const menus = [
       ["The game loop", "docs/guide/loop.md"],
       ["Links, and where UDP fails", "docs/guide/links.md"],
       ["Deploying", "docs/guide/deploy.md"],
+      ["From another library", "docs/guide/migrate.md"],
     ],
   },
   {
