@@ -112,6 +112,11 @@ func TestAnAttemptThatGoesOn(t *testing.T) {
 			t.Error("the link of another session is waited for")
 		}
 	})
+	inLost(t, lostURL, func(x *lost) {
+		x.cut()
+		time.AfterFunc(nextStart/2, func() { x.locked(func() { x.config.NoReconnect = true }) })
+		x.attempt("no link is needed when the wait is over", true, nil, false)
+	})
 	inLost(t, "", func(x *lost) {
 		x.cut()
 		x.attempt("nothing arrives, and there is no URL", true, context.DeadlineExceeded, false)
@@ -166,7 +171,7 @@ func TestNoAttemptWithoutARequest(t *testing.T) {
 }
 
 // Where an endpoint has no source for one more connection the attempt fails, and without a URL its error is that
-// of all. An endpoint that closes meanwhile keeps no source.
+// of all. A link to an address at which the endpoint has another connection fails, too, and keeps no source.
 func TestSourcesOfLinksWithoutARequest(t *testing.T) {
 	for url, over := range map[string]bool{"": true, lostURL: false} {
 		inLost(t, url, func(x *lost) {
@@ -178,12 +183,18 @@ func TestSourcesOfLinksWithoutARequest(t *testing.T) {
 		})
 	}
 	inLost(t, "", func(x *lost) {
-		x.endpoint.Close()
-		x.endpoint.sources = newSources(netip.MustParsePrefix("127.0.0.1/32"))
-		n := x.next
-		if c, err := x.openDirect(x.session, &n); c != nil || !errors.Is(err, session.ErrClosed) || len(x.endpoint.sources.used) != 0 {
-			t.Errorf("%v, %v, and %d sources are in use; want ErrClosed, and none", c, err, len(x.endpoint.sources.used))
-		}
+		e, one := x.endpoint, netip.MustParsePrefix("127.0.0.1/32")
+		x.locked(func() {
+			e.sources, e.config.Sources = newSources(one), one
+			e.conns[e.route(x.next.addresses[0], one.Addr())] = &Conn{state: connOpen}
+		})
+		x.attempt("an address in use", true, ErrAddressInUse, false)
+		x.locked(func() {
+			if len(e.sources.used) != 0 {
+				t.Errorf("%d sources are in use, want none", len(e.sources.used))
+			}
+			delete(e.conns, e.route(x.next.addresses[0], one.Addr()))
+		})
 	})
 }
 

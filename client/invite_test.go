@@ -178,6 +178,14 @@ func TestRefusalsOfInvites(t *testing.T) {
 		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Code != "identity" || e.Status != 409 {
 			t.Errorf("the same name again: %v, want the code identity", err)
 		}
+		e := g.endpoint()
+		sc := client.SessionConfig{Version: "2", Channels: table, Invite: always(testkit.Must(g.server.Invite(auth.InviteClaims{Subject: "cid", For: time.Minute})))}
+		cid := testkit.Must(e.Join(g.t.Context(), "", sc))
+		if _, err := e.Join(g.t.Context(), "", sc); !errors.Is(err, client.ErrAddressInUse) {
+			t.Errorf("again from the same socket: %v, want ErrAddressInUse", err)
+		}
+		cid.Close(0, "")
+		<-cid.Done()
 		for _, name := range []string{"bob", "eve"} {
 			i, err := g.server.Invite(auth.InviteClaims{Subject: name, For: time.Minute})
 			g.must(err)
