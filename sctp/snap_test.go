@@ -72,6 +72,7 @@ func TestInitsThatCannotBeUsed(t *testing.T) {
 	bad := map[string][]byte{
 		"nothing":               nil,
 		"a header":              {chunkInit, 0, 0, 4},
+		"a header of 3 bytes":   {chunkInit, 0, 0, 3},
 		"a packet":              packet(0, good),
 		"two chunks":            append(bytes.Clone(good), rawChunk(chunkCookieAck, 0, nil)...),
 		"a byte more":           append(bytes.Clone(good), 0),
@@ -231,6 +232,36 @@ func TestInitsThatComeAllTheSame(t *testing.T) {
 		})
 		if orders != 90 {
 			t.Errorf("%d orders, want 90", orders)
+		}
+	}
+}
+
+// A handshake after Establish shows that the peer is there. What was sent before is given up soon, however often it was
+// given up before; if nothing was sent, there is nothing to wait for.
+func TestAHandshakeAfterEstablish(t *testing.T) {
+	for _, sent := range []bool{false, true} {
+		a := newSnapAssoc(t)
+		if sent {
+			a.send(1, Text, "is lost")
+			for range 5 {
+				a.pass(a.Deadline().Sub(a.now))
+				a.drain()
+			}
+			if d := a.Deadline().Sub(a.now); a.idleTries < 3 || d < 4*idleTimeoutMin {
+				t.Fatalf("after %d tries the next one is in %v", a.idleTries, d)
+			}
+		}
+		if a.Heard() {
+			t.Error("a peer that is silent is heard")
+		}
+		a.writePacket(packet(0, initChunk(chunkInit, 0x33333333, 0x4444)))
+		a.write(cookieEcho(cookieOf(t, a.next())))
+		a.wantPacket("the handshake ends", "COOKIE-ACK")
+		if !a.Heard() {
+			t.Error("the peer is not heard, after a handshake")
+		}
+		if at := a.Deadline(); !sent && !at.IsZero() || sent && at.Sub(a.now) != a.idleTimeout() || a.idleTries != 0 {
+			t.Errorf("sent: %v: the deadline is in %v after %d tries, want %v, or none", sent, at.Sub(a.now), a.idleTries, a.idleTimeout())
 		}
 	}
 }
