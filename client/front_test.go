@@ -3,8 +3,10 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/auth"
@@ -55,7 +57,45 @@ func TestFront(t *testing.T) {
 		}
 	}
 	srv.Close()
-	if _, err := front.Gone(context.Background(), seat); err == nil {
-		t.Error("a front that is not there knows")
+	if _, err := front.Gone(context.Background(), seat); !isURLError(err) {
+		t.Errorf("a front that is not there: %v, want the error of the request", err)
+	}
+	if _, err := front.Seat(context.Background()); !isURLError(err) {
+		t.Errorf("a front that is not there: %v, want the error of the request", err)
+	}
+	front.URL = "http://[::1/"
+	if _, err := front.Seat(context.Background()); !isURLError(err) {
+		t.Errorf("a seat of a URL that is none: %v", err)
+	}
+	if gone, err := front.Gone(context.Background(), seat); gone || !isURLError(err) {
+		t.Errorf("a server of a URL that is none is gone: %v, %v", gone, err)
+	}
+}
+
+func isURLError(err error) bool {
+	_, ok := errors.AsType[*url.Error](err)
+	return ok
+}
+
+// A brokenBody is the body of a response that ends with an error.
+type brokenBody struct{ closed bool }
+
+func (b *brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (b *brokenBody) Close() error             { b.closed = true; return nil }
+
+func (b *brokenBody) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusGone, Body: b}, nil
+}
+
+// An answer that breaks off is an error, not another one of the front, and its body is closed.
+func TestAnswerOfAFrontThatBreaksOff(t *testing.T) {
+	b := new(brokenBody)
+	front := &client.Front{URL: "http://game.example/join", HTTP: &http.Client{Transport: b}}
+	if _, err := front.Gone(t.Context(), auth.Seat{Node: "n1"}); !errors.Is(err, io.ErrUnexpectedEOF) || !b.closed {
+		t.Errorf("Gone: %v, closed %v; want that the answer breaks off, and true", err, b.closed)
+	}
+	b.closed = false
+	if _, err := front.Seat(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) || !b.closed {
+		t.Errorf("Seat: %v, closed %v; want that the answer breaks off, and true", err, b.closed)
 	}
 }
