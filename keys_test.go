@@ -52,6 +52,33 @@ func TestLoadKeys(t *testing.T) {
 	}
 }
 
+// A file with one of the two keys, or with a damaged one, is an error that names the file, and the file stays as it is.
+func TestFilesOfKeysThatLackOne(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "keys.pem")
+	_, key, err := LoadKeys(name)
+	must(t, err)
+	whole, err := os.ReadFile(name)
+	must(t, err)
+	for what, text := range map[string]string{
+		"nothing":                 "",
+		"no certificate":          string(key.PEM()),
+		"no invite key":           strings.TrimSuffix(string(whole), string(key.PEM())),
+		"another kind of block":   strings.ReplaceAll(string(whole), "GODWIT INVITE KEY", "INVITE KEY"),
+		"a certificate cut short": strings.Replace(string(whole), "BEGIN CERTIFICATE-----\nMII", "BEGIN CERTIFICATE-----\nAAA", 1),
+	} {
+		if text == string(whole) {
+			t.Fatalf("%s: the file is whole", what)
+		}
+		must(t, os.WriteFile(name, []byte(text), 0o600))
+		if c, k, err := LoadKeys(name); c != nil || k != nil || err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v, %v, %v; want an error that names the file", what, c, k, err)
+		}
+		if left, err := os.ReadFile(name); err != nil || string(left) != text {
+			t.Errorf("%s: the file has changed: %v", what, err)
+		}
+	}
+}
+
 // A server has the certificate and the key of its file, unless its Config has others.
 func TestKeyFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "keys.pem")

@@ -136,7 +136,7 @@ func (r *Relay) wayTo(now time.Duration, client netip.AddrPort, n *node, proved 
 	}
 	e := &r.table.entries[i]
 	switch {
-	case i != 0 && learns:
+	case learns:
 		if !e.claim(now, n) {
 			r.stats.drop(DropTaken)
 			return netip.Addr{}, false
