@@ -29,6 +29,7 @@ export const menus = [
       ["Browser client", "web/README.md"],
       ["In a Web Worker", "docs/worker.md"],
       ["A new game", "docs/new.md"],
+      ["Godot 4", "docs/godot.md"],
       ["Typed messages", "docs/typed.md"],
       ["Format of typed messages", "docs/messages.md"],
       ["Codecs", "docs/codecs.md"],

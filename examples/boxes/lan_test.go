@@ -152,7 +152,7 @@ func must(t *testing.T, err error) {
 }
 
 func TestNobodyCouldPlay(t *testing.T) {
-	if err := serve(t.Context(), "127.0.0.1:0", "", "", ""); err == nil || !strings.Contains(err.Error(), "-lan") {
+	if err := serve(t.Context(), "127.0.0.1:0", "", "", "", ""); err == nil || !strings.Contains(err.Error(), "-lan") {
 		t.Errorf("without a web server and links the error is %v, want one that names -lan", err)
 	}
 }

@@ -31,9 +31,9 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 )
 
-// index.html, and table.js, which godwit-gen makes of messages.go.
+// index.html; table.js, which godwit-gen makes of messages.go; and net.js, the game for other pages.
 //
-//go:embed index.html table.js
+//go:embed index.html table.js net.js
 var pages embed.FS
 
 func main() {
@@ -42,6 +42,7 @@ func main() {
 	web := flag.String("http", "localhost:8080", "TCP `address` to serve the page and the signaling on; empty: none")
 	lan := flag.Bool("lan", false, "let players in by links to a page that is a file, without a request to this program")
 	page := flag.String("page", "boxes.html", "`file` to which -lan writes the page")
+	dir := flag.String("dir", "", "`directory` with another page, such as examples/phaser")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "boxes: %q is no flag; see -help\n", flag.Arg(0))
@@ -53,15 +54,15 @@ func main() {
 	if !*lan {
 		*page = ""
 	}
-	if err := serve(ctx, *data, *public, *web, *page); err != nil {
+	if err := serve(ctx, *data, *public, *web, *page, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "boxes:", err)
 		os.Exit(1)
 	}
 }
 
 // serve runs the game and its web server until ctx ends. Without web there is no web server, and without
-// page there are no links.
-func serve(ctx context.Context, data, public, web, page string) error {
+// page there are no links. With dir the page is that of this directory, with its node_modules.
+func serve(ctx context.Context, data, public, web, page, dir string) error {
 	if web == "" && page == "" {
 		return errors.New("without -http nobody can play, except with -lan")
 	}
@@ -110,6 +111,10 @@ func serve(ctx context.Context, data, public, web, page string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/godwit/", srv) // signaling, and the client script
 	mux.Handle("/", http.FileServerFS(pages))
+	if dir != "" {
+		mux.Handle("/{$}", http.FileServer(http.Dir(dir)))
+		mux.Handle("/node_modules/", http.FileServer(http.Dir(dir)))
+	}
 	h := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	over := make(chan error, 1)
 	go func() {

@@ -455,7 +455,7 @@ func TestPlayerComesBackToItsBox(t *testing.T) {
 }
 
 func TestBadPublicAddressIsExplained(t *testing.T) {
-	if err := serve(t.Context(), "127.0.0.1:0", "example.com", "127.0.0.1:0", ""); err == nil || !strings.Contains(err.Error(), "-public") {
+	if err := serve(t.Context(), "127.0.0.1:0", "example.com", "127.0.0.1:0", "", ""); err == nil || !strings.Contains(err.Error(), "-public") {
 		t.Errorf("the error is %v, want one that names -public", err)
 	}
 }
