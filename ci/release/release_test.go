@@ -93,11 +93,13 @@ func TestUnreplace(t *testing.T) {
 	}
 }
 
-// The licence of the repository is also in the package for npm.
+// The licence of the repository is also in the packages for npm.
 func TestLicences(t *testing.T) {
 	ours, err1 := os.ReadFile("../../LICENSE")
-	theirs, err2 := os.ReadFile("../../web/LICENSE")
-	if err1 != nil || err2 != nil || !bytes.Equal(ours, theirs) {
-		t.Errorf("LICENSE and web/LICENSE differ (%v, %v)", err1, err2)
+	for _, name := range []string{"web/LICENSE", "web/react/LICENSE"} {
+		theirs, err2 := os.ReadFile(filepath.Join("../..", name))
+		if err1 != nil || err2 != nil || !bytes.Equal(ours, theirs) {
+			t.Errorf("LICENSE and %s differ (%v, %v)", name, err1, err2)
+		}
 	}
 }
