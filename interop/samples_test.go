@@ -66,7 +66,7 @@ func steerBoxes(t *testing.T, b *browser.Browser, url string) {
 // sampleGame opens a page of the game, which shows as many boxes as there are pages then.
 func sampleGame(t *testing.T, b *browser.Browser, url string, boxes int) *tab {
 	t.Helper()
-	p := &tab{b.Page(t, url), t}
+	p := &tab{Page: b.Page(t, url), t: t}
 	p.do(`window.until = async (f) => { while (!f()) await new Promise((go) => setTimeout(go, 20)); };
 		window.press = (type, key) => dispatchEvent(new KeyboardEvent(type, { key }));
 		// find returns the upper left corner of what the board shows of a box, by its colour.

@@ -63,6 +63,9 @@ type Config struct {
 	// Rate is the number of ticks a second. Zero means Rate.
 	Rate int
 
+	// NoCeiling lifts the limit of godwit's sessions, 256 KiB a second unless it is set.
+	NoCeiling bool
+
 	// Poll makes a server with sessions of godwit poll instead of having handlers. Such a server sends
 	// no bulk.
 	Poll bool

@@ -57,6 +57,9 @@ func newDatagrams(g *Game, c Config, mux *http.ServeMux) error {
 // newChannels serves at level two, over every link.
 func newChannels(g *Game, c Config, mux *http.ServeMux) error {
 	gc := godwit.Config{Manual: c.Poll, Channels: Table, MaxConns: 1 << 16, RTC: limits}
+	if c.NoCeiling {
+		gc.Ceiling = -1
+	}
 	if !c.Poll {
 		gc.Handler.Message = func(c *godwit.Conn, _ godwit.ChannelID, b []byte) {
 			g.receive(b, func(b []byte) error { return c.Send(states, b) }, func(b []byte) error {
