@@ -100,6 +100,9 @@ func TestOneOfManySessionsStays(t *testing.T) {
 					holders := 0
 					for i, c := range clients {
 						if c.State() == session.StateClosed {
+							if len(nodes[i].named(name)) > 0 { // the node's end is not over yet
+								return false
+							}
 							continue
 						}
 						open = append(open, c)
