@@ -2,7 +2,11 @@ package interop
 
 import (
 	"cmp"
+	"io"
+	"net/netip"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/interop/browser"
@@ -65,4 +69,62 @@ func enterBoxes(t *testing.T, b *browser.Browser, url, name string) *tab {
 		enter("join", "name", arg);
 		await seen(arg);`, name, nil)
 	return p
+}
+
+// TestBoxesGoesOn plays tag. Then a player leaves and plays again, loads the page again, goes back to it from another one, and gets
+// a new server: each time the player is in the game again, and the other player sees it.
+func TestBoxesGoesOn(t *testing.T) {
+	program := buildExample(t, "boxes")
+	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
+		web := netip.AddrPortFrom(browser.Host(t), 0).String()
+		cmd, _, lines := runExample(t, program, "-data", ":0", "-http", web)
+		said, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		url := strings.Fields(said)[1]
+		ada, bob := enterBoxes(t, b, url, "ada"), enterBoxes(t, b, url, "bob")
+		ada.shows("state", "you are it")
+		bob.shows("state", "ada is it")
+		bob.do(`const box = await seen("bob"), { x } = box;
+			press("keydown", "ArrowRight");
+			await until(() => box.x > x + 1500);
+			press("keyup", "ArrowRight");`, nil, nil)
+		ada.do(`press("keydown", "ArrowRight");`, nil, nil)
+		bob.shows("state", "you are it")
+		ada.do(`press("keyup", "ArrowRight");`, nil, nil)
+
+		bob.do(`document.getElementById("leave").click();
+			await until(() => document.getElementById("play").innerText === "Play again" && !document.getElementById("join").hidden);`, nil, nil)
+		bob.shows("state", "you have left")
+		ada.shows("log", "bob leaves")
+		bob.do(`document.getElementById("join").requestSubmit();`, nil, nil)
+		bob.shows("state", " it: ")
+		ada.shows("log", "bob leaves\nbob joins")
+
+		bob.Reload()
+		bob.shows("state", " it: ")
+		ada.shows("log", "bob leaves\nbob joins\nbob leaves\nbob joins")
+		if b.Kind != browser.Chromium { // started like this Chromium does not come back; TestClientComesBack starts one that does
+			bob.Leave(url + "/table.js")
+			bob.Back("/")
+			bob.shows("state", " it: ")
+		}
+
+		cmd.Process.Signal(syscall.SIGTERM)
+		io.Copy(io.Discard, lines)
+		for _, p := range []*tab{ada, bob} {
+			p.shows("state", "waiting for a new one")
+		}
+		startExample(t, program, "-http", strings.TrimPrefix(url, "http://"))
+		for _, p := range []*tab{ada, bob} {
+			p.shows("state", " it: ")
+		}
+	})
+}
+
+// shows waits until an element of any page of an example has a text.
+func (p *tab) shows(id, text string) {
+	p.t.Helper()
+	p.do(`while (!document.getElementById(arg.id)?.innerText.includes(arg.text)) await new Promise((go) => setTimeout(go, 20));`, map[string]string{"id": id, "text": text}, nil)
 }

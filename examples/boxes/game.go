@@ -20,6 +20,7 @@ const (
 	speed = 240      // units a tick, at most
 	hold  = rate / 4 // ticks for which an input counts again while the next ones are missing
 	tell  = rate / 2 // ticks from one Early to the next
+	maxID = 100      // the largest number of a player
 )
 
 var table = typed.Must[Table]()
@@ -27,7 +28,7 @@ var table = typed.Must[Table]()
 // config is the server's configuration.
 var config = godwit.Config{
 	Manual:   true,                         // the loop is our own: game.run
-	MaxConns: 100,                          // the numbers of boxes
+	MaxConns: maxID,                        // the numbers of boxes
 	Limits:   godwit.Limits{Messages: 100}, // per second; a page sends 20 inputs and the chat
 	Silence:  4 * time.Second,              // after this time a player is shown as away; after Grace it leaves
 }
@@ -39,6 +40,7 @@ type player struct {
 	x, y   int // a corner of the box
 	inputs *parts.Inputs[Input]
 	away   bool // the player is interrupted
+	touch  bool // the box touches that of the player that is "it"
 }
 
 // A game is the state of the board. Only the goroutine of run uses it.
@@ -46,6 +48,7 @@ type game struct {
 	server  *godwit.Server
 	all     *godwit.Group // players that have joined
 	players map[uint8]*player
+	it      uint8 // the player that must touch another one; 0 if there is none
 	tick    uint32
 	opened  func(*godwit.Conn) // is called for each new session, if not nil
 }
@@ -124,7 +127,7 @@ func (g *game) join(c *godwit.Conn, q Name, r typed.Reply[Seat]) {
 	}
 	p := &player{
 		id: id, name: name, conn: c, x: (width - side) / 2, y: (height - side) / 2,
-		inputs: parts.NewInputs(g.tick, parts.InputsConfig[Input]{Hold: hold}),
+		inputs: parts.NewInputs(g.tick, parts.InputsConfig[Input]{Hold: hold}), touch: true,
 	}
 	for _, other := range g.players {
 		table.News.Send(c, News{Here, other.id, other.name})
@@ -164,15 +167,56 @@ func (g *game) advance() {
 	for _, p := range g.players {
 		in, _ := p.inputs.Take(g.tick)
 		p.x, p.y = move(p.x, p.y, in)
-		w.Boxes = append(w.Boxes, Box{p.id, p.x, p.y, p.away})
 		if g.tick%tell == 0 {
 			if early, ok := p.inputs.Early(); ok {
 				table.Early.Send(p.conn, Early{early})
 			}
 		}
 	}
+	g.tag()
+	w.It = g.it
+	for _, p := range g.players {
+		w.Boxes = append(w.Boxes, Box{p.id, p.x, p.y, p.away})
+	}
 	table.World.SendGroup(g.all, w)
 }
+
+// tag is the goal of the game: the player that is "it" is to touch the box of another one, which is "it" then. Boxes that
+// touch already do not count: they must part first. A player that is away is not touched. If the one that is "it" leaves or is
+// away, another one is. Alone nobody is.
+func (g *game) tag() {
+	it, present := g.players[g.it], 0
+	first := uint8(0) // the present player with the least number
+	for id, p := range g.players {
+		if p.away {
+			continue
+		}
+		if present++; first == 0 || id < first {
+			first = id
+		}
+	}
+	next := g.it
+	switch {
+	case present < 2:
+		next = 0
+	case it == nil || it.away:
+		next = first
+	default:
+		for id := uint8(1); id <= maxID && next == g.it; id++ {
+			if p := g.players[id]; p != nil && p != it && !p.away && !p.touch && touch(p, it) {
+				next = id
+			}
+		}
+	}
+	g.it = next
+	it = g.players[next]
+	for _, p := range g.players {
+		p.touch = it != nil && touch(p, it)
+	}
+}
+
+// touch reports whether two boxes touch.
+func touch(a, b *player) bool { return max(a.x-b.x, b.x-a.x) < side && max(a.y-b.y, b.y-a.y) < side }
 
 // line returns the text that a page says, and false if the text is empty or too long.
 func line(s string, most int) (string, bool) {

@@ -43,7 +43,7 @@ func (m *World) UnmarshalBinary(b []byte) error {
 
 // GodwitSchema returns the types of the fields, which both ends must agree on.
 func (*World) GodwitSchema() string {
-	return "tick:uint32;boxes:list(100);boxes[].id:1..100;boxes[].x:0..15360/4;boxes[].y:0..8360/4;boxes[].away:bool"
+	return "tick:uint32;it:0..100;boxes:list(100);boxes[].id:1..100;boxes[].x:0..15360/4;boxes[].y:0..8360/4;boxes[].away:bool"
 }
 
 // AppendBinary appends m to b, in the format of godwit's typed messages.
@@ -169,6 +169,7 @@ func unpackMoves(r *pack.Reader, m *Moves) {
 
 func packWorld(w *pack.Writer, m *World) {
 	w.Uint32(m.Tick)
+	w.Bits(pack.Index(int64(m.It), 0, 100), 7)
 	w.Count(len(m.Boxes), 100)
 	for i := range m.Boxes {
 		w.Bits(pack.Index(int64(m.Boxes[i].ID), 1, 100)|
@@ -180,6 +181,7 @@ func packWorld(w *pack.Writer, m *World) {
 
 func unpackWorld(r *pack.Reader, m *World) {
 	m.Tick = r.Uint32()
+	m.It = uint8(r.Within(r.Bits(7), 100))
 	if n := r.Count(100, 32); n > 0 {
 		m.Boxes = make([]Box, n)
 		for i := range m.Boxes {

@@ -79,6 +79,7 @@ type box struct {
 // A snapshot is the content of a world message.
 type snapshot struct {
 	tick  uint32
+	it    uint8
 	boxes map[uint8]box
 }
 
@@ -160,7 +161,7 @@ func (g *guest) see(me typed.ClientEnd, w World) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.clock.Hear(time.Now(), w.Tick, me.Stats().RTT)
-	s := snapshot{w.Tick, make(map[uint8]box)}
+	s := snapshot{w.Tick, w.It, make(map[uint8]box)}
 	for _, b := range w.Boxes {
 		s.boxes[b.ID] = box{b.X, b.Y, b.Away}
 	}
@@ -358,6 +359,44 @@ func TestBoxKeepsToItsSpeed(t *testing.T) {
 		if after := ada.now(); after[ada.id] != before[ada.id] {
 			t.Errorf("the box moved from %v to %v, want no move", before[ada.id], after[ada.id])
 		}
+	})
+}
+
+// wantIt compares the number of the player that is "it" in the newest world.
+func (g *guest) wantIt(when string, want uint8) {
+	g.h.t.Helper()
+	worlds := g.seen()
+	if got := worlds[len(worlds)-1].it; got != want {
+		g.h.t.Errorf("%s: player %d is it, want %d", when, got, want)
+	}
+}
+
+// Whoever is touched is "it".
+func TestTag(t *testing.T) {
+	inGame(t, func(h *gameTest) {
+		ada := h.join("ada")
+		ada.wantIt("alone", 0)
+		bob := h.join("bob")
+		ada.wantIt("two boxes at one place", ada.id)
+		bob.steer(time.Second, 1, 1, 0)
+		h.settle()
+		ada.wantIt("the boxes have parted", ada.id)
+		ada.steer(3*time.Second, 1, 1, 0)
+		h.settle()
+		ada.wantIt("ada has run into bob", bob.id)
+		bob.wantIt("ada has run into bob", bob.id)
+
+		eve := h.join("eve")
+		bob.steer(4*time.Second, 1, -1, 0)
+		h.settle()
+		eve.wantIt("bob has run over ada, and left her, and run over eve", eve.id)
+		h.network.BlackoutFor(eve.addr, serverAddr.Addr(), time.Minute)
+		h.network.BlackoutFor(serverAddr.Addr(), eve.addr, time.Minute)
+		time.Sleep(10 * time.Second)
+		bob.wantIt("eve is away", ada.id)
+		ada.Close(session.CloseNormal, "")
+		h.settle()
+		bob.wantIt("ada has left, and eve is away", 0)
 	})
 }
 

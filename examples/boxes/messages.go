@@ -38,9 +38,10 @@ type Early struct {
 	Ticks int `godwit:"range=-32..31"`
 }
 
-// A World is the state of the board after a tick.
+// A World is the state of the board after a tick. It is the number of the player that is "it": 0 if there is none.
 type World struct {
 	Tick  uint32
+	It    uint8 `godwit:"range=0..100"`
 	Boxes []Box `godwit:"max=100"` // as many as MaxConns
 }
 

@@ -23,6 +23,7 @@ export interface Box {
 
 export interface World {
   tick: number;
+  it: number;
   boxes: Box[];
 }
 

@@ -24,6 +24,7 @@ function readMoves(r) {
 
 function writeWorld(w, m) {
   w.uint(whole(m.tick, 0, 4294967295), 32);
+  w.bits(step(m.it, 0, 100, 1), 7);
   w.count(m.boxes.length, 100);
   for (const v of m.boxes) {
     w.bits(
@@ -38,6 +39,7 @@ function writeWorld(w, m) {
 
 function readWorld(r) {
   const tick = r.uint(32);
+  const it = within(r.bits(7), 100);
   const boxes = [];
   for (let n = r.count(100, 32); n > 0; n--) {
     const bits = r.bits(32);
@@ -46,7 +48,7 @@ function readWorld(r) {
     const y = within((bits >>> 19) & 0xfff, 2090) * 4;
     boxes.push({ id, x, y, away: (bits >>> 31) > 0 });
   }
-  return { tick, boxes };
+  return { tick, it, boxes };
 }
 
 function writeEarly(w, m) {
@@ -99,7 +101,7 @@ function readSeat(r) {
 export const table = {
   channels: [
     { name: "input", mode: "sequenced", direction: "to-server", schema: "tick:uint32;inputs:list(4);inputs[].x:float64(-1..1/0.01);inputs[].y:float64(-1..1/0.01)" },
-    { name: "world", mode: "sequenced", direction: "to-client", schema: "tick:uint32;boxes:list(100);boxes[].id:1..100;boxes[].x:0..15360/4;boxes[].y:0..8360/4;boxes[].away:bool" },
+    { name: "world", mode: "sequenced", direction: "to-client", schema: "tick:uint32;it:0..100;boxes:list(100);boxes[].id:1..100;boxes[].x:0..15360/4;boxes[].y:0..8360/4;boxes[].away:bool" },
     { name: "early", mode: "sequenced", direction: "to-client", schema: "ticks:-32..31" },
     { name: "chat", mode: "reliable-ordered", direction: "to-server", schema: "text:string(800)" },
     { name: "news", mode: "reliable-ordered", direction: "to-client", schema: "kind:enum(here,joined,left,said);id:uint8;text:string(800)" },
