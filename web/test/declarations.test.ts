@@ -54,7 +54,7 @@ test("the classic script sets a global with all of it, and with typed messages",
   const { Reader, Writer } = typed as typeof module;
   const { table } = (await import("../../examples/boxes/table.js" as string)) as { table: import("../src/typed").Game };
   const { world } = table.messages as Record<string, never>;
-  const m = { tick: 7, boxes: [{ id: 3, x: 400, y: 800, away: true }] };
+  const m = { tick: 7, it: 3, boxes: [{ id: 3, x: 400, y: 800, away: true }] };
   const b = new Writer().encode(world, m).slice();
   expect(b).toEqual(new module.Writer().encode(world, m));
   expect(new Reader().decode(world, b)).toEqual(m);
