@@ -37,6 +37,7 @@ type link struct {
 	times    map[[2]uint64]int // in how many packets a MESSAGE came, by channel and id
 	deaf     bool              // acknowledge nothing
 	pings    int
+	acks     int    // packets of nothing but an acknowledgement
 	closed   *frame // the client's CLOSE
 
 	// Ours.
@@ -182,6 +183,9 @@ func (l *link) take(b []byte) packet {
 	l.came[n] = true
 	l.expected = max(l.expected, n+1)
 	if p.hasAck {
+		if len(p.frames) == 0 {
+			l.acks++
+		}
 		spans, err := p.acked(l.sent)
 		if err != nil {
 			l.x.fail("PROTOCOL 4", "%v", err)
@@ -363,6 +367,18 @@ func (l *link) isNotAcked(n uint64, clause, because string) {
 	l.isAcked(l.send(ping()), clause)
 	if l.acked[n] {
 		l.x.fail(clause, "packet %d was acknowledged, %s", n, because)
+	}
+}
+
+// noAck sees to it that the client sends no packet of nothing but an acknowledgement because of packets that want none.
+// Before say sends them, the client has acknowledged all that does.
+func (l *link) noAck(say func(), what string) {
+	l.isAcked(l.send(ping()), "PROTOCOL 4")
+	before := l.acks
+	say()
+	l.within(500*time.Millisecond, never)
+	if n := l.acks - before; n > 0 {
+		l.x.fail("PROTOCOL 4", "the client sent %d packets of nothing but an acknowledgement, because of %s", n, what)
 	}
 }
 
