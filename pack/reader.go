@@ -192,6 +192,16 @@ func (r *Reader) SafeUint(v uint64) uint64 {
 	return v
 }
 
+// Native returns v as an int or uint. It fails if those of this machine, of 32 bits, do not have v.
+func Native[T ~int | ~uint, V int64 | uint64](r *Reader, v V) T {
+	t := T(v)
+	if V(t) != v {
+		r.Fail(CauseRange)
+		return 0
+	}
+	return t
+}
+
 // Float32 returns the number with 32 bits. It fails if they are NaN in another form than Writer's.
 func (r *Reader) Float32(b uint64) float32 {
 	v := math.Float32frombits(uint32(b))

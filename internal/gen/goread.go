@@ -92,7 +92,12 @@ func (g *golang) read(v string, t *Type) {
 				x = "r.SafeUint" + x[6:]
 			}
 		}
-		g.line("%s = %s", v, cast(t.Go, of, x))
+		if t.Native {
+			x = fmt.Sprintf("pack.Native[%s](r, %s)", t.Go, x)
+		} else {
+			x = cast(t.Go, of, x)
+		}
+		g.line("%s = %s", v, x)
 	case Float:
 		g.line("%s = %s", v, cast(t.Go, "float64", "r.Float64()"))
 	case String:

@@ -38,6 +38,7 @@ type Type struct {
 	Signed bool
 	Fixed  bool // not a varint
 	Big    bool // a bigint in JavaScript
+	Native bool // int or uint, which have 32 bits on some machines
 	Range  *Range
 	Max    int
 	Len    int

@@ -228,7 +228,7 @@ func (c *converter) basic(b *types.Basic, named *types.Named, tag tag, at place)
 		}
 		return c.fail(at, "%s is not supported", b)
 	}
-	m := &Type{Kind: Int, Bits: max(n, -n), Signed: n < 0}
+	m := &Type{Kind: Int, Bits: max(n, -n), Signed: n < 0, Native: b.Kind() == types.Int || b.Kind() == types.Uint}
 	number := tag.has("number")
 	m.Fixed, m.Big = tag.has("fixed"), tag.has("bigint")
 	if m.Range, err = tag.takeRange(m.Bits, m.Signed); err != nil {
