@@ -52,7 +52,7 @@ func TestLeadHasALimit(t *testing.T) {
 	if got := c.Lead(); got != 4 {
 		t.Errorf("the lead is %v ticks, want 4", got)
 	}
-	for _, early := range []int{-1 << 40, 1 << 40, -3} {
+	for _, early := range []int{math.MinInt, math.MaxInt, -3} {
 		c.Early(early)
 		if c.spare < 0 || c.spare > 4 {
 			t.Errorf("after %d the lead has %v ticks to spare, want 0 to 4", early, c.spare)

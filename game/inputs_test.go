@@ -141,7 +141,7 @@ func TestLimitsOfInputs(t *testing.T) {
 	q.Add(32, []string{"a"})
 	q.Add(33, []string{"a"})
 	wantStats(t, q, InputStats{Ahead: 1})
-	if q := NewInputs[string](0, InputsConfig[string]{MaxAhead: 1 << 40}); len(q.slots) != 1024 {
+	if q := NewInputs[string](0, InputsConfig[string]{MaxAhead: math.MaxInt}); len(q.slots) != 1024 {
 		t.Errorf("place for %d inputs, want 1024", len(q.slots))
 	}
 }
