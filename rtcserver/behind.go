@@ -64,22 +64,19 @@ func (r *relays) index(now time.Time, addr netip.AddrPort) int {
 		return -1
 	}
 	for i := range r.slots {
-		s := r.slots[i].Load()
-		if s == nil {
-			s = newRelaySlot(now, addr)
-			if r.slots[i].CompareAndSwap(nil, s) {
-				return i
-			}
-			s = r.slots[i].Load() // another shard was faster
+		if r.slots[i].Load() == nil {
+			r.slots[i].CompareAndSwap(nil, newRelaySlot(now, addr)) // unless another shard is faster
 		}
-		if s.addr == addr {
+		if r.slots[i].Load().addr == addr {
 			return i
 		}
 	}
 	for i := range r.slots {
-		s := r.slots[i].Load()
-		if s.idle(now) && r.slots[i].CompareAndSwap(s, newRelaySlot(now, addr)) {
-			return i
+		if s := r.slots[i].Load(); s.idle(now) {
+			r.slots[i].CompareAndSwap(s, newRelaySlot(now, addr)) // as above
+			if r.slots[i].Load().addr == addr {
+				return i
+			}
 		}
 	}
 	return -1
@@ -139,9 +136,6 @@ func clientAddr(a netip.AddrPort) netip.AddrPort {
 // unwrap replaces the header of a relay, if d has one, by the address of its client. What it leaves as
 // it is begins with a byte that no client of a relay sends, and is dropped.
 func (s *shard) unwrap(now time.Time, d *udpio.Datagram) {
-	if len(d.B) == 0 || d.B[0] != envelope.First {
-		return
-	}
 	client, _, inner, ok := envelope.Parse(d.B)
 	if !ok {
 		return

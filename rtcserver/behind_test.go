@@ -213,6 +213,50 @@ func TestPlacesOfRelays(t *testing.T) {
 	}
 }
 
+// A relay that has brought no valid check loses its place after a second, another one a minute after its
+// last check.
+func TestWhenTheRelaysPlaceIsFree(t *testing.T) {
+	began := time.Now()
+	for _, c := range []struct {
+		checked, age time.Duration // checked is negative without a check
+		idle         bool
+	}{
+		{-1, relayNew, false},
+		{-1, relayNew + 1, true},
+		{0, relayNew + 1, false},
+		{0, relayIdle, false},
+		{0, relayIdle + 1, true},
+		{30 * time.Second, 30*time.Second + relayIdle, false},
+		{30 * time.Second, 30*time.Second + relayIdle + 1, true},
+	} {
+		r := newRelays(trusting.TrustedRelays)
+		place := r.index(began, relayAddr)
+		if c.checked >= 0 {
+			r.noteCheck(began.Add(c.checked), tagged(victimAddr, place))
+		}
+		if got := r.slots[place].Load().idle(began.Add(c.age)); got != c.idle {
+			t.Errorf("after %v, the last check came after %v: idle %v, want %v", c.age, c.checked, got, c.idle)
+		}
+	}
+}
+
+// What draws no answer of a client draws none behind a relay, not even an empty header.
+func TestNothingIsSentToARelayInVain(t *testing.T) {
+	inWorld(t, trusting, func(w *world) {
+		relay := testkit.Listen(t, w.network, relayAddr)
+		o := w.offer("")
+		w.network.Inject(relayAddr, serverAddr, wrapped(victimAddr, o.request("the wrong password", true)))
+		w.network.Inject(relayAddr, serverAddr, nil)
+		synctest.Wait()
+		if n := relay.Queued(); n > 0 {
+			t.Errorf("the relay got %d datagrams, want none", n)
+		}
+		if st := w.server.Stats(); st.Drops[DropBadCheck] != 1 || st.Drops[DropNotOurs] != 1 {
+			t.Errorf("drops: %v, want a check and an empty datagram", st.Drops)
+		}
+	})
+}
+
 // An address with the way to it is unlike that without, and unlike that with another way; the limits and the
 // program see no difference.
 func TestAddressesBehindRelays(t *testing.T) {

@@ -54,8 +54,8 @@ func checkDiscover(name string) error {
 	if name == "" {
 		return nil
 	}
-	host, port, err := net.SplitHostPort(name)
-	if n, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil || n == 0 || host == "" {
+	host, port, _ := net.SplitHostPort(name) // empty if there is an error
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
 		return fmt.Errorf("rtcserver: Config.Discover is %q, but must be the address of a STUN server such as stun.example:3478", shorten(name))
 	}
 	return nil
@@ -105,7 +105,7 @@ func askSTUN(sockets []*udpio.Conn, at netip.AddrPort) (netip.AddrPort, error) {
 		for _, c := range sockets {
 			c.SetReadDeadline(time.Now().Add(wait / time.Duration(len(sockets))))
 			found, err := readSTUN(c, in, at, request.TransactionID)
-			if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				return found, err
 			}
 		}

@@ -1,8 +1,10 @@
 package rtcserver
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -14,6 +16,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -85,8 +88,10 @@ func TestDiscover(t *testing.T) {
 		}, true, 1500 * time.Millisecond},
 		"wrong answers before the right one": {func(n int, r *stun.Message, from netip.AddrPort) [][]byte {
 			other := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+			broken := append(binding(stun.BindingSuccess, r, attackerAddr), 0x80, 0x22, 0, 100) // an attribute that is cut off
+			broken[3] += 4
 			return [][]byte{
-				nil, {0, 1}, r.Raw,
+				nil, {0, 1}, r.Raw, broken,
 				binding(stun.BindingSuccess, other, attackerAddr),
 				binding(stun.BindingError, r, attackerAddr),
 				binding(stun.BindingSuccess, r, netip.AddrPortFrom(attackerAddr.Addr(), 0)),
@@ -119,6 +124,7 @@ func TestDiscover(t *testing.T) {
 						t.Errorf("a page at %s gets %v, want %v", page, got, want)
 					}
 				}
+				time.Sleep(time.Minute) // it passes because the loop waits: it has no deadline of the search
 				if warned := strings.Contains(log.String(), "Config.Discover has found no public address"); warned == test.found {
 					t.Errorf("the log is %q, want a warning: %v", log.String(), !test.found)
 				}
@@ -180,4 +186,37 @@ func TestAddressesOfSTUNServers(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", name, got, err, want)
 		}
 	}
+	if got, err := lookupSTUN("stun..example:3478", true, true); err == nil || got.IsValid() {
+		t.Errorf("a name that cannot be: %v, want an error", got)
+	}
+}
+
+// A socket that fails ends the search at once, with its error.
+func TestDiscoverWithASocketThatFails(t *testing.T) {
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		began := time.Now()
+		ask := func(socket net.PacketConn, close bool) (uint64, error) {
+			c := testkit.Must(udpio.Take(socket, udpio.Config{}))
+			if close {
+				c.Close()
+			}
+			got, err := askSTUN([]*udpio.Conn{c}, stunAddr)
+			if got.IsValid() {
+				t.Errorf("the address is %v, want none", got)
+			}
+			return c.Stats().Sent, err
+		}
+		closed := testkit.Listen(t, network, homeAddr)
+		if _, err := ask(closed, true); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a closed socket: %v, want net.ErrClosed", err)
+		}
+		failing := &broken{testkit.Listen(t, network, netip.MustParseAddrPort("192.168.1.6:7777"))}
+		defer failing.Close()
+		if n, err := ask(failing, false); n != 1 || err == nil || !strings.Contains(err.Error(), "no such device") {
+			t.Errorf("a socket that cannot read: %v after %d requests, want its error after one", err, n)
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("it takes %v, want no time", waited)
+		}
+	})
 }

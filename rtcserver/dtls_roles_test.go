@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/sdp"
 )
 
 // A page whose offer leaves the choice to the server answers no ClientHello, or with something else.
@@ -48,6 +49,12 @@ func TestAPeerThatIsNoDTLSServer(t *testing.T) {
 				if synctest.Wait(); test.sends != nil {
 					w.network.Inject(attackerAddr, serverAddr, test.sends)
 				}
+				if test.role == RoleClient {
+					synctest.Wait()
+					if n := o.conn.Stats().Dropped; n != 1 {
+						t.Errorf("%d datagrams are dropped, want the hello, once", n)
+					}
+				}
 				err := <-failed
 				if !errors.Is(err, test.want) || time.Since(start) != test.after {
 					t.Errorf("after %v: %v, want %v after %v", time.Since(start), err, test.want, test.after)
@@ -76,7 +83,8 @@ func (p *page) connectAs(setup string) (answer string, err error) {
 // it is the client. The server notices, and the page opens within 1.5 s at a round trip of 100 ms.
 // Pages of the same address get another answer for ten minutes.
 func TestAPageThatCanOnlyBeTheDTLSClientIsServed(t *testing.T) {
-	inWorld(t, Config{}, func(w *world) {
+	var log testkit.Log
+	inWorld(t, Config{Logger: log.Logger(slog.LevelInfo)}, func(w *world) {
 		w.network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
 		p := w.newPage(client.Config{})
 		began := time.Now()
@@ -101,6 +109,12 @@ func TestAPageThatCanOnlyBeTheDTLSClientIsServed(t *testing.T) {
 		}
 		if got := setupFor(p.addr().Addr()); got != "passive" {
 			t.Errorf("the next answer to the same address says %s, want passive", got)
+		}
+		if answer, yields := w.server.setup(sdp.SetupActpass, p.addr().Addr()); answer != sdp.SetupPassive || yields {
+			t.Errorf("the next answer says %v, want passive; it yields: %v, though it is the server already", answer, yields)
+		}
+		if n := strings.Count(log.String(), "a page sent a ClientHello though this server is the DTLS client"); n != 1 {
+			t.Errorf("%d warnings, want 1: %s", n, log.String())
 		}
 		if got := setupFor(attackerAddr.Addr()); got != "active" {
 			t.Errorf("the answer to another address says %s, want active", got)
@@ -213,6 +227,13 @@ func TestFewSitesAreKnownToBeClients(t *testing.T) {
 	}
 	if r.isPassive(now.Add(passiveLasts), site(0)) || !r.isPassive(now.Add(passiveLasts-1), site(0)) {
 		t.Error("a site is not known for ten minutes")
+	}
+	r.notePassive(now.Add(time.Minute), site(20)) // again, while there is no room
+	if r.notePassive(now.Add(time.Minute), site(maxPassive)); r.isPassive(now.Add(time.Minute), site(maxPassive)) {
+		t.Error("a further site is known, though there is no room")
+	}
+	if !r.isPassive(now.Add(passiveLasts+time.Minute-1), site(20)) {
+		t.Error("a site that was noted again is not known for ten minutes from then on")
 	}
 	r.notePassive(now.Add(passiveLasts+4), site(maxPassive))
 	if n := len(r.passive); n != maxPassive-5+1 {

@@ -110,9 +110,10 @@ func (c *Conn) renewal() *renewal {
 	return nil
 }
 
-// renew answers an offer for a connection that the page has. If there is no such connection it
-// returns nil and no refusal: the offer is for a new one.
-func (s *Server) renew(offer *sdp.Offer, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
+// renew answers an offer for a connection that the page has. fresh are the credentials of this end if
+// the offer begins a restart. If there is no such connection, renew returns nil and no refusal: the
+// offer is for a new one.
+func (s *Server) renew(offer *sdp.Offer, fresh peer.Credentials, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
 	key, ok := s.keyOf(offer)
 	if !ok {
 		return nil, nil
@@ -120,10 +121,6 @@ func (s *Server) renew(offer *sdp.Offer, r *http.Request, from remote) (*sdp.Ans
 	c, sh := s.registry.inSession(key)
 	if c == nil {
 		return nil, nil
-	}
-	fresh, err := newCredentials(s.config.Node)
-	if err != nil {
-		return nil, refuse(http.StatusInternalServerError, "random", "no random bytes")
 	}
 	a, no := s.renewConn(c, sh, offer, fresh)
 	if a != nil {
@@ -133,8 +130,7 @@ func (s *Server) renew(offer *sdp.Offer, r *http.Request, from remote) (*sdp.Ans
 	return a, no
 }
 
-// renewConn is renew for a connection of a shard. fresh are the credentials of this end if the offer
-// begins a restart.
+// renewConn is renew for a connection of a shard.
 func (s *Server) renewConn(c *Conn, sh *shard, offer *sdp.Offer, fresh peer.Credentials) (*sdp.Answer, *StatusError) {
 	sh.loop.Lock()
 	defer sh.loop.Unlock()
@@ -152,7 +148,7 @@ func (s *Server) renewConn(c *Conn, sh *shard, offer *sdp.Offer, fresh peer.Cred
 	}
 	switch theirs := s.sumOf(offer); {
 	case theirs == n.theirs:
-	case restarting && theirs == f.latest:
+	case theirs == f.latest: // of the restart that goes on
 		local = next
 	case offer.Version == n.offer:
 		return nil, nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -190,8 +191,8 @@ func TestARestartByAStrangerTakesNothing(t *testing.T) {
 		if !r.first.granted(r.addr()) {
 			t.Error("the page's own checks are refused")
 		}
-		if _, _, n := w.known(); n > 2 {
-			t.Errorf("%d further username fragments are known, want 2 at most", n)
+		if _, _, n := w.known(); n != 1 {
+			t.Errorf("%d further username fragments are known, want that of the last restart", n)
 		}
 	})
 }
@@ -266,6 +267,9 @@ func TestOtherOffersMakeNewConnections(t *testing.T) {
 		if n := w.server.Stats().Restarts; n != 0 {
 			t.Errorf("%d restarts, want none", n)
 		}
+		newer, _ := r.renew(strings.Replace(r.next("abcd"), renewedSession+"2", renewedSession+"1", 1))
+		newer.check(attackerAddr, "") // it has a shard, too
+		synctest.Wait()
 		if o := r.restart("abcd"); !r.isMine(o) {
 			t.Error("a restart after all these is no restart: a new connection has taken the session")
 		}
@@ -282,6 +286,27 @@ func TestOtherOffersMakeNewConnections(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if o, _ := r.renew(r.next("efgh")); o.conn == r.first.conn {
 			t.Error("a restart after the end is for the connection that is over")
+		}
+	})
+}
+
+// A connection that the server has closed is not restarted, though the loop still knows it.
+func TestARestartOfAClosedConnectionIsANewConnection(t *testing.T) {
+	closed := make(chan *Conn)
+	inWorld(t, Config{Handler: Handler{Message: func(c *Conn, _ Message) {
+		c.Close("") // the loop ends it after this handler
+		closed <- c
+		<-closed
+	}}}, func(w *world) {
+		r := w.openRenewing()
+		r.send("close")
+		c := <-closed
+		if o, _ := r.renew(r.next("abcd")); c != r.first.conn || r.isMine(o) {
+			t.Error("the restart is for the connection that is closed")
+		}
+		closed <- nil
+		if n := w.server.Stats().Restarts; n != 0 {
+			t.Errorf("%d restarts, want none", n)
 		}
 	})
 }
@@ -370,6 +395,57 @@ func TestARestartByAnotherShard(t *testing.T) {
 			t.Errorf("the restart is not complete: %v", restarting)
 		}
 	})
+}
+
+// The o= line of an answer has a session of its own, which is random, also if the offer has none or the
+// page is that of an engine. An offer without a session is for no connection that there is.
+func TestSessionsOfAnswers(t *testing.T) {
+	seen := map[int64]bool{0: true}
+	fresh := func(why, answer string) {
+		t.Helper()
+		text := strings.Fields(answer[strings.Index(answer, "o="):])[1]
+		if n, err := strconv.ParseInt(text, 10, 64); err != nil || seen[n] {
+			t.Errorf("%s: the session is %s, want a number of 63 bits that no other answer has", why, text)
+		} else {
+			seen[n] = true
+		}
+	}
+	for why, c := range map[string]Config{"a server": {}, "an engine": {Engine: func(c *Conn, _ *http.Request) (Engine, error) {
+		return &struct{ datagrams }{datagrams{conn: c}}, nil
+	}}} {
+		inWorld(t, c, func(w *world) {
+			w.openRenewing()
+			fresh(why, w.lastAnswer)
+			_, before, _ := w.known()
+			p := w.newPage(client.Config{})
+			var offer string
+			if err := p.connect(func(text string) string { offer = strings.Replace(text, "o=", "x=", 1); return offer }); err != nil {
+				t.Fatal(err)
+			}
+			fresh(why+", an offer without a session", w.lastAnswer)
+			if conns, sessions, _ := w.known(); conns != 2 || sessions != before {
+				t.Errorf("%s: %d connections and %d sessions are known, want 2 and %d", why, conns, sessions, before)
+			}
+			if _, err := w.signal(p.addr().Addr(), offer); err != nil {
+				t.Fatal(err)
+			}
+			fresh(why+", the same offer again", w.lastAnswer)
+		})
+	}
+}
+
+// Texts that are the same one after the other, but not one by one, have different hashes: else a
+// page could choose a fragment and a password that stand for those of another one.
+func TestHashesOfTexts(t *testing.T) {
+	var s Server
+	seen := make(map[uint64]bool)
+	for _, parts := range [][]string{{"ab", "c"}, {"a", "bc"}, {"abc"}, {"abc", ""}, {"", "abc"}} {
+		h := s.hash(parts...)
+		if seen[h] {
+			t.Errorf("%q has the hash of other texts", parts)
+		}
+		seen[h] = true
+	}
 }
 
 // Pages of an engine get a new connection for each offer.

@@ -54,7 +54,7 @@ func checkRole(r Role) error {
 // the DTLS server later. If the offer leaves no choice, it may not.
 func (s *Server) setup(offer sdp.Setup, site netip.Addr) (answer sdp.Setup, yields bool) {
 	preferred := sdp.SetupActive
-	if s.config.Role == RoleServer || s.config.Role == RoleAuto && s.registry.isPassive(time.Now(), site) {
+	if s.config.Role == RoleServer || s.registry.isPassive(time.Now(), site) {
 		preferred = sdp.SetupPassive
 	}
 	answer = offer.Answer(preferred)
@@ -99,7 +99,8 @@ func (r *registry) notePassive(now time.Time, site netip.Addr) {
 	}
 }
 
-// isPassive reports whether pages of a site can only be DTLS clients, as far as is known.
+// isPassive reports whether pages of a site can only be DTLS clients, as far as is known: only a
+// server with RoleAuto knows any.
 func (r *registry) isPassive(now time.Time, site netip.Addr) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -160,14 +160,14 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		return nil, ending
 	default:
 	}
-	if a, no := s.renew(offer, r, from); a != nil || no != nil {
-		return a, no
-	}
-	setup, yields := s.setup(offer.Setup, site(from.addr))
 	local, err := newCredentials(s.config.Node)
 	if err != nil {
 		return nil, refuse(http.StatusInternalServerError, "random", "no random bytes")
 	}
+	if a, no := s.renew(offer, local, r, from); a != nil || no != nil {
+		return a, no
+	}
+	setup, yields := s.setup(offer.Setup, site(from.addr))
 	c := &Conn{
 		ufrag:  local.Ufrag,
 		site:   site(from.addr),
