@@ -107,6 +107,8 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			before := testkit.HeapNow()
 			x := newTestMux(t, Config{Server: true, Ceiling: -1, Rate: 1 << 30})
+			x.send(loot, "lost with its link", Options{})
+			x.m.Append(x.now, nil, MaxPacket)
 			for id := range uint64(1000) {
 				for ch := effects; ch <= bulk; ch++ {
 					most := x.m.receivers[ch].cfg.MaxMessage
@@ -121,6 +123,11 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 			}
 			if s := x.m.Stats(); s.Held < 1<<20 || s.Queued < 1<<20 {
 				t.Fatalf("%d bytes are held and %d are queued, want a megabyte of each at least", s.Held, s.Queued)
+			}
+			x.m.Relink(x.now, false, 0)
+			x.number = 0
+			if x.m.senders[loot].lost == 0 {
+				t.Fatal("no message is to be sent again")
 			}
 			c.close(x)
 			if s := x.m.Stats(); s.Held != 0 || s.Queued != 0 {

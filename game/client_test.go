@@ -155,6 +155,36 @@ func TestLeadRisesOnceForOneDelay(t *testing.T) {
 	}
 }
 
+// TestReportsDuringARise gives the clock reports while the lead is behind the wanted one. A report that asks
+// for less counts, and one that asks for more counts again when at most half a tick is missing.
+func TestReportsDuringARise(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	for _, r := range []struct {
+		early  int
+		wanted float64
+	}{{0, 2.5}, {0, 2.5}, {6, 2}, {0, 3}} {
+		if c.Early(r.early); math.Abs(c.wanted()-r.wanted) > 1e-9 {
+			t.Errorf("after a report of %d the wanted lead is %v, want %v", r.early, c.wanted(), r.wanted)
+		}
+	}
+}
+
+// TestSpeedOfTheClock gives the clock an error of exactly 250 ms, and a larger one.
+func TestSpeedOfTheClock(t *testing.T) {
+	for _, r := range []struct {
+		tick uint32
+		now  float64
+	}{{106, 102.05}, {107, 102.6}} {
+		c := NewClock(ClockConfig{})
+		c.Hear(at(0), 100, 0)
+		c.Hear(at(50), r.tick, 0) // the clock says 101
+		if got := c.Now(at(100)); math.Abs(got-r.now) > 1e-9 {
+			t.Errorf("with an error of %d ticks the clock says %v a tick later, want %v", r.tick-101, got, r.now)
+		}
+	}
+}
+
 func TestFirstStateIsShownAlone(t *testing.T) {
 	c := NewClock(ClockConfig{})
 	c.Hear(at(0), 100, 0)

@@ -87,6 +87,7 @@ func TestLateInputsAreCountedOnce(t *testing.T) {
 	q.Add(0, []string{"before"})
 	q.Add(0, []string{"before"})
 	wantStats(t, q, InputStats{Late: 2})
+	wantEarly(t, q, -1, true) // a tick before the first
 }
 
 func TestEarlyIsTheLeastSinceTheLastCall(t *testing.T) {
