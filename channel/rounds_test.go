@@ -255,6 +255,7 @@ func TestFiguresOfTheEndOfARound(t *testing.T) {
 		{"packets wait, too soon", 25 * ms, 9, func(c *congestion) { c.round.steady = 80 * ms }, false},
 		{"packets wait no longer than allowed", 40 * ms, 9, func(c *congestion) { c.round.steady = 50*ms + c.allowance() }, false},
 		{"packets wait in what is not used up", 40 * ms, 9, func(c *congestion) { c.round.steady, c.round.shortest, c.round.limited = 500*ms, 500*ms, false }, false},
+		{"packets wait on a reliable link", 40 * ms, 9, func(c *congestion) { c.reliable, c.round.steady = true, 500*ms }, false},
 		{"packets wait while it is drained", 40 * ms, 9, func(c *congestion) { c.round.steady, c.resume, c.waited = 80*ms, 50_000, 100*ms }, false},
 		{"the queue grows while it is drained", 40 * ms, 9, func(c *congestion) {
 			c.round.steady, c.resume, c.waited, c.before = 500*ms, 50_000, 100*ms, 100_000

@@ -117,7 +117,7 @@ func (s *Snapshots[S]) At(now time.Time) (from, to S, share float64, ok bool) {
 		i--
 	}
 	b := &s.states[i]
-	if !s.begun || n == 1 || s.shown < s.states[i-1].tick {
+	if !s.begun || s.shown < s.states[i-1].tick { // begun: there are four states
 		a := &s.states[0]
 		s.shown = a.tick
 		return a.value, a.value, 0, true
