@@ -52,11 +52,52 @@ func TestLeadHasALimit(t *testing.T) {
 	if got := c.Lead(); got != 4 {
 		t.Errorf("the lead is %v ticks, want 4", got)
 	}
+	if c := NewClock(ClockConfig{MaxLead: -time.Second}); c.most != 0 {
+		t.Errorf("with a negative limit the lead is up to %v ticks, want 0", c.most)
+	}
 	for _, early := range []int{math.MinInt, math.MaxInt, -3} {
 		c.Early(early)
 		if c.spare < 0 || c.spare > 4 {
 			t.Errorf("after %d the lead has %v ticks to spare, want 0 to 4", early, c.spare)
 		}
+	}
+}
+
+// TestAheadNeverRunsBackwards has a lead that falls as fast as it may while the clock is nearly stopped.
+func TestAheadNeverRunsBackwards(t *testing.T) {
+	c := NewClock(ClockConfig{Slew: 9})
+	c.Hear(at(0), 100, 0)
+	c.Early(-7)
+	c.Now(at(5000))
+	c.Now(at(6000))
+	if c.Lead() < 9 {
+		t.Fatalf("the lead is %v, want 9 to begin with", c.Lead())
+	}
+	last := c.Ahead(at(6000))
+	for ms := 6010.0; ms < 8000; ms += 10 {
+		c.Hear(at(ms), 100, 0) // the server stands still
+		c.Early(30)
+		ahead := c.Ahead(at(ms))
+		if ahead < last-1e-9 {
+			t.Fatalf("after %v ms the time of inputs goes back from %v to %v", ms, last, ahead)
+		}
+		last = ahead
+	}
+	if c.Lead() > 8 {
+		t.Errorf("the lead is %v, want one that has fallen", c.Lead())
+	}
+}
+
+// TestTicksEnd has a server whose ticks are at their end. No input is due for a tick that begins again at 0.
+func TestTicksEnd(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), math.MaxUint32-4, 0)
+	var all []uint32
+	for ms := 0.0; ms < 1000; ms += 10 {
+		all = slices.AppendSeq(all, c.Due(at(ms)))
+	}
+	if want := []uint32{math.MaxUint32 - 2, math.MaxUint32 - 1, math.MaxUint32}; !slices.Equal(all, want) {
+		t.Errorf("inputs are due for %v, want %v", all, want)
 	}
 }
 
@@ -136,8 +177,8 @@ func TestRoundTripThatIsNotKnown(t *testing.T) {
 	}
 }
 
-// TestLeadRisesOnceForOneDelay gives the clock reports that were sent before the server could see the effect.
-func TestLeadRisesOnceForOneDelay(t *testing.T) {
+// TestLeadChangesOnceForOneDelay gives the clock reports that were sent before the server could see the effect.
+func TestLeadChangesOnceForOneDelay(t *testing.T) {
 	c := NewClock(ClockConfig{})
 	c.Hear(at(0), 100, 0)
 	for range 5 {
@@ -147,11 +188,18 @@ func TestLeadRisesOnceForOneDelay(t *testing.T) {
 	if got := c.Now(at(20_000)); math.Abs(c.Lead()-4.5) > 1e-9 {
 		t.Errorf("at %v the lead is %v, want 4.5: 3 more", got, c.Lead())
 	}
+	for range 5 {
+		c.Early(11)
+	}
+	c.Now(at(22_000))
+	if c.Now(at(24_000)); math.Abs(c.Lead()-3.5) > 1e-9 {
+		t.Errorf("the lead is %v, want 3.5: it falls once for one delay, too", c.Lead())
+	}
 	c.Early(1)
 	c.Early(6)
 	c.Now(at(30_000))
-	if c.Now(at(40_000)); math.Abs(c.Lead()-4) > 1e-9 {
-		t.Errorf("the lead is %v, want 4: it falls by a tenth of what is too much", c.Lead())
+	if c.Now(at(40_000)); math.Abs(c.Lead()-3) > 1e-9 {
+		t.Errorf("the lead is %v, want 3: it falls by a tenth of what is too much", c.Lead())
 	}
 }
 
@@ -289,6 +337,44 @@ func TestCorrectionIsSmooth(t *testing.T) {
 	}
 	p.Correct(at(1000), 104, 100) // as far as a new place
 	shown(1000, 100)
+}
+
+// TestServerIsAheadOfTheInputs has a client that made no inputs for a while: the server's state is of a later tick than the newest
+// input. What is shown does not jump, and goes smoothly to the server's state.
+func TestServerIsAheadOfTheInputs(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	p := newOwn(c, 101)
+	p.Correct(at(0), 100, 0)
+	p.Input(102, 4)
+	want := func(ms, want float64) {
+		t.Helper()
+		if got, _ := p.At(at(ms)); math.Abs(got-want) > 1e-9 {
+			t.Errorf("after %v ms %v is shown, want %v", ms, got, want)
+		}
+	}
+	want(40, 2.2) // 0.3 of the way from 1 to 5
+	p.Correct(at(40), 110, 20)
+	want(40, 2.2)
+	want(90, 11.1)
+	p.Correct(at(90), 112, 30) // and once more
+	want(90, 11.1)
+	p.Input(113, 2)
+	want(1000, 32)
+}
+
+func TestCorrectionAtOnce(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	p := newOwn(c, 101)
+	p.config.HalfLife = -1
+	p.Correct(at(0), 100, 0)
+	p.Correct(at(10), 101, 9)
+	for _, ms := range []float64{10, 50, 5000} {
+		if got, _ := p.At(at(ms)); got != 9 {
+			t.Errorf("after %v ms %v is shown, want 9: a negative HalfLife means at once", ms, got)
+		}
+	}
 }
 
 // TestCorrectionsInTheMiddleOfATick corrects while a correction is shown, between two ticks: nothing jumps.

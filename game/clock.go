@@ -17,7 +17,7 @@ type ClockConfig struct {
 	Slew float64
 
 	// MaxLead limits by how much inputs are ahead of the server's time, and so the effect of a
-	// server that asks for more. Zero means 500 ms.
+	// server that asks for more. Zero means 500 ms, a negative value that they are not ahead.
 	MaxLead time.Duration
 }
 
@@ -27,7 +27,7 @@ const (
 	settling     = 500 * time.Millisecond // time in which the clock corrects most of a small error
 	maxDue       = 8                      // inputs that Due asks for at once
 	firstSpare   = 1.5                    // ticks that inputs are early at first
-	wantedEarly  = 1                      // ticks that the latest message shall be early: one may be lost
+	meanOf       = 16                     // messages from which the inputs of one are computed
 )
 
 // A Clock is a client's estimate of the server's time, in ticks. It never jumps after the first
@@ -56,6 +56,7 @@ type Clock struct {
 	half    float64 // half a round trip, by the samples
 
 	made float64 // last tick that Due has returned
+	each float64 // ticks that Due returns at once, as a mean; each call is a message
 }
 
 // A sample is what one message says, in ticks.
@@ -75,8 +76,8 @@ func NewClock(c ClockConfig) *Clock {
 	if c.MaxLead == 0 {
 		c.MaxLead = 500 * time.Millisecond
 	}
-	k := &Clock{tick: max(c.Tick, time.Millisecond).Seconds(), slew: between(c.Slew, 0, 0.5), spare: firstSpare}
-	k.far, k.most = k.ticks(farOff), k.ticks(c.MaxLead)
+	k := &Clock{tick: max(c.Tick, time.Millisecond).Seconds(), slew: between(c.Slew, 0, 0.5), spare: firstSpare, each: 1}
+	k.far, k.most = k.ticks(farOff), max(k.ticks(c.MaxLead), 0)
 	return k
 }
 
@@ -113,12 +114,14 @@ func (c *Clock) Hear(now time.Time, tick uint32, rtt time.Duration) {
 }
 
 // Early notes what [Inputs.Early] of the server says: by how many ticks this client's inputs are
-// early at least. The lead rises at once if that is less than one tick, so that one message may be
-// lost, and falls slowly if it is more.
+// early at least. The lead rises at once if that is so little that one message may not be lost, and falls
+// slowly if it is more. One tick is enough if [Clock.Due] is called in every tick. If [Inputs.Early]
+// returns false there is nothing to note.
 func (c *Clock) Early(ticks int) {
-	less := wantedEarly - float64(ticks)
-	if less > 0 && c.wanted()-c.lead > 0.5 {
-		return // the server has not seen the effect of the last rise
+	// If each message has n new inputs, the oldest of a lost one comes n ticks late, and is n-1 ticks older than the newest.
+	less := 2*c.each - 1 - float64(ticks)
+	if change := c.wanted() - c.lead; less > 0 && change > 0.5 || less < 0 && change < -0.5 {
+		return // the server has not seen the effect of the last change
 	}
 	if less < 0 {
 		less /= 10
@@ -144,8 +147,9 @@ func (c *Clock) advance(now time.Time) float64 {
 	if math.Abs(off) > c.far {
 		up, down = d, 0.9*d
 	}
-	c.time += d + between(off*soon, -down, up)
-	c.lead += between((c.wanted()-c.lead)*soon, -c.slew*d, c.slew*d)
+	went := d + between(off*soon, -down, up)
+	c.time += went
+	c.lead += between((c.wanted()-c.lead)*soon, -min(c.slew*d, went), c.slew*d) // Ahead never runs backwards
 	return t
 }
 
@@ -167,11 +171,15 @@ func (c *Clock) Ahead(now time.Time) float64 {
 func (c *Clock) Lead() float64 { return c.lead }
 
 // Due returns the ticks for which inputs are to be made now: those up to Ahead that it has not
-// returned before, but at most the last 8, as after a pause of the program.
+// returned before, but at most the last 8, as after a pause of the program. A program uses each of
+// them: the next call does not return them again.
 func (c *Clock) Due(now time.Time) iter.Seq[uint32] {
-	last := math.Floor(c.Ahead(now))
+	last := min(math.Floor(c.Ahead(now)), math.MaxUint32)
 	first := max(c.made+1, last-maxDue+1)
 	c.made = max(c.made, last)
+	if n := last - first + 1; n >= 1 && n < maxDue {
+		c.each += (n - c.each) / meanOf
+	}
 	return func(yield func(uint32) bool) {
 		for t := first; t <= last; t++ {
 			if !yield(uint32(t)) {

@@ -30,7 +30,8 @@ type call struct {
 // steered is the input of a tick.
 func steered(tick uint32) float64 { return float64(tick/7%3) - 1 }
 
-// record plays over a bad network, with a server that stops for a while, and records all calls.
+// record plays over a bad network, with a server that stops for a while, a client that draws no frame for a while, and a path that
+// gets longer and shorter, and records all calls.
 func record(t *testing.T) []call {
 	w := newWorld(t, 50*time.Millisecond, netsim.Preset{
 		Up:   netsim.Link{Delay: 40 * time.Millisecond, Jitter: 60 * time.Millisecond, Loss: 0.1},
@@ -59,6 +60,12 @@ func record(t *testing.T) []call {
 	}
 	w.run(4 * time.Second)
 	w.begin = w.begin.Add(time.Second)
+	w.run(6 * time.Second)
+	w.drawn = w.now.Add(1500 * time.Millisecond) // no frame for a while, so no input, and states of later ticks
+	w.run(3 * time.Second)
+	w.up.SetLink(netsim.Link{Delay: 300 * time.Millisecond})
+	w.run(4 * time.Second)
+	w.up.SetLink(netsim.Link{Delay: 10 * time.Millisecond})
 	w.run(6 * time.Second)
 	return calls
 }

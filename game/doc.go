@@ -9,6 +9,10 @@
 // ticks 40 and 41. An input has the number of the tick that shall use it. So a state of tick 40 has
 // all inputs up to 40, and acknowledges them: one message with the state is right for all players.
 //
+// Ticks only go up, and do not begin again at 0: at 60 a second 2³² of them are more than two years. A
+// client makes new values for each new session, because another server, or one that was started again, has
+// other ticks. A session that resumes has the same ones.
+//
 // No value of this package has a goroutine, a lock or a clock: the local time is an argument. None
 // is safe for concurrent use. Every list has a limit, which its field in the Config names. Inputs
 // and History take whatever a hostile client sends: they count it, and it has no effect.

@@ -3,8 +3,9 @@ package game
 // InputsConfig are the limits of an [Inputs]. The zero value has the defaults.
 type InputsConfig[T any] struct {
 	// MaxAhead is how many ticks before its tick an input may arrive. An input that is earlier is
-	// ignored and counted in [InputStats.Ahead]. Zero and less mean 32, the limit is 1024. The memory of an
-	// Inputs is this number of inputs.
+	// ignored and counted in [InputStats.Ahead]. Zero and less mean 32, the limit is 1024. With more than 60
+	// ticks a second it should be [ClockConfig.MaxLead] of the clients in ticks, and two more. The memory of
+	// an Inputs is this number of inputs.
 	MaxAhead int
 
 	// MaxInputs is how many inputs of one message count; the rest are ignored and counted in
@@ -108,13 +109,14 @@ func (q *Inputs[T]) Add(newest uint32, inputs []T) {
 }
 
 func (q *Inputs[T]) add(tick uint32, in T, newest bool) {
-	ahead := int64(tick) - int64(q.tick)
-	if ahead > int64(len(q.slots)) {
+	ahead, most := int64(tick)-int64(q.tick), int64(len(q.slots))
+	// An input that is too far ahead counts here, too: otherwise a client whose inputs all are would never learn it.
+	if early := min(max(ahead-1, -most), most-1); newest && (!q.heard || int(early) < q.early) {
+		q.early, q.heard = int(early), true
+	}
+	if ahead > most {
 		q.stats.Ahead++
 		return
-	}
-	if early := max(ahead-1, -int64(len(q.slots))); newest && (!q.heard || int(early) < q.early) {
-		q.early, q.heard = int(early), true
 	}
 	s := q.slot(tick)
 	full := s.tick == tick && s.state == slotFull
@@ -165,8 +167,9 @@ func (q *Inputs[T]) held() (input T, missing int) {
 
 // Early returns how many ticks before its use the newest input of a message arrived: the least
 // number since the last call. 0 is just in time, and a negative number is late; it is from -MaxAhead
-// to MaxAhead-1. ok is false if no message arrived since the last call. The server sends the number
-// to the client every few ticks, for [Clock.Early].
+// to MaxAhead-1, and MaxAhead-1 also for an input that was too far ahead. ok is false if no message
+// arrived since the last call: then ticks says nothing, and must not get to the client. Otherwise the
+// server sends the number to the client every few ticks, for [Clock.Early].
 func (q *Inputs[T]) Early() (ticks int, ok bool) {
 	ticks, ok = q.early, q.heard
 	q.early, q.heard = 0, false

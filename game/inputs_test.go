@@ -107,7 +107,12 @@ func TestEarlyIsTheLeastSinceTheLastCall(t *testing.T) {
 	q.Add(1, []string{"old"})
 	wantEarly(t, q, -8, true)
 	q.Add(1000, []string{"far"})
+	wantEarly(t, q, 7, true)
 	wantEarly(t, q, 0, false)
+	q.Add(112, []string{"too far"})
+	q.Add(111, []string{"as far as possible"})
+	wantEarly(t, q, 7, true)
+	wantStats(t, q, InputStats{Used: 3, Late: 1, Repeated: 2, Ahead: 2})
 }
 
 func TestHostileInputsHaveNoEffect(t *testing.T) {

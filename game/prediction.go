@@ -18,7 +18,8 @@ type PredictionConfig[S, I any] struct {
 	// after a death. Nil means never.
 	Jump func(shown, right S) bool
 
-	// HalfLife is the time in which a correction is half done. Zero means 50 ms.
+	// HalfLife is the time in which a correction is half done. Zero means 50 ms, a negative value
+	// that each correction is shown at once.
 	HalfLife time.Duration
 
 	// MaxPending is how many inputs may wait for a state of the server that has them. If there are
@@ -107,6 +108,10 @@ func (p *Prediction[S, I]) Correct(now time.Time, tick uint32, s S) {
 		oldBefore = p.config.Mix(p.before, p.oldBefore, share)
 		oldAfter = p.config.Mix(p.after, p.oldAfter, share)
 	}
+	if tick > p.tick && shown { // the inputs end before this tick: what is shown goes on from where it is
+		oldBefore = p.config.Mix(oldBefore, oldAfter, p.part(now))
+		oldAfter = oldBefore
+	}
 	keep := len(p.pending)
 	if ahead := int64(p.tick) - int64(tick); ahead < int64(keep) {
 		keep = max(int(ahead), 0)
@@ -126,11 +131,19 @@ func (p *Prediction[S, I]) share(now time.Time) float64 {
 	if !p.correcting {
 		return 0
 	}
-	share := math.Exp2(-max(now.Sub(p.since).Seconds(), 0) / p.config.HalfLife.Seconds())
+	share := 0.0
+	if p.config.HalfLife > 0 {
+		share = math.Exp2(-max(now.Sub(p.since).Seconds(), 0) / p.config.HalfLife.Seconds())
+	}
 	if share < doneShare {
 		p.correcting, share = false, 0
 	}
 	return share
+}
+
+// part returns how much of the way from the state before the newest input to the one after it is done.
+func (p *Prediction[S, I]) part(now time.Time) float64 {
+	return between(p.clock.Ahead(now)-float64(p.tick), 0, 1)
 }
 
 // At returns the state to show: that between the states before and after the newest input, so an
@@ -139,7 +152,7 @@ func (p *Prediction[S, I]) At(now time.Time) (s S, ok bool) {
 	if !p.ready {
 		return s, false
 	}
-	part := between(p.clock.Ahead(now)-float64(p.tick), 0, 1)
+	part := p.part(now)
 	s = p.config.Mix(p.before, p.after, part)
 	if share := p.share(now); share > 0 {
 		s = p.config.Mix(s, p.config.Mix(p.oldBefore, p.oldAfter, part), share)

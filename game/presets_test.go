@@ -192,6 +192,57 @@ func TestPathGetsLonger(t *testing.T) {
 	}
 }
 
+// TestPathGetsShorterAgain makes the path longer for a while. Then the lead falls to what the short path needs, at every rate of
+// ticks, and inputs are in time while it falls: it does not fall too far.
+func TestPathGetsShorterAgain(t *testing.T) {
+	for _, tick := range []time.Duration{50 * time.Millisecond, time.Second / 60, time.Second / 128} {
+		t.Run(fmt.Sprint(tick), func(t *testing.T) {
+			w := newWorld(t, tick, fivePercent)
+			w.inputs = NewInputs[float64](w.ticks, InputsConfig[float64]{MaxAhead: max(32, int(time.Second/2/tick)+2)}) // for MaxLead
+			w.run(5 * time.Second)
+			up := fivePercent.Up
+			up.Delay += 400 * time.Millisecond
+			w.up.SetLink(up)
+			w.run(20 * time.Second)
+			w.up.SetLink(fivePercent.Up)
+			w.run(time.Second)
+			before := w.inputs.Stats()
+			w.run(time.Minute)
+			after, ticks := w.inputs.Stats(), float64(time.Minute/tick)
+			lead := w.clock.Lead() * tick.Seconds()
+			missing := float64(after.Missing-before.Missing) / ticks
+			t.Logf("the lead is %.0f ms; %.2f %% of the inputs are missing, %d were too far ahead", 1000*lead, 100*missing, after.Ahead)
+			if most := 0.05 + 6*tick.Seconds(); lead > most {
+				t.Errorf("the lead is %.0f ms, want at most %.0f", 1000*lead, 1000*most)
+			}
+			if missing > 0.015 {
+				t.Errorf("%.1f %% of the inputs are missing, want at most 1.5", 100*missing)
+			}
+		})
+	}
+}
+
+// TestInputsThatAreTooFarAheadComeBack has a lead of more ticks than a server accepts. The client learns it, and the lead falls.
+func TestInputsThatAreTooFarAheadComeBack(t *testing.T) {
+	const tick = time.Second / 128
+	w := newWorld(t, tick, fivePercent)
+	up := fivePercent.Up
+	up.Delay += 400 * time.Millisecond
+	w.up.SetLink(up)
+	w.run(20 * time.Second)
+	w.up.SetLink(fivePercent.Up)
+	w.run(30 * time.Second)
+	before := w.inputs.Stats()
+	w.run(10 * time.Second)
+	after := w.inputs.Stats()
+	if before.Ahead == 0 {
+		t.Error("no input was too far ahead")
+	}
+	if missing := after.Missing - before.Missing; after.Ahead != before.Ahead || missing > 20 {
+		t.Errorf("after half a minute %d inputs of 1280 are missing and %d too far ahead, want at most 20, and none", missing, after.Ahead-before.Ahead)
+	}
+}
+
 // TestShotHitsWhatWasSeen looks with the time that the client saw into the server's past: there the
 // thing is where the client saw it.
 func TestShotHitsWhatWasSeen(t *testing.T) {

@@ -36,7 +36,8 @@ export declare class Clock {
     hear(t: number, tick: number, rtt: number): void;
     /**
      * Notes by how many ticks the server says that this client's inputs are early at least. The lead rises at once if that is
-     * less than one tick, so that one message may be lost, and falls slowly if it is more.
+     * so little that one message may not be lost, and falls slowly if it is more. One tick is enough if due is called in every
+     * tick. A server that has no number, because no input arrived, must send none.
      */
     early(ticks: number): void;
     /** Returns the server's time in ticks, and 0 before the first message. */
@@ -45,7 +46,7 @@ export declare class Clock {
     ahead(t: number): number;
     /**
      * Returns the ticks for which inputs are to be made now: those up to ahead that it has not returned before, but at most the
-     * last 8, as after a pause of the page.
+     * last 8, as after a pause of the page. Use each of them: the next call does not return them again.
      */
     due(t: number): number[];
 }
@@ -58,9 +59,12 @@ export interface PredictionConfig<S, I> {
     mix: (a: S, b: S, share: number) => S;
     /** Reports whether a correction is so large that it is shown at once, such as a new place after a death. Never by default. */
     jump?: (shown: S, right: S) => boolean;
-    /** Time in which a correction is half done, in ms. 50 by default. */
+    /** Time in which a correction is half done, in ms. 50 by default. With 0 or less each correction is shown at once. */
     halfLife?: number;
-    /** How many inputs may wait for a state of the server that has them. The oldest beyond that is forgotten. 128 by default. */
+    /**
+     * How many inputs may wait for a state of the server that has them. The oldest beyond that is forgotten. 128 by default, and
+     * with 0 or less.
+     */
     maxPending?: number;
 }
 
@@ -125,7 +129,7 @@ export declare class Snapshots<S> {
     constructor(clock: Clock, { minDelay, maxDelay, beyond }?: SnapshotsConfig);
     /**
      * Adds the state after a tick, which has arrived now. States may come in any order; one that is there already, or is older
-     * than all 64 that are kept, is ignored.
+     * than all 64 that are kept, is ignored, and so is a tick that is no number.
      */
     add(t: number, tick: number, value: S): void;
     /**

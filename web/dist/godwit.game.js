@@ -6,12 +6,13 @@ var farOff = 250;
 var settling = 500;
 var maxDue = 8;
 var firstSpare = 1.5;
-var wantedEarly = 1;
+var maxTick = 2 ** 32 - 1;
+var meanOf = 16;
 function between(v, low, high) {
   return Math.min(Math.max(v, low), high);
 }
 var Clock = class {
-  // last tick that due has returned
+  // ticks that due returns at once, as a mean; each call is a message
   constructor({ tick = 50, slew = 0.05, maxLead = 500 } = {}) {
     /** How far inputs are ahead of the server's time, in ticks. */
     this.lead = 0;
@@ -30,9 +31,11 @@ var Clock = class {
     this.half = 0;
     // half a round trip, by the samples
     this.made = 0;
+    // last tick that due has returned
+    this.each = 1;
     this.tick = Math.max(tick, 1);
     this.slew = between(slew, 0, 0.5);
-    this.most = maxLead / this.tick;
+    this.most = Math.max(maxLead / this.tick, 0);
   }
   /**
    * Notes that a message with the server's tick has arrived, which the server sent right after the tick. rtt is the round
@@ -56,11 +59,13 @@ var Clock = class {
   }
   /**
    * Notes by how many ticks the server says that this client's inputs are early at least. The lead rises at once if that is
-   * less than one tick, so that one message may be lost, and falls slowly if it is more.
+   * so little that one message may not be lost, and falls slowly if it is more. One tick is enough if due is called in every
+   * tick. A server that has no number, because no input arrived, must send none.
    */
   early(ticks) {
-    const less = wantedEarly - ticks;
-    if (less > 0 && this.wanted() - this.lead > 0.5) return;
+    const less = 2 * this.each - 1 - ticks;
+    const change = this.wanted() - this.lead;
+    if (less > 0 ? change > 0.5 : less < 0 && change < -0.5) return;
     this.spare = between(this.spare + (less < 0 ? less / 10 : less || 0), 0, this.most);
   }
   /** Returns the lead that the clock slews to. */
@@ -77,8 +82,9 @@ var Clock = class {
     const off = t + this.offset + this.half - this.time - d;
     const far = Math.abs(off) > farOff / this.tick;
     const most = this.slew * d;
-    this.time += d + between(off * soon, far ? -0.9 * d : -most, far ? d : most);
-    this.lead += between((this.wanted() - this.lead) * soon, -most, most);
+    const went = d + between(off * soon, far ? -0.9 * d : -most, far ? d : most);
+    this.time += went;
+    this.lead += between((this.wanted() - this.lead) * soon, -Math.min(most, went), most);
     return t;
   }
   /** Returns the server's time in ticks, and 0 before the first message. */
@@ -92,13 +98,15 @@ var Clock = class {
   }
   /**
    * Returns the ticks for which inputs are to be made now: those up to ahead that it has not returned before, but at most the
-   * last 8, as after a pause of the page.
+   * last 8, as after a pause of the page. Use each of them: the next call does not return them again.
    */
   due(t) {
-    const last = Math.floor(this.ahead(t));
+    const last = Math.min(Math.floor(this.ahead(t)), maxTick);
     const ticks = [];
-    for (let n = Math.max(this.made + 1, last - maxDue + 1, 0); n <= last; n++) ticks.push(n);
+    for (let n2 = Math.max(this.made + 1, last - maxDue + 1, 0); n2 <= last; n2++) ticks.push(n2);
     this.made = Math.max(this.made, last);
+    const n = ticks.length;
+    if (n && n < maxDue) this.each += (n - this.each) / meanOf;
     return ticks;
   }
 };
@@ -115,7 +123,8 @@ var Prediction = class {
     // during a correction, what was shown before goes on, too, and has a falling share
     this.since = 0;
     this.clock = clock;
-    this.config = { jump: () => false, halfLife: 50, maxPending: 128, ...config };
+    const { jump = () => false, halfLife = 50, maxPending = 0 } = config;
+    this.config = { ...config, jump, halfLife, maxPending: maxPending > 0 ? maxPending : 128 };
   }
   /**
    * Applies the input of a tick, one of those that clock.due returns. If ticks are missing before it, the inputs before them
@@ -146,7 +155,11 @@ var Prediction = class {
     const { pending, states, old } = this;
     const { mix, jump } = this.config;
     const share = this.share(t);
-    const shown = states && old && share ? [mix(states[0], old[0], share), mix(states[1], old[1], share)] : states;
+    let shown = states && old && share ? [mix(states[0], old[0], share), mix(states[1], old[1], share)] : states;
+    if (shown && tick > this.tick) {
+      const at = mix(shown[0], shown[1], this.part(t));
+      shown = [at, at];
+    }
     pending.splice(0, pending.length - between(this.tick - tick, 0, pending.length));
     this.acked = tick;
     this.tick = Math.max(this.tick, tick);
@@ -157,10 +170,15 @@ var Prediction = class {
   }
   /** Returns the share that the state before the correction still has. */
   share(t) {
-    const share = this.old ? 2 ** (-Math.max(t - this.since, 0) / this.config.halfLife) : 0;
+    const { halfLife } = this.config;
+    const share = this.old && halfLife > 0 ? 2 ** (-Math.max(t - this.since, 0) / halfLife) : 0;
     if (share >= doneShare) return share;
     this.old = void 0;
     return 0;
+  }
+  /** Returns how much of the way from the state before the newest input to the one after it is done. */
+  part(t) {
+    return between(this.clock.ahead(t) - this.tick, 0, 1);
   }
   /**
    * Returns the state to show, and undefined before the first state of the server. It is between the states before and after
@@ -170,7 +188,7 @@ var Prediction = class {
     const { states } = this;
     if (!states) return;
     const { mix } = this.config;
-    const part = between(this.clock.ahead(t) - this.tick, 0, 1);
+    const part = this.part(t);
     const share = this.share(t);
     const s = mix(states[0], states[1], part);
     return this.old ? mix(s, mix(this.old[0], this.old[1], part), share) : s;
@@ -204,9 +222,10 @@ var Snapshots = class {
   }
   /**
    * Adds the state after a tick, which has arrived now. States may come in any order; one that is there already, or is older
-   * than all 64 that are kept, is ignored.
+   * than all 64 that are kept, is ignored, and so is a tick that is no number.
    */
   add(t, tick, value) {
+    if (!Number.isFinite(tick)) return;
     const { states } = this;
     let i = states.length;
     while (i && states[i - 1].tick >= tick) i--;

@@ -18,7 +18,8 @@ const farOff = 250; // ms of error from which the clock may be much faster or sl
 const settling = 500; // ms in which the clock corrects most of a small error
 const maxDue = 8; // inputs that due asks for at once
 const firstSpare = 1.5; // ticks that inputs are early at first
-const wantedEarly = 1; // ticks that the latest message shall be early: one may be lost
+const maxTick = 2 ** 32 - 1; // the last one that a server can have
+const meanOf = 16; // messages from which the inputs of one are computed
 
 /** Returns v, but at least low and at most high. */
 export function between(v: number, low: number, high: number): number {
@@ -49,11 +50,12 @@ export class Clock {
   private offset = 0; // the server's time less the local one, by the samples
   private half = 0; // half a round trip, by the samples
   private made = 0; // last tick that due has returned
+  private each = 1; // ticks that due returns at once, as a mean; each call is a message
 
   constructor({ tick = 50, slew = 0.05, maxLead = 500 }: ClockConfig = {}) {
     this.tick = Math.max(tick, 1);
     this.slew = between(slew, 0, 0.5);
-    this.most = maxLead / this.tick;
+    this.most = Math.max(maxLead / this.tick, 0);
   }
 
   /**
@@ -79,11 +81,13 @@ export class Clock {
 
   /**
    * Notes by how many ticks the server says that this client's inputs are early at least. The lead rises at once if that is
-   * less than one tick, so that one message may be lost, and falls slowly if it is more.
+   * so little that one message may not be lost, and falls slowly if it is more. One tick is enough if due is called in every
+   * tick. A server that has no number, because no input arrived, must send none.
    */
   early(ticks: number): void {
-    const less = wantedEarly - ticks;
-    if (less > 0 && this.wanted() - this.lead > 0.5) return; // the server has not seen the effect of the last rise
+    const less = 2 * this.each - 1 - ticks;
+    const change = this.wanted() - this.lead;
+    if (less > 0 ? change > 0.5 : less < 0 && change < -0.5) return; // the server has not seen the effect of the last change
     this.spare = between(this.spare + (less < 0 ? less / 10 : less || 0), 0, this.most);
   }
 
@@ -102,8 +106,9 @@ export class Clock {
     const off = t + this.offset + this.half - this.time - d;
     const far = Math.abs(off) > farOff / this.tick;
     const most = this.slew * d;
-    this.time += d + between(off * soon, far ? -0.9 * d : -most, far ? d : most);
-    this.lead += between((this.wanted() - this.lead) * soon, -most, most);
+    const went = d + between(off * soon, far ? -0.9 * d : -most, far ? d : most);
+    this.time += went;
+    this.lead += between((this.wanted() - this.lead) * soon, -Math.min(most, went), most); // ahead never runs backwards
     return t;
   }
 
@@ -120,13 +125,15 @@ export class Clock {
 
   /**
    * Returns the ticks for which inputs are to be made now: those up to ahead that it has not returned before, but at most the
-   * last 8, as after a pause of the page.
+   * last 8, as after a pause of the page. Use each of them: the next call does not return them again.
    */
   due(t: number): number[] {
-    const last = Math.floor(this.ahead(t));
+    const last = Math.min(Math.floor(this.ahead(t)), maxTick);
     const ticks = [];
     for (let n = Math.max(this.made + 1, last - maxDue + 1, 0); n <= last; n++) ticks.push(n);
     this.made = Math.max(this.made, last);
+    const n = ticks.length;
+    if (n && n < maxDue) this.each += (n - this.each) / meanOf;
     return ticks;
   }
 }

@@ -9,9 +9,12 @@ export interface PredictionConfig<S, I> {
   mix: (a: S, b: S, share: number) => S;
   /** Reports whether a correction is so large that it is shown at once, such as a new place after a death. Never by default. */
   jump?: (shown: S, right: S) => boolean;
-  /** Time in which a correction is half done, in ms. 50 by default. */
+  /** Time in which a correction is half done, in ms. 50 by default. With 0 or less each correction is shown at once. */
   halfLife?: number;
-  /** How many inputs may wait for a state of the server that has them. The oldest beyond that is forgotten. 128 by default. */
+  /**
+   * How many inputs may wait for a state of the server that has them. The oldest beyond that is forgotten. 128 by default, and
+   * with 0 or less.
+   */
   maxPending?: number;
 }
 
@@ -37,7 +40,8 @@ export class Prediction<S, I> {
 
   constructor(clock: Clock, config: PredictionConfig<S, I>) {
     this.clock = clock;
-    this.config = { jump: () => false, halfLife: 50, maxPending: 128, ...config };
+    const { jump = () => false, halfLife = 50, maxPending = 0 } = config;
+    this.config = { ...config, jump, halfLife, maxPending: maxPending > 0 ? maxPending : 128 };
   }
 
   /**
@@ -72,8 +76,12 @@ export class Prediction<S, I> {
     const { pending, states, old } = this;
     const { mix, jump } = this.config;
     const share = this.share(t);
-    const shown: Pair<S> | undefined =
+    let shown: Pair<S> | undefined =
       states && old && share ? [mix(states[0], old[0], share), mix(states[1], old[1], share)] : states;
+    if (shown && tick > this.tick) {
+      const at = mix(shown[0], shown[1], this.part(t));
+      shown = [at, at]; // the inputs end before this tick: what is shown goes on from where it is
+    }
     pending.splice(0, pending.length - between(this.tick - tick, 0, pending.length));
     this.acked = tick;
     this.tick = Math.max(this.tick, tick);
@@ -85,10 +93,16 @@ export class Prediction<S, I> {
 
   /** Returns the share that the state before the correction still has. */
   private share(t: number): number {
-    const share = this.old ? 2 ** (-Math.max(t - this.since, 0) / this.config.halfLife) : 0;
+    const { halfLife } = this.config;
+    const share = this.old && halfLife > 0 ? 2 ** (-Math.max(t - this.since, 0) / halfLife) : 0;
     if (share >= doneShare) return share;
     this.old = undefined;
     return 0;
+  }
+
+  /** Returns how much of the way from the state before the newest input to the one after it is done. */
+  private part(t: number): number {
+    return between(this.clock.ahead(t) - this.tick, 0, 1);
   }
 
   /**
@@ -99,7 +113,7 @@ export class Prediction<S, I> {
     const { states } = this;
     if (!states) return;
     const { mix } = this.config;
-    const part = between(this.clock.ahead(t) - this.tick, 0, 1);
+    const part = this.part(t);
     const share = this.share(t);
     const s = mix(states[0], states[1], part);
     return this.old ? mix(s, mix(this.old[0], this.old[1], part), share) : s;

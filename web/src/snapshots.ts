@@ -55,9 +55,10 @@ export class Snapshots<S> {
 
   /**
    * Adds the state after a tick, which has arrived now. States may come in any order; one that is there already, or is older
-   * than all 64 that are kept, is ignored.
+   * than all 64 that are kept, is ignored, and so is a tick that is no number.
    */
   add(t: number, tick: number, value: S): void {
+    if (!Number.isFinite(tick)) return;
     const { states } = this;
     let i = states.length;
     while (i && states[i - 1]!.tick >= tick) i--;

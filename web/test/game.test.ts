@@ -179,6 +179,19 @@ describe("over a link with 100 ms and 5 % of losses", () => {
   });
 });
 
+test("a state of a later tick than the newest input does not make what is shown jump", () => {
+  const clock = new Clock();
+  clock.hear(0, 100, 0);
+  const own = new Prediction(clock, { step, mix });
+  own.input(101, 1);
+  own.correct(0, 100, 0);
+  own.input(102, 4);
+  expect(own.at(40)).toBeCloseTo(2.2, 9);
+  own.correct(40, 110, 20);
+  expect(own.at(40)).toBeCloseTo(2.2, 9);
+  expect(own.at(90)).toBeCloseTo(11.1, 9);
+});
+
 describe("values that are wrong", () => {
   test("are ignored by the clock", () => {
     const clock = new Clock({ tick: 0, slew: 9 });
@@ -202,6 +215,34 @@ describe("values that are wrong", () => {
     for (let i = 0; i < 9; i++) clock.early(-1e9);
     expect(clock.due(1e7)).toHaveLength(8);
     expect(clock.lead).toBeLessThanOrEqual(500);
+  });
+
+  test("of an end of the ticks: no tick begins again", () => {
+    const clock = new Clock({ maxLead: -9 });
+    clock.hear(0, 2 ** 32 - 2, 0);
+    expect([clock.due(40), clock.due(60), clock.due(1000), clock.lead]).toEqual([[], [2 ** 32 - 1], [], 0]);
+  });
+
+  test("of a Prediction: limits and times that are none", () => {
+    const clock = new Clock();
+    clock.hear(0, 100, 0);
+    for (const maxPending of [0, -1, Number.NaN, undefined] as number[]) {
+      const own = new Prediction<number, number>(clock, { step, mix, maxPending, halfLife: -1, jump: undefined as never });
+      for (let n = 101; n < 300; n++) own.input(n, 1);
+      expect(own.recent(999), `with a limit of ${maxPending}`).toHaveLength(128);
+      own.correct(0, 299, 5);
+      own.correct(10, 300, 9);
+      expect(own.at(10)).toBe(9); // at once
+      expect(own.at(5000)).toBe(9);
+    }
+  });
+
+  test("are no ticks of a Snapshots", () => {
+    const clock = new Clock();
+    clock.hear(0, 100, 0);
+    const others = new Snapshots<number>(clock);
+    for (const tick of [Number.NaN, Number.POSITIVE_INFINITY, undefined as never]) others.add(0, tick, 1);
+    expect(others.at(0)).toBeUndefined();
   });
 
   test("do not make lists long", () => {
