@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -201,6 +202,15 @@ func TestAFilePlaysBoxes(t *testing.T) {
 		ada.do(`press("keydown", "ArrowRight");`, nil, nil)
 		bob.do(`const box = await seen("ada"); await until(() => box.x > arg + 500); return box;`, from.X, &to)
 		ada.do(`press("keyup", "ArrowRight");`, nil, nil)
+
+		// The invite of the link is used. The page has another one now, to play again and to be loaded again.
+		for range 2 {
+			bob.playAgain()
+		}
+		bob.Reload()
+		bob.shows("state", " it: ")
+		cmd.Process.Signal(syscall.SIGTERM)
+		bob.shows("state", "open a link that it prints then")
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	speed = 240      // units a tick, at most
 	hold  = rate / 4 // ticks for which an input counts again while the next ones are missing
 	tell  = rate / 2 // ticks from one Early to the next
+	talk  = 10       // lines of chat that a player may say at once; one more each second
 	maxID = 100      // the largest number of a player
 )
 
@@ -41,6 +43,7 @@ type player struct {
 	inputs *parts.Inputs[Input]
 	away   bool // the player is interrupted
 	touch  bool // the box touches that of the player that is "it"
+	lines  int  // of chat, that the player may say now; those beyond are ignored
 }
 
 // A game is the state of the board. Only the goroutine of run uses it.
@@ -50,7 +53,8 @@ type game struct {
 	players map[uint8]*player
 	it      uint8 // the player that must touch another one; 0 if there is none
 	tick    uint32
-	opened  func(*godwit.Conn) // is called for each new session, if not nil
+	opened  func(*godwit.Conn)        // is called for each new session, if not nil
+	again   func(*godwit.Conn) string // returns Seat.Again for a session, if not nil
 }
 
 // newGame returns a game, with the server that listen makes of a configuration.
@@ -107,7 +111,17 @@ func (g *game) handle(ev godwit.Event) {
 		p.away = false
 	case session.EventClose:
 		delete(g.players, p.id)
-		table.News.SendGroup(g.all, News{Kind: Left, ID: p.id})
+		g.tell(News{Kind: Left, ID: p.id})
+	}
+}
+
+// tell sends news to all players. A player whose queue has no room for them would have a wrong list of players from then on: that
+// session ends, and the page begins a new one.
+func (g *game) tell(n News) {
+	for _, p := range g.players {
+		if errors.Is(table.News.Send(p.conn, n), session.ErrBudget) {
+			p.conn.Close(session.CloseTimeout, "too many news wait for this player")
+		}
 	}
 }
 
@@ -121,27 +135,36 @@ func (g *game) join(c *godwit.Conn, q Name, r typed.Reply[Seat]) {
 		r.Reject(fmt.Sprintf("a name has 1 to %d characters", maxName))
 		return
 	}
-	id := uint8(1) // the first that is free; MaxConns says that there is one
+	id := uint8(1) // the first that is free
 	for g.players[id] != nil {
 		id++
 	}
+	if id > maxID {
+		r.Reject("the game is full") // MaxConns counts a session no more before Poll has yielded its end
+		return
+	}
 	p := &player{
 		id: id, name: name, conn: c, x: (width - side) / 2, y: (height - side) / 2,
-		inputs: parts.NewInputs(g.tick, parts.InputsConfig[Input]{Hold: hold}), touch: true,
+		inputs: parts.NewInputs(g.tick, parts.InputsConfig[Input]{Hold: hold}), touch: true, lines: talk,
 	}
 	for _, other := range g.players {
 		table.News.Send(c, News{Here, other.id, other.name})
 	}
 	g.players[p.id], c.User = p, p
 	g.all.Join(c)
-	table.News.SendGroup(g.all, News{Joined, p.id, name})
-	r.Reply(Seat{p.id})
+	g.tell(News{Joined, p.id, name})
+	seat := Seat{ID: p.id}
+	if g.again != nil {
+		seat.Again = g.again(c)
+	}
+	r.Reply(seat)
 }
 
 func (g *game) say(c *godwit.Conn, l Line) {
 	p, ok := c.User.(*player)
-	if text, good := line(l.Text, maxText); ok && good {
-		table.News.SendGroup(g.all, News{Said, p.id, text})
+	if text, good := line(l.Text, maxText); ok && good && p.lines > 0 {
+		p.lines--
+		g.tell(News{Said, p.id, text})
 	}
 }
 
@@ -171,6 +194,9 @@ func (g *game) advance() {
 			if early, ok := p.inputs.Early(); ok {
 				table.Early.Send(p.conn, Early{early})
 			}
+		}
+		if g.tick%rate == 0 {
+			p.lines = min(p.lines+1, talk)
 		}
 	}
 	g.tag()

@@ -143,7 +143,7 @@ func (m *Seat) UnmarshalBinary(b []byte) error {
 
 // GodwitSchema returns the types of the fields, which both ends must agree on.
 func (*Seat) GodwitSchema() string {
-	return "id:uint8"
+	return "id:uint8;again:string(4096)"
 }
 
 func packMoves(w *pack.Writer, m *Moves) {
@@ -233,8 +233,10 @@ func unpackName(r *pack.Reader, m *Name) {
 
 func packSeat(w *pack.Writer, m *Seat) {
 	w.Bits(uint64(m.ID), 8)
+	w.String(m.Again, 4096)
 }
 
 func unpackSeat(r *pack.Reader, m *Seat) {
 	m.ID = uint8(r.Bits(8))
+	m.Again = r.String(4096)
 }

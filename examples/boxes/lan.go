@@ -21,7 +21,8 @@ import (
 const inviteGood = 12 * time.Hour
 
 // A lan lets players in by links to a page that is a file on their machines, as in a house without a
-// web server. Each link has an invite, which is good for one player.
+// web server. Each link has an invite, which is good for one session. With it the page gets another invite,
+// for its next session: so the player can load the page again, and leave and play again.
 type lan struct {
 	server *godwit.Server
 	out    io.Writer
@@ -58,7 +59,21 @@ func (l *lan) invite() error {
 	return err
 }
 
-// opened prints another link when a player has used the last one.
+// again returns an invite for the next session of a player who has come by a link, and "" for others.
+func (l *lan) again(c *godwit.Conn) string {
+	name := c.Identity().Name
+	if name == "" {
+		return "" // the page has the URL of the server
+	}
+	i, err := l.server.Invite(auth.InviteClaims{Subject: name, For: inviteGood})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "boxes:", err)
+		return ""
+	}
+	return i.Text()
+}
+
+// opened prints another link when a player has used the last one. A player that comes again has used an older one.
 func (l *lan) opened(c *godwit.Conn) {
 	if c.Identity().Name != fmt.Sprint("guest ", l.guests) {
 		return

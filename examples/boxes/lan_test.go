@@ -18,6 +18,7 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 	"github.com/godwit-rtc/godwit/typed"
 )
 
@@ -96,13 +97,13 @@ func TestLinksAreForOnePlayerEach(t *testing.T) {
 		out := new(lines)
 		l, err := newLAN(game.server, file, out)
 		must(t, err)
-		game.opened = l.opened
+		game.opened, game.again = l.opened, l.again
 		ctx, stop := context.WithCancel(t.Context())
 		over := make(chan error)
 		go func() { over <- game.run(ctx) }()
 
-		// enter joins the game with an invite.
-		enter := func(name, invite string, host byte) error {
+		// enter joins the game with an invite, and returns the player's end and seat.
+		enter := func(name, invite string, host byte) (end typed.ClientEnd, seat Seat, err error) {
 			socket, err := network.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, host}), 0))
 			must(t, err)
 			e, err := client.Serve(socket, client.Config{})
@@ -116,21 +117,30 @@ func TestLinksAreForOnePlayerEach(t *testing.T) {
 			defer cancel()
 			s, err := e.Join(ctx, "", c)
 			if err != nil {
-				return err
+				return end, seat, err
 			}
-			_, err = table.Join.Request(ctx, typed.Over(s), Name{name})
-			return err
+			end = typed.Over(s)
+			seat, err = table.Join.Request(ctx, end, Name{name})
+			return end, seat, err
 		}
+		var bob typed.ClientEnd
+		var seat Seat
 		for i, name := range []string{"ada", "bob"} {
 			links := out.invites()
 			if len(links) != i+1 {
 				t.Fatalf("%d links for %d players so far, want one more:\n%s", len(links), i, out.text)
 			}
-			must(t, enter(name, links[i], byte(i+1)))
+			bob, seat, err = enter(name, links[i], byte(i+1))
+			must(t, err)
 			synctest.Wait()
 		}
-		if err := enter("eve", out.invites()[0], 9); err == nil {
+		if _, _, err := enter("eve", out.invites()[0], 9); err == nil {
 			t.Error("a link lets two players in")
+		}
+		for i := range byte(3) { // bob leaves and plays again
+			bob.Close(session.CloseNormal, "")
+			bob, seat, err = enter("bob", seat.Again, 20+i)
+			must(t, err)
 		}
 		synctest.Wait()
 		if n := len(out.invites()); n != 3 {

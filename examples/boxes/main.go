@@ -97,7 +97,7 @@ func serve(ctx context.Context, data, public, web, page, dir string) error {
 		if err != nil {
 			return err
 		}
-		game.opened = l.opened
+		game.opened, game.again = l.opened, l.again
 	}
 	if web == "" {
 		return game.run(ctx)

@@ -31,6 +31,7 @@ type gameTest struct {
 	network *netsim.Network
 	server  *godwit.Server
 	guests  int
+	opened  func(*game, *godwit.Conn) // is called by the game for each new session, if not nil
 }
 
 var serverAddr = netip.MustParseAddrPort("192.0.2.1:7777")
@@ -46,6 +47,11 @@ func inGame(t *testing.T, test func(h *gameTest)) {
 		game, err := newGame(func(c godwit.Config) (*godwit.Server, error) { return godwit.Serve(socket, c) })
 		h.must(err)
 		h.server = game.server
+		game.opened = func(c *godwit.Conn) {
+			if h.opened != nil {
+				h.opened(game, c)
+			}
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		over := make(chan error)
 		go func() { over <- game.run(ctx) }()
@@ -417,6 +423,75 @@ func TestChatReachesAll(t *testing.T) {
 			g.wantNews("1 says hello", "1 says how are you?", "2 says "+strings.Repeat("ä", maxText))
 		}
 		stranger.wantNews()
+	})
+}
+
+// A page that sends chat without a pause does not fill the queues of the others.
+func TestChatIsLimited(t *testing.T) {
+	inGame(t, func(h *gameTest) {
+		ada, bob := h.join("ada"), h.join("bob")
+		bob.wantNews("1 is here ada", "2 joins bob")
+		const seconds = 20
+		for i := range seconds * 50 {
+			ada.say(fmt.Sprint("line ", i))
+			time.Sleep(time.Second / 50)
+		}
+		h.settle()
+		bob.mu.Lock()
+		n := len(bob.news)
+		bob.news = nil
+		bob.mu.Unlock()
+		if n < seconds || n > talk+seconds+1 {
+			t.Errorf("%d of %d lines in %d s reach the other player, want %d and one more each second", n, seconds*50, seconds, talk)
+		}
+		time.Sleep(2 * time.Second)
+		ada.say("after a while")
+		h.settle()
+		bob.wantNews("1 says after a while")
+	})
+}
+
+// A player that is away for so long that the news have no room in its queue would not know who is there. Its session ends.
+func TestPlayerThatMissesNewsLeaves(t *testing.T) {
+	inGame(t, func(h *gameTest) {
+		ada, bob := h.join("ada"), h.join("bob")
+		h.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		h.network.BlackoutFor(bob.addr, serverAddr.Addr(), 25*time.Second)
+		h.network.BlackoutFor(serverAddr.Addr(), bob.addr, 25*time.Second)
+		h.opened = func(g *game, _ *godwit.Conn) {
+			for range 250 {
+				g.tell(News{Said, 1, strings.Repeat("x", 4*maxText)})
+			}
+		}
+		for range 6 { // 1.2 MB in all: the queue has 1 MiB
+			h.arrive()
+			time.Sleep(3 * time.Second)
+		}
+		time.Sleep(20 * time.Second)
+		if got := ada.now(); len(got) != 1 {
+			t.Errorf("the boxes are %v, want that of ada alone", got)
+		}
+		ada.mu.Lock()
+		defer ada.mu.Unlock()
+		if last := ada.news[len(ada.news)-1]; len(ada.news) != 2+6*250+1 || last != "2 leaves" {
+			t.Errorf("ada has read %d news, at last %.40q; want all of them, and that bob leaves", len(ada.news), last)
+		}
+	})
+}
+
+// Where all numbers of boxes are taken nobody gets another number, which no message has room for.
+func TestGameIsFull(t *testing.T) {
+	inGame(t, func(h *gameTest) {
+		h.opened = func(g *game, c *godwit.Conn) {
+			for id := uint8(1); id <= maxID; id++ {
+				g.players[id] = &player{id: id, conn: c, inputs: parts.NewInputs(g.tick, parts.InputsConfig[Input]{})}
+			}
+		}
+		g := h.arrive()
+		_, err := table.Join.Request(h.t.Context(), g.ClientEnd, Name{"late"})
+		if e, ok := errors.AsType[*session.RequestError](err); !ok || e.Text != "the game is full" {
+			t.Errorf("the answer is %v, want that the game is full", err)
+		}
 	})
 }
 

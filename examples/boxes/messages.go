@@ -62,9 +62,11 @@ type Name struct {
 	Name string `godwit:"max=64"`
 }
 
-// A Seat is the player's place in the game.
+// A Seat is the player's place in the game. Again is an invite with which the page begins its next session; it is empty if
+// the page has the URL of the server.
 type Seat struct {
-	ID uint8
+	ID    uint8
+	Again string `godwit:"max=4096"`
 }
 
 // A Line is what a player says.

@@ -54,7 +54,12 @@ export class World {
     });
     conn.addEventListener("interrupted", () => (this.state = "the server is not heard"));
     conn.addEventListener("resumed", () => (this.state = "connected"));
-    this.own = (await conn.request("join", { name })).id;
+    try {
+      this.own = (await conn.request("join", { name })).id;
+    } catch (err) {
+      if (err.code === "rejected") throw err;
+      return; // the session is over, and the next one tries again
+    }
     this.state = "connected";
     const why = await conn.closed;
     this.state = `${why.reason || "the session is over"}: waiting for a new one`;

@@ -47,6 +47,7 @@ export interface Name {
 
 export interface Seat {
   id: number;
+  again: string;
 }
 
 export declare const table: {

@@ -91,11 +91,13 @@ function readName(r) {
 
 function writeSeat(w, m) {
   w.bits(whole(m.id, 0, 255), 8);
+  w.string(m.again, 4096);
 }
 
 function readSeat(r) {
   const id = r.bits(8);
-  return { id };
+  const again = r.string(4096);
+  return { id, again };
 }
 
 export const table = {
@@ -106,7 +108,7 @@ export const table = {
     { name: "chat", mode: "reliable-ordered", direction: "to-server", schema: "text:string(800)" },
     { name: "news", mode: "reliable-ordered", direction: "to-client", schema: "kind:enum(here,joined,left,said);id:uint8;text:string(800)" },
   ],
-  schema: "join.request.name:string(64);join.reply.id:uint8",
+  schema: "join.request.name:string(64);join.reply.id:uint8;join.reply.again:string(4096)",
   messages: {
     input: { write: writeMoves, read: readMoves },
     world: { write: writeWorld, read: readWorld },
