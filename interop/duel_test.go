@@ -21,11 +21,36 @@ func TestDuel(t *testing.T) {
 		url, _ := startExample(t, program, "-loss", "5", "-delay", "20")
 		p := examplePage(t, b, url)
 		p.playDuel()
-		p.do(`const loss = document.getElementById("loss");
-			loss.value = 12;
-			loss.dispatchEvent(new Event("input"));
-			for (let r = {}; r.loss !== 12;) r = await (await fetch("link")).json();`, nil, nil)
+		p.do(`const loss = document.getElementById("loss"), real = window.fetch;
+			window.move = (value) => { loss.value = value; loss.dispatchEvent(new Event("input")); };
+			let under = 0, most = 0, release;
+			const held = new Promise((go) => (release = go));
+			window.asked = 0;
+			window.fetch = async (url, options) => {
+				if (!String(url).includes("/link")) return real(url, options); // of the client
+				try {
+					if (options?.method !== "POST") return await real(url, options);
+					most = Math.max(most, ++under);
+					await held; // the first request is under way until the slider has moved again
+					return await real(url, options).finally(() => under--);
+				} finally {
+					asked++;
+				}
+			};
+			for (const value of [3, 7, 12]) {
+				move(value);
+				await new Promise((go) => setTimeout(go, 20));
+			}
+			release();
+			for (let r = {}; r.loss !== 12 || under;) r = await (await real("link")).json();
+			if (most !== 1) throw new Error(most + " requests set the link at the same time: the last one may be overtaken");`, nil, nil)
 		p.Screenshot(filepath.Join(t.ArtifactDir(), "duel.png")) // -artifacts keeps it
+		// The machine sleeps, so that the two clocks are others to each other than before.
+		p.do(`const real = performance.now.bind(performance), { asked } = window;
+			performance.now = () => real() + 1e9;
+			await until(() => window.asked > asked + 4); // questions about the clock of the server
+			const age = sides.tcp.age(performance.now());
+			if (!(age < 1e8)) throw new Error("after a sleep the picture is " + age + " ms old");`, nil, nil)
 	})
 }
 

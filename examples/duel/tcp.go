@@ -16,17 +16,19 @@ const (
 	firstTimeout  = time.Second            // https://www.rfc-editor.org/rfc/rfc6298.html#section-2
 	leastVariance = 200 * time.Millisecond // TCP_RTO_MIN of Linux, which it adds to the round trip
 	mostTimeout   = time.Minute
-	ackSize       = 52 // bytes of a segment without data
+	lossFactor    = 0.7 // https://www.rfc-editor.org/rfc/rfc9438.html#section-4.6
+	ackSize       = 52  // bytes of a segment without data
 )
 
 // A stream imitates one direction of a TCP connection over a bad link: bytes go in, and come out in order, when
 // TCP would deliver them. It is a value without goroutines, locks and clocks.
 //
 // The sender has selective acknowledgements and finds a lost segment by the acknowledgement of a later one (RACK,
-// RFC 8985). Where no later one is acknowledged it waits for the retransmission timeout (RFC 6298). Each loss makes the
-// window smaller, by the factor of CUBIC. Where the model differs from the kernel it is in favour of TCP: every segment
-// is acknowledged at once, an acknowledgement names all that has arrived, and the window grows also when it is not used.
-// Tail loss probes and the opening of the connection are missing.
+// RFC 8985). Where no later one is acknowledged it waits for the retransmission timeout (RFC 6298). A loss makes the
+// window smaller, by the factor of CUBIC, once for each window. Where the model differs from the kernel it is in favour of
+// TCP: every segment is acknowledged at once, an acknowledgement names all that has arrived, the window grows also when it is
+// not used, and the opening of the connection costs nothing. The exception are tail loss probes, which are missing: a stream
+// with a segment in each tick does not need them.
 type stream struct {
 	data, acks *netsim.Wire // the link, and the link back
 	air        netsim.Timeline[flight]
@@ -159,17 +161,23 @@ func (s *stream) arrived(now time.Time, f flight) {
 // acknowledged processes an acknowledgement.
 func (s *stream) acknowledged(now time.Time, f flight) {
 	progress := false
-	for i := range s.segments {
-		g, number := &s.segments[i], s.base+i
-		if g.acked || number >= f.want && !slices.Contains(f.held, number) {
-			continue
+	acked := func(number int) {
+		i := number - s.base
+		if i < 0 || s.segments[i].acked {
+			return
 		}
-		g.acked, g.lost, progress = true, false, true
+		s.segments[i].acked, s.segments[i].lost, progress = true, false, true
 		if s.window < s.threshold {
 			s.window++
 		} else {
 			s.window += 1 / s.window
 		}
+	}
+	for number := s.base; number < f.want; number++ {
+		acked(number)
+	}
+	for _, number := range f.held {
+		acked(number)
 	}
 	s.window = min(s.window, mostSegments)
 	if progress {
@@ -229,19 +237,22 @@ func (s *stream) findLost(now time.Time) {
 		g.lost = true
 		if s.base+i >= s.recovery {
 			s.recovery = s.base + len(s.segments)
-			s.threshold = max(2, s.window*0.7) // https://www.rfc-editor.org/rfc/rfc9438.html#section-4.6
+			s.threshold = max(2, s.window*lossFactor)
 			s.window = s.threshold
 		}
 	}
 }
 
 // timedOut considers everything in flight lost, and starts again with a window of one segment.
+// https://www.rfc-editor.org/rfc/rfc9438.html#section-4.8
 func (s *stream) timedOut(now time.Time) {
 	for i := range s.segments {
 		s.segments[i].lost = !s.segments[i].acked
 	}
-	s.recovery = s.base + len(s.segments)
-	s.threshold, s.window = max(2, s.window/2), 1
+	if s.base >= s.recovery {
+		s.threshold = max(2, s.window*lossFactor)
+	}
+	s.recovery, s.window = s.base+len(s.segments), 1
 	s.backoff++
 	s.arm(now)
 }

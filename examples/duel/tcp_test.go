@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -142,6 +143,19 @@ func TestTimeoutFindsTheLastLoss(t *testing.T) {
 	}
 	if !bytes.HasSuffix(s.got, []byte("last")) {
 		t.Errorf("%q arrived", s.got)
+	}
+}
+
+// A timeout makes the threshold smaller once for each window, by the factor of CUBIC.
+func TestThresholdAfterTimeouts(t *testing.T) {
+	s := newStreamTest(netsim.Link{Loss: 1}, 1)
+	s.window = 100
+	s.write(s.now, make([]byte, 100*segmentSize))
+	for i := range 3 {
+		s.until(s.deadline())
+		if math.Abs(s.threshold-70) > 1e-9 || s.window != 1 {
+			t.Errorf("after timeout %d the threshold is %v and the window %v, want 70 and 1", i+1, s.threshold, s.window)
+		}
 	}
 }
 
