@@ -48,18 +48,13 @@ func Listen(public, inner string, c Config) (*Relay, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	var sockets [2]*udpio.Conn
-	for i, addr := range [...]string{public, inner} {
-		opened, err := udpio.Listen(addr, udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
+	return begin(c, func(i int) (*udpio.Conn, error) {
+		opened, err := udpio.Listen([...]string{public, inner}[i], udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
 		if err != nil {
-			if i > 0 {
-				sockets[0].Close()
-			}
-			return nil, fmt.Errorf("relay: %w", err)
+			return nil, err
 		}
-		sockets[i] = opened[0]
-	}
-	return start(sockets[0], sockets[1], c), nil
+		return opened[0], nil
+	})
 }
 
 // Serve is Listen for open sockets, which the relay closes. It treats a [net.UDPConn] like a socket that
@@ -69,13 +64,23 @@ func Serve(public, inner net.PacketConn, c Config) (*Relay, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
+	return begin(c, func(i int) (*udpio.Conn, error) {
+		return udpio.Take([...]net.PacketConn{public, inner}[i], udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
+	})
+}
+
+// begin starts a relay with the sockets that open returns: 0 is the public one, 1 the inner one. Without the second one begin
+// closes the first one.
+func begin(c Config, open func(i int) (*udpio.Conn, error)) (*Relay, error) {
 	var sockets [2]*udpio.Conn
-	for i, pc := range [...]net.PacketConn{public, inner} {
-		conn, err := udpio.Take(pc, udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
-		if err != nil {
+	for i := range sockets {
+		var err error
+		if sockets[i], err = open(i); err != nil {
+			if i > 0 {
+				sockets[0].Close()
+			}
 			return nil, fmt.Errorf("relay: %w", err)
 		}
-		sockets[i] = conn
 	}
 	return start(sockets[0], sockets[1], c), nil
 }
