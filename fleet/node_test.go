@@ -21,6 +21,11 @@ import (
 func knows(t *testing.T, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {
+		n.mu.Lock()
+		n.beat(time.Now(), false) // else the others hear of the server in the next second
+		n.mu.Unlock()
+	}
+	for _, n := range nodes {
 		wait(t, "the nodes know each other", func() bool {
 			ready := 0
 			for _, o := range n.Nodes() {

@@ -223,7 +223,7 @@ func (f *Fleet) Front(who func(*http.Request) (Joining, error)) http.Handler {
 
 func (f *Fleet) serveGone(w http.ResponseWriter, node string) {
 	switch gone, sure := f.isGone(node); {
-	case node == "" || len(node) != len(f.me.String()):
+	case len(node) != len(f.me.String()):
 		refuse(w, http.StatusBadRequest, "request", "the parameter node is not that of a seat")
 	case !gone:
 		w.WriteHeader(http.StatusNoContent)

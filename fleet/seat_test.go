@@ -1,0 +1,260 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// wantError checks that an error has a text.
+func wantError(t *testing.T, what string, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("%s: %v, want %q", what, err, text)
+	}
+}
+
+// A seat has an invite if the player fits into one, and a token if the node makes tokens and has a URL.
+func TestWhatASeatHas(t *testing.T) {
+	nats := newNATS(t)
+	const url = "http://node.example/godwit/"
+	with := joinNode(t, Config{NATS: nats.address(), deadAfter: time.Hour, URL: url, Seats: true})
+	seat := func(n *node, name, data int, ends time.Time) (auth.Seat, error) {
+		return n.Seat(t.Context(), n.me.String(), godwit.Identity{Name: strings.Repeat("x", name), Data: make([]byte, data), Expires: ends})
+	}
+	_, err := seat(with, 3, 0, time.Time{})
+	wantError(t, "without a server", err, "the node has no server")
+	without := joinNode(t, Config{NATS: nats.address(), deadAfter: time.Hour, Seats: true})
+	for _, n := range []*node{with, without} {
+		srv := testkit.Must(n.Listen("127.0.0.1:0", godwit.Config{Channels: table}))
+		t.Cleanup(func() { srv.Close() })
+	}
+	for _, c := range []struct {
+		name, data int
+		ends       time.Time
+		invite     bool
+	}{
+		{auth.MaxInviteSubject, auth.MaxInviteData, time.Time{}, true},
+		{auth.MaxInviteSubject + 1, 0, time.Time{}, false},
+		{3, auth.MaxInviteData + 1, time.Time{}, false},
+		{3, 0, time.Now().Add(time.Hour), false},
+	} {
+		s, err := seat(with, c.name, c.data, c.ends)
+		if err != nil || s.URL != url || s.Node != with.me.String() || s.Token == "" || (s.Invite != nil) != c.invite {
+			t.Errorf("%+v: the seat is %+v, %v; want one with a token and with an invite: %v", c, s, err, c.invite)
+		}
+		s, err = seat(without, c.name, c.data, c.ends)
+		if c.invite && (err != nil || s.URL != "" || s.Node != without.me.String() || s.Token != "" || s.Invite == nil) {
+			t.Errorf("%+v: the seat of a node without a URL is %+v, %v; want one with an invite only", c, s, err)
+		} else if !c.invite {
+			wantError(t, fmt.Sprintf("%+v, at a node without a URL", c), err, "set Config.URL, or godwit.Config.Invites")
+		}
+	}
+
+	// Only a player who moves is expected with a state.
+	for _, move := range []bool{false, true} {
+		if _, err := with.makeSeat(seatRequest{Name: "ada", Move: move}); err != nil {
+			t.Fatal(err)
+		}
+		with.mu.Lock()
+		a := with.travels.expected["ada"]
+		with.mu.Unlock()
+		if (a != nil) != move {
+			t.Errorf("Move %v: a state is expected: %v", move, a != nil)
+		}
+	}
+	if with.receiveSeat(message{body: []byte("{")}) || !with.receiveSeat(message{body: []byte("{}")}) {
+		t.Error("a question for a seat is taken that is no JSON, or one is not that is JSON")
+	}
+
+	// Another node gets the same seats, and the same errors.
+	knows(t, with, without)
+	if s, err := without.Seat(t.Context(), with.me.String(), godwit.Identity{Name: "ada"}); err != nil || s.Node != with.me.String() || s.Invite == nil {
+		t.Errorf("the seat at another node is %+v, %v", s, err)
+	}
+	_, err = with.Seat(t.Context(), without.me.String(), godwit.Identity{Name: "ada", Expires: time.Now().Add(time.Hour)})
+	wantError(t, "no seat at another node", err, "makes no invites for this player")
+	with.setDraining()
+	_, err = seat(with, 3, 0, time.Time{})
+	wantError(t, "while the node drains", err, "the node is draining")
+}
+
+// Whether a node makes invites, and who decides about its players, depends on the configuration of its server.
+func TestServersOfSeats(t *testing.T) {
+	key := testkit.Must(auth.NewInviteKey(strings.NewReader(strings.Repeat("k", 64))))
+	for _, c := range []struct {
+		name    string
+		gc      godwit.Config
+		seats   bool
+		made    bool // a key of invites is made
+		invites bool
+	}{
+		{"seats", godwit.Config{}, true, true, true},
+		{"seats, and no links without a request", godwit.Config{NoDirect: true}, true, false, false},
+		{"seats, and a file of keys", godwit.Config{KeyFile: "keys"}, true, false, true},
+		{"seats, and invites", godwit.Config{Invites: key}, true, false, true},
+		{"no seats", godwit.Config{Secret: "secret"}, false, false, false},
+		{"invites", godwit.Config{Invites: key}, false, false, true},
+		{"a file of keys", godwit.Config{KeyFile: "keys"}, false, false, true},
+		{"invites, and no links without a request", godwit.Config{Invites: key, NoDirect: true}, false, false, false},
+	} {
+		f, before := &Fleet{config: Config{Seats: c.seats}}, c.gc.Invites
+		if err := f.prepareSeats(&c.gc); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if (c.gc.Authorize != nil) != c.seats || (c.gc.Invites != before) != c.made || c.made && c.gc.Invites == nil || f.invites != c.invites {
+			t.Errorf("%s: Authorize is set: %v; a key is made: %v; the node makes invites: %v", c.name, c.gc.Authorize != nil, c.gc.Invites != before, f.invites)
+		}
+	}
+	for _, gc := range []godwit.Config{
+		{Secret: "secret"}, {Tokens: &auth.Verifier{}},
+		{Authorize: func(*http.Request) (godwit.Identity, error) { return godwit.Identity{}, nil }},
+	} {
+		f := &Fleet{config: Config{Seats: true}}
+		wantError(t, "two who decide", f.prepareSeats(&gc), "do not set Authorize, Secret or Tokens")
+	}
+}
+
+// A token of a seat whose data is damaged lets nobody in, and a session without an end has none.
+func TestTokensOfSeats(t *testing.T) {
+	n := newNode(t, Config{URL: "http://node.example/godwit/", Seats: true}, godwit.Config{})
+	enter := func(token string) (godwit.Identity, error) {
+		r := httptest.NewRequest(http.MethodPost, "/godwit/", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		return n.authorize(r)
+	}
+	id, err := enter(testkit.Must(n.seatToken(seatRequest{Name: "ada"})))
+	if err != nil || id.Name != "ada" || !id.Expires.IsZero() {
+		t.Errorf("the player is %+v, %v; want ada, and a session without an end", id, err)
+	}
+	now := time.Now()
+	id, err = enter(testkit.Must(n.signer.Sign(now, auth.Claims{
+		Subject: "seat", Audience: n.me.String(), ID: "1", Expires: now.Add(time.Minute), Data: json.RawMessage(`"damaged"`),
+	})))
+	if !errors.Is(err, auth.ErrWrong) || id.Name != "" {
+		t.Errorf("with damaged data the player is %+v, %v; want ErrWrong", id, err)
+	}
+}
+
+// The front says in its status and in JSON why there is no seat.
+func TestAnswersOfAFront(t *testing.T) {
+	n := joinNode(t, Config{deadAfter: time.Hour})
+	var refused error
+	front := n.Front(func(*http.Request) (Joining, error) { return Joining{}, refused })
+	ask := func(method, query string, status int, code, text string) *httptest.ResponseRecorder {
+		t.Helper()
+		w := httptest.NewRecorder()
+		front.ServeHTTP(w, httptest.NewRequest(method, "/join"+query, nil))
+		var got struct{ Code, Error string }
+		json.Unmarshal(w.Body.Bytes(), &got)
+		if w.Code != status || got.Code != code || got.Error != text {
+			t.Errorf("%s %s: %d %s, want %d, %q, %q", method, query, w.Code, w.Body, status, code, text)
+		}
+		if h := w.Header(); h.Get("Cache-Control") != "no-store" || code != "" && h.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %s: the header is %v", method, query, h)
+		}
+		return w
+	}
+	for _, c := range []struct {
+		err        error
+		status     int
+		code, text string
+	}{
+		{errors.New("who are you?"), 403, "forbidden", "who are you?"},
+		{fmt.Errorf("front: %w", auth.ErrExpired), 401, "token", auth.ErrExpired.Text()},
+		{fmt.Errorf("front: %w", &rtcserver.StatusError{Status: 409, Code: "identity", Text: "again"}), 409, "identity", "again"},
+		{&rtcserver.StatusError{Status: 429, Text: "later"}, 429, "forbidden", "later"},
+	} {
+		refused = c.err
+		ask("POST", "", c.status, c.code, c.text)
+	}
+	refused = nil
+	if w := ask("POST", "", 503, "full", "there is no seat now: try again"); w.Header().Get("Retry-After") != "1" {
+		t.Errorf("the header is %v, want Retry-After", w.Header())
+	}
+	if w := ask("DELETE", "", 405, "request", "use POST to join, or GET with the parameter node"); w.Header().Get("Allow") != "GET, HEAD, POST" {
+		t.Errorf("the header is %v, want Allow", w.Header())
+	}
+	ask("GET", "", 400, "request", "the parameter node is not that of a seat")
+	ask("GET", "?node=x", 400, "request", "the parameter node is not that of a seat")
+	here, gone := "?node="+n.me.String(), "?node="+newInstance().String()
+	ask("GET", here, 204, "", "")
+	ask("HEAD", here, 204, "", "")
+	ask("GET", gone, 503, "away", "this front does not know yet")
+	n.mu.Lock()
+	n.nodes.dead, n.nodes.since = deadAfter, time.Now().Add(-time.Hour)
+	n.mu.Unlock()
+	ask("GET", gone, 410, "gone", "the node is gone")
+
+	srv := testkit.Must(n.Listen("127.0.0.1:0", godwit.Config{Channels: table, Invites: testkit.Must(auth.NewInviteKey(strings.NewReader(strings.Repeat("k", 64))))}))
+	t.Cleanup(func() { srv.Close() })
+	w := httptest.NewRecorder()
+	n.Front(nil).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/join", nil))
+	if s, err := auth.ParseSeat(w.Body.Bytes()); w.Code != 200 || w.Header().Get("Content-Type") != "application/json" || err != nil || s.Invite == nil {
+		t.Errorf("everybody may join, and gets %d %s (%v)", w.Code, w.Body, err)
+	}
+}
+
+// A front asks the node of the room, or one that adopts it, or any other that fits, and never the same node twice.
+func TestNodesThatAFrontAsks(t *testing.T) {
+	nats := newNATS(t)
+	c := func(name string) Config {
+		return Config{NATS: nats.address(), deadAfter: time.Hour, Name: name, URL: "http://node.example/godwit/", Seats: true}
+	}
+	adopts := c("b")
+	adopts.Adopt = func(*Room) {}
+	a, b := newNode(t, c("a"), godwit.Config{}), newNode(t, adopts, godwit.Config{})
+	knows(t, a, b)
+	want := func(what string, n *node, j Joining) {
+		t.Helper()
+		if s, err := a.Fleet.join(t.Context(), j); err != nil || s.Node != n.me.String() {
+			t.Errorf("%s: the seat is %+v, %v; want one at %s", what, s, err, n.Name())
+		}
+	}
+	named := func(name string) func(Node) bool { return func(n Node) bool { return n.Name == name } }
+	want("the filter says a", a, Joining{Filter: named("a")})
+	want("the filter says b", b, Joining{Filter: named("b")})
+	for _, n := range []*node{a, b} {
+		if _, err := n.Claim(t.Context(), "room of "+n.Name()); err != nil {
+			t.Fatal(err)
+		}
+		want("the room is there", n, Joining{Room: "room of " + n.Name()})
+	}
+	wait(t, "b adopts a room that nobody has", func() bool {
+		s, err := a.Fleet.join(t.Context(), Joining{Room: "cave"})
+		return err == nil && s.Node == b.me.String()
+	})
+	if n, err := a.Find(t.Context(), "cave"); err != nil || n.Name != "b" {
+		t.Errorf("the room is at %+v, %v; want b", n, err)
+	}
+	if _, err := a.Fleet.join(t.Context(), Joining{Room: "den", Filter: named("a")}); !errors.Is(err, ErrNoNode) {
+		t.Errorf("no node that fits adopts rooms: %v, want ErrNoNode", err)
+	}
+	if len(b.Rooms()) != 2 {
+		t.Errorf("b has %d rooms, want 2", len(b.Rooms()))
+	}
+
+	// b refuses, and a does not know yet: then a takes the player.
+	b.mu.Lock()
+	b.nodes.self.Draining = true
+	b.mu.Unlock()
+	for range 4 {
+		want("b drains", a, Joining{})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.Fleet.join(ctx, Joining{Filter: named("b")}); err == nil {
+		t.Error("there is a seat at a node that was not asked")
+	}
+}
