@@ -37,6 +37,9 @@ func TestBrowser(t *testing.T) {
 	for _, srv := range implementations {
 		for _, kind := range browser.Kinds {
 			t.Run(srv.name+"/"+string(kind), func(t *testing.T) {
+				if srv.name != "godwit" {
+					slow(t)
+				}
 				t.Parallel()
 				b := browser.Start(t, kind)
 				for _, s := range scripts {

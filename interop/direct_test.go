@@ -82,6 +82,7 @@ func TestClientConnectsWithAnInvite(t *testing.T) {
 
 // A session that has begun with a request opens its other links without one.
 func TestClientResumesWithoutARequest(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newInviteWorld(t, b, netsim.Link{Loss: 0.05, Delay: oneWay})

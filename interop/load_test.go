@@ -73,6 +73,15 @@ var (
 	long  = flag.Bool("long", false, "run what takes minutes too")
 )
 
+// slow skips in the short form, go test -short, what takes half a minute or more and differs from other tests in its
+// length or in a detail.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("not with -short, because it takes long; ./test browsers runs it")
+	}
+}
+
 func writeTrace(t testing.TB, tap *wiretap.Tap) {
 	f, err := os.Create(filepath.Join(t.ArtifactDir(), "wire.txt"))
 	if err != nil {

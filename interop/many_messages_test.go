@@ -12,6 +12,7 @@ import (
 // them which messages were abandoned. So the losses come first, in both directions, and then
 // more messages than that; with -long many more.
 func TestManyMessages(t *testing.T) {
+	slow(t)
 	const (
 		lossy  = 2_000
 		window = 200 // small packets that fit the buffer of a browser's socket

@@ -16,6 +16,9 @@ func TestClientWhereUDPDoesNotArrive(t *testing.T) {
 	t.Parallel()
 	run := func(name string, test func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
+			if name == "amid play/firefox" || name == "amid play/native" {
+				slow(t)
+			}
 			t.Parallel()
 			test(t)
 		})

@@ -23,6 +23,9 @@ func TestClientSaysGoodbyeAndLeaves(t *testing.T) {
 	} {
 		for _, kind := range browser.Kinds {
 			t.Run(c.name+"/"+c.before+c.leaving+"/"+string(kind), func(t *testing.T) {
+				if c.name == "connect" && c.before != "" || c.name == "keep" && c.before == "" {
+					slow(t) // each of the two and each way to leave has a test without this
+				}
 				t.Parallel()
 				closed := make(chan godwit.CloseReason, 4)
 				w := newWebWorld(t, browser.Own(t, kind), netsim.Link{Delay: oneWay}, func(conf *godwit.Config) {

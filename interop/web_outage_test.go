@@ -28,16 +28,20 @@ func TestClientOutlivesOutages(t *testing.T) {
 	t.Parallel()
 	for _, o := range []struct {
 		name string
+		slow bool
 		run  func(t *testing.T, kind browser.Kind)
 	}{
 		{name: "blackout of 6 s", run: func(t *testing.T, kind browser.Kind) { blackout(t, kind, 6*time.Second) }},
-		{name: "blackout of 20 s", run: func(t *testing.T, kind browser.Kind) { blackout(t, kind, 20*time.Second) }},
+		{name: "blackout of 20 s", slow: true, run: func(t *testing.T, kind browser.Kind) { blackout(t, kind, 20*time.Second) }},
 		{name: "cut in the middle", run: cutInTheMiddle},
-		{name: "freeze of 20 s", run: freeze},
-		{name: "hidden for 20 s", run: hidden},
+		{name: "freeze of 20 s", slow: true, run: freeze},
+		{name: "hidden for 20 s", slow: true, run: hidden},
 	} {
 		for _, kind := range browser.Kinds {
 			t.Run(o.name+"/"+string(kind), func(t *testing.T) {
+				if o.slow {
+					slow(t)
+				}
 				t.Parallel()
 				o.run(t, kind)
 			})

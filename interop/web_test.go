@@ -31,6 +31,9 @@ func TestClientKeepsEveryPromise(t *testing.T) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		for _, loss := range []float64{0, 0.05, 0.1, 0.3} {
 			t.Run(fmt.Sprintf("loss=%.0f%%", 100*loss), func(t *testing.T) {
+				if loss > 0.1 || loss == 0.05 {
+					slow(t)
+				}
 				t.Parallel()
 				p := newWebWorld(t, b, netsim.Link{Loss: loss, Delay: oneWay}).tab()
 				var times map[string]float64

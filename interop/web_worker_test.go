@@ -133,6 +133,7 @@ func TestWorkerEchoesWhileItsPageIsBlocked(t *testing.T) {
 
 // TestWorkerContinuesOverNewLinks takes the link of a session in a worker away twice: the page makes the new ones.
 func TestWorkerContinuesOverNewLinks(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWorkerWorld(t, b, netsim.Link{Loss: 0.05, Delay: oneWay})
