@@ -129,16 +129,28 @@ func quote(dir string) string {
 func moduleName(dir string) string {
 	s := regexp.MustCompile(`[^a-z0-9._-]+`).ReplaceAllString(strings.ToLower(dir), "-")
 	s = strings.Trim(s, "-._")
-	if s == "" || s == "std" || s == "cmd" {
+	if s == "" || isStandard(s) {
 		return "game"
 	}
 	return s
 }
 
-// checkModule returns an error if a module of Go cannot have the path, or if it is that of godwit.
+// standard are the first parts of the paths of Go's own packages, and std and cmd, which stand for all of them and for its commands.
+// A module with the path time could not be built: its imports of Go's package time would be ambiguous.
+const standard = " archive bufio builtin bytes cmd cmp compress container context crypto database debug embed encoding errors expvar " +
+	"flag fmt go hash html image index internal io iter log maps math mime net os path plugin reflect regexp runtime slices sort std " +
+	"strconv strings structs sync syscall testing text time unicode unique unsafe vendor weak "
+
+// isStandard reports whether the path of a module begins like those of Go's own packages.
+func isStandard(module string) bool {
+	first, _, _ := strings.Cut(module, "/")
+	return strings.Contains(standard, " "+first+" ")
+}
+
+// checkModule returns an error if a module of Go cannot have the path, or if it is that of godwit or of Go's own packages.
 func checkModule(module string) error {
 	if !regexp.MustCompile(`^[A-Za-z0-9_~][A-Za-z0-9._~-]*(/[A-Za-z0-9_~][A-Za-z0-9._~-]*)*$`).MatchString(module) || strings.Contains(module, "./") ||
-		strings.HasSuffix(module, ".") || module == "std" || module == "cmd" || module == godwit {
+		strings.HasSuffix(module, ".") || isStandard(module) || module == godwit {
 		return fmt.Errorf("%q is not good as the path of a module: choose one with -module, such as example.com/game", module)
 	}
 	return nil

@@ -241,14 +241,23 @@ func TestArguments(t *testing.T) {
 }
 
 func TestModuleNames(t *testing.T) {
-	for dir, want := range map[string]string{"game": "game", "My Game!": "my-game", "..": "game", "std": "game", "Ä": "game", "v2.0": "v2.0"} {
+	for dir, want := range map[string]string{"game": "game", "My Game!": "my-game", "..": "game", "std": "game", "time": "game", "Ä": "game", "v2.0": "v2.0"} {
 		if got := moduleName(dir); got != want || checkModule(got) != nil {
 			t.Errorf("the module in %q is %q, %v; want %q", dir, got, checkModule(got), want)
 		}
 	}
-	for _, module := range []string{"", "/a", "a/", "a//b", "a b", "a.", "a./b", "std", "cmd", godwit} {
+	for _, module := range []string{"", "/a", "a/", "a//b", "a b", "a.", "a./b", "std", "cmd", "time", "image/draw", godwit} {
 		if checkModule(module) == nil {
 			t.Errorf("the path %q is good", module)
+		}
+	}
+}
+
+// A module with the path of one of Go's own packages cannot be built.
+func TestStandardPackagesAreKnown(t *testing.T) {
+	for path := range strings.Lines(command(t, ".", "go", "list", "std")) {
+		if path = strings.TrimSpace(path); !isStandard(path) {
+			t.Errorf("the list of Go's own packages has no %s", path)
 		}
 	}
 }
