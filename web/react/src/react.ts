@@ -1,6 +1,6 @@
 // A session of @godwit/client for components of React.
 
-import { type DependencyList, useEffect, useRef, useState } from "react";
+import { type DependencyList, useEffect, useMemo, useRef, useState } from "react";
 
 /** Session is the part of Conn that useConnection uses. The Conn of @godwit/client/types has it, too. */
 export interface Session {
@@ -12,13 +12,21 @@ export interface Session {
 
 /** Connection is what useConnection returns. */
 export interface Connection<T extends Session> {
-  /** The session; undefined before it is open. After its end it stays, until the next one is open. */
+  /**
+   * The session; undefined before it is open, and at once when deps have changed. After its end it stays, until the next one
+   * is open.
+   */
   conn: T | undefined;
-  /** The state of conn. "connecting" before the first session is open, "closed" when there will be no further session. */
+  /**
+   * "connecting" before a session is open, also between two sessions, "open" and "interrupted" as the state of conn, and
+   * "closed" when there will be no further session.
+   */
   state: "connecting" | "open" | "interrupted" | "closed";
   /** What open has thrown, such as a ConnectError; undefined if nothing. */
   error: unknown;
 }
+
+const none: Connection<never> = { conn: undefined, state: "connecting", error: undefined };
 
 /**
  * Opens a session when the component has mounted, and closes it when the component unmounts or one of deps changes. The
@@ -33,34 +41,40 @@ export function useConnection<T extends Session>(
   open: (signal: AbortSignal) => Promise<T> | AsyncIterable<T>,
   deps: DependencyList = [],
 ): Connection<T> {
-  const [connection, set] = useState<Connection<T>>({ conn: undefined, state: "connecting", error: undefined });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the caller knows them
+  const wish = useMemo(() => ({}), deps); // another one when deps have changed
+  const [shown, show] = useState({ wish, connection: none as Connection<T> });
   const latest = useRef(open);
-  latest.current = open;
+  useEffect(() => {
+    latest.current = open; // that of a render which has become the page
+  });
   useEffect(() => {
     const wanted = new AbortController();
     const { signal } = wanted;
     let conn: T | undefined;
-    const show = (state: Connection<T>["state"], error?: unknown): void => {
-      if (!signal.aborted) set({ conn, state, error });
+    const tell = (state: Connection<T>["state"], error?: unknown): void => {
+      if (!signal.aborted) show({ wish, connection: { conn, state, error } });
     };
     const run = async (): Promise<void> => {
       if (signal.aborted) return; // StrictMode
-      show("connecting"); // after deps have changed
+      show((was) => (was.connection === none ? was : { wish, connection: none })); // effects may begin again, as in Activity
       try {
-        for await (const next of each(latest.current(signal))) {
+        const opened = latest.current(signal);
+        for await (const next of each(opened)) {
           if (signal.aborted) return void next.close();
           conn = next;
           const changed = (): void => {
-            if (conn === next) show(next.state);
+            if (conn === next && next.state !== "closed") tell(next.state);
           };
           next.addEventListener("interrupted", changed);
           next.addEventListener("resumed", changed);
           changed();
           await next.closed;
+          if (Symbol.asyncIterator in opened) tell("connecting"); // until there is another one
         }
-        show("closed");
+        tell("closed");
       } catch (error) {
-        show("closed", error);
+        tell("closed", error);
       }
     };
     queueMicrotask(() => void run());
@@ -68,9 +82,8 @@ export function useConnection<T extends Session>(
       wanted.abort();
       void conn?.close();
     };
-    // biome-ignore lint/correctness/useExhaustiveDependencies: the caller knows them
-  }, deps);
-  return connection;
+  }, [wish]);
+  return shown.wish === wish ? shown.connection : none;
 }
 
 /** Yields the sessions of what open has returned. */

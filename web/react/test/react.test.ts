@@ -1,6 +1,6 @@
 // useConnection in React and jsdom, with sessions that the test controls.
 
-import { act, createElement, StrictMode } from "react";
+import { Activity, type ActivityProps, act, createElement, StrictMode } from "react";
 import { createRoot, type Root } from "react-dom/client";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Conn } from "../../dist/godwit.js";
@@ -43,6 +43,7 @@ interface Call {
 let calls: Call[];
 let root: Root;
 let seen: Connection<Fake>;
+let renders: { url: string | undefined; seen: Connection<Fake> }[];
 
 /** As connect does: the signal aborts it. */
 const open =
@@ -60,6 +61,7 @@ interface Props {
 
 function Player({ open, url }: Props): null {
   seen = useConnection(open, [url]);
+  renders.push({ url, seen });
   return null;
 }
 
@@ -68,6 +70,7 @@ const render = (url: string): Promise<void> =>
 
 beforeEach(() => {
   calls = [];
+  renders = [];
   root = createRoot(document.createElement("div"));
 });
 
@@ -134,6 +137,25 @@ test("another URL is another session", async () => {
   await act(async () => calls[1]!.resolve(next));
   await act(async () => conn.become("interrupted")); // of the old session
   expect(seen).toEqual({ conn: next, state: "open", error: undefined });
+  await render("a"); // the session of the first render has ended
+  expect(renders.filter(({ url, seen }) => url === "b" && seen.conn === conn)).toEqual([]);
+  expect(renders.slice(-2).map(({ seen }) => seen.conn)).toEqual([undefined, undefined]);
+  expect(seen.state).toBe("connecting");
+});
+
+test("a component that is hidden and shown again has a new session", async () => {
+  const props = (mode: "hidden" | "visible"): ActivityProps => ({ mode, children: undefined });
+  const hide = (mode: "hidden" | "visible"): Promise<void> =>
+    act(async () => root.render(createElement(Activity, props(mode), createElement(Player, { open: open("a"), url: "a" }))));
+  await hide("visible");
+  const conn = new Fake();
+  await act(async () => calls[0]!.resolve(conn));
+  expect(seen.conn).toBe(conn);
+  await hide("hidden");
+  expect(conn.closes).toBe(1);
+  await hide("visible");
+  expect(calls).toHaveLength(2);
+  expect(seen).toEqual({ conn: undefined, state: "connecting", error: undefined });
 });
 
 test("what open throws is the error", async () => {
@@ -146,6 +168,8 @@ test("what open throws is the error", async () => {
 test("sessions are shown one after the other, until the component unmounts", async () => {
   const conns = [new Fake(), new Fake()];
   let ended = false;
+  let more!: () => void;
+  const another = new Promise<void>((resolve) => (more = resolve));
   async function* sessions(): AsyncGenerator<Fake, void, void> {
     for (const conn of conns) {
       try {
@@ -153,11 +177,14 @@ test("sessions are shown one after the other, until the component unmounts", asy
       } finally {
         ended = conn === conns[1];
       }
+      await another;
     }
   }
   await act(async () => root.render(createElement(StrictMode, null, createElement(Player, { open: sessions }))));
   expect(seen).toMatchObject({ conn: conns[0], state: "open" });
   await act(async () => conns[0]!.end());
+  expect(seen).toMatchObject({ conn: conns[0], state: "connecting" });
+  await act(async () => more());
   expect(seen).toMatchObject({ conn: conns[1], state: "open" });
   await act(async () => root.unmount());
   expect(conns[1]!.closes).toBe(1);
