@@ -182,6 +182,19 @@ func TestWorkerEndsItsSession(t *testing.T) {
 	})
 }
 
+// TestWorkerIsTerminated ends a worker, which the page does not notice. When the server ends the connection, the page closes it, too:
+// in Chromium at once, and in Firefox seconds later.
+func TestWorkerIsTerminated(t *testing.T) {
+	t.Parallel()
+	w := newWorkerWorld(t, browser.Start(t, browser.Chromium), netsim.Link{})
+	p := w.tab()
+	p.do(countPeers, nil, nil)
+	p.enterWorker(true).do(`await join();`, nil, nil)
+	p.do(`worker.terminate();`, nil, nil)
+	w.server.Close()
+	p.do(`await until(Infinity, () => peers.every((pc) => pc.signalingState === "closed"));`, nil, nil)
+}
+
 // TestWorkerWithoutAChannelOfItsPage has a page that cannot give its worker a data channel: the worker opens a WebSocket.
 func TestWorkerWithoutAChannelOfItsPage(t *testing.T) {
 	t.Parallel()

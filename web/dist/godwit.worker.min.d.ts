@@ -14,6 +14,7 @@ export declare function serve(worker: Worker): () => void;
  *
  * Resolves when the page has called serve, with whether the worker has WebRTC. If not, because the browser cannot transfer
  * data channels or has no WebRTC, sessions use the other links, which work in a worker without the page. In a page, and in
- * a worker that has WebRTC already, usePage does nothing and resolves with true.
+ * a worker that has WebRTC already, usePage does nothing and resolves with true. Rejects with an Error if the page has not
+ * answered for 30 s: a page that calls serve too late gets nothing of usePage. Another call tries again.
  */
 export declare function usePage(): Promise<boolean>;

@@ -61,11 +61,19 @@ function attend(port: MessagePort): () => void {
   const peers = new Map<number, RTCPeerConnection>();
   const tell = (message: Reply | Ready | Life, transfer: Transferable[] = []): void => port.postMessage(message, transfer);
 
+  const close = (id: number): void => {
+    peers.get(id)?.close();
+    peers.delete(id);
+  };
+
   const open = async (id: number, [label, init]: [string, RTCDataChannelInit]): Promise<void> => {
     const pc = new RTCPeerConnection();
     peers.set(id, pc);
-    pc.onconnectionstatechange = pc.oniceconnectionstatechange = () =>
-      tell({ id, states: [pc.connectionState, pc.iceConnectionState] });
+    pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => {
+      const { connectionState: state } = pc;
+      tell({ id, states: [state, pc.iceConnectionState] });
+      if (/failed|closed/.test(state)) close(id); // as the worker does, but it may have ended
+    };
     const channel = pc.createDataChannel(label, init);
     tell({ id, channel }, [channel]); // now: later, no browser transfers it
     await pc.setLocalDescription();
@@ -73,7 +81,7 @@ function attend(port: MessagePort): () => void {
     tell({ id, offer: { type, sdp } });
   };
 
-  const obey = async ({ id, open: wanted, answer, close }: Order): Promise<void> => {
+  const obey = async ({ id, open: wanted, answer, close: end }: Order): Promise<void> => {
     try {
       if (wanted) await open(id, wanted);
       if (answer) {
@@ -83,9 +91,7 @@ function attend(port: MessagePort): () => void {
     } catch (e) {
       tell({ id, failure: `${e}` });
     }
-    if (!close) return;
-    peers.get(id)?.close();
-    peers.delete(id);
+    if (end) close(id);
   };
 
   const closeAll = (): void => {
@@ -135,6 +141,7 @@ export function serve(worker: Worker): () => void {
 // ---- the worker ------------------------------------------------------------------------------------------------------
 
 const patience = 5000; // ms
+const mute = 30_000; // ms until usePage rejects
 
 type Handler<E extends Event = Event> = ((e: E) => void) | null;
 
@@ -267,10 +274,17 @@ async function borrow(): Promise<boolean> {
   const { port1: port, port2 } = new MessageChannel();
   const peers = new Map<number, Peer>();
   const page: Page = { send: (order) => port.postMessage(order), peers };
-  const ready = new Promise<boolean>((resolve) => {
+  const ready = new Promise<boolean>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      using = undefined;
+      port.close();
+      reject(new Error("godwit: the page has not called serve in the task that made the worker, or its thread is blocked"));
+    }, mute);
     port.onmessage = ({ data }: MessageEvent<Reply | Ready | Life>) => {
-      if ("able" in data) resolve(data.able);
-      else if ("life" in data) dispatchEvent(Object.assign(new Event(data.life), { persisted: data.persisted }));
+      if ("able" in data) {
+        clearTimeout(timer);
+        resolve(data.able);
+      } else if ("life" in data) dispatchEvent(Object.assign(new Event(data.life), { persisted: data.persisted }));
       else peers.get(data.id)?.take(data);
     };
   });
@@ -300,7 +314,8 @@ let using: Promise<boolean> | undefined;
  *
  * Resolves when the page has called serve, with whether the worker has WebRTC. If not, because the browser cannot transfer
  * data channels or has no WebRTC, sessions use the other links, which work in a worker without the page. In a page, and in
- * a worker that has WebRTC already, usePage does nothing and resolves with true.
+ * a worker that has WebRTC already, usePage does nothing and resolves with true. Rejects with an Error if the page has not
+ * answered for 30 s: a page that calls serve too late gets nothing of usePage. Another call tries again.
  */
 export function usePage(): Promise<boolean> {
   return (using ??= borrow());

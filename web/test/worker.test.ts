@@ -6,7 +6,12 @@ import { openLink } from "../src/link";
 class Port {
   other!: Port;
   onmessage: ((e: { data: unknown }) => void) | null = null;
-  postMessage = (data: unknown): void => queueMicrotask(() => this.other.onmessage?.({ data }));
+  closed = false;
+  postMessage = (data: unknown): void =>
+    queueMicrotask(() => !this.closed && !this.other.closed && this.other.onmessage?.({ data }));
+  close(): void {
+    this.closed = true;
+  }
 }
 
 class Pair {
@@ -35,13 +40,13 @@ class FakeChannel {
 let page: Port; // the port of the page
 let orders: unknown[]; // what the page gets
 
-/** Runs usePage, as a worker does, at a page that says whether it is able. */
-async function enter(able: boolean): Promise<boolean> {
+/** Runs usePage, as a worker does, at a page that says whether it is able, or says nothing. */
+async function enter(able?: boolean): Promise<boolean> {
   vi.stubGlobal("postMessage", (greeting: unknown, [port]: [Port]) => {
     expect(greeting).toBe("godwit peer connections");
     page = port;
     page.onmessage = ({ data }) => orders.push(data);
-    page.postMessage({ able });
+    if (able !== undefined) page.postMessage({ able });
   });
   const { usePage } = await import("../src/worker");
   return usePage();
@@ -84,6 +89,27 @@ test("a browser whose workers have no data channels leaves the worker without We
   vi.stubGlobal("MessageChannel", Pair);
   expect(await enter(true)).toBe(false);
   expect("RTCPeerConnection" in globalThis).toBe(false);
+});
+
+test("a page that has not called serve is an error after 30 s, and usePage can be called again", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  let failed: unknown;
+  const entered = enter().catch((e: unknown) => (failed = e));
+  await vi.advanceTimersByTimeAsync(29_999);
+  expect(failed).toBe(undefined);
+  await vi.advanceTimersByTimeAsync(1);
+  await entered;
+  expect(failed).toMatchObject({ message: expect.stringContaining("has not called serve") });
+  page.postMessage({ able: true }); // too late
+  await vi.advanceTimersByTimeAsync(0);
+  expect("RTCPeerConnection" in globalThis).toBe(false);
+
+  const silent = page;
+  const again = enter(true);
+  expect(await again).toBe(true);
+  expect(page).not.toBe(silent);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(page.other.closed).toBe(false);
 });
 
 test("usePage asks the page once, and not at all where there is WebRTC", async () => {
