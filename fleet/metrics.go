@@ -51,6 +51,7 @@ func (f *Fleet) AppendMetrics(b []byte) []byte {
 		{"tokens_used_twice_total", "counter", "Tokens admitted while NATS was away and used elsewhere, too.", s.Twice},
 		{"rooms_adopted_total", "counter", "Rooms of nodes that were gone which this node has claimed.", s.Adopted},
 		{"players_moved_total", "counter", "Players who were sent to other nodes.", s.Moved},
+		{"front_refused_total", "counter", "Requests for seats of foreign pages, and of addresses with too many.", s.FrontRefused},
 		{"states_lost_total", "counter", "States of players that could not be handed over.", s.StatesLost},
 		{"states_missed_total", "counter", "States of players that had not come when the player came.", s.StatesMissed},
 	} {

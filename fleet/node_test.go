@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // knows waits until each node knows all others.
@@ -99,7 +101,7 @@ func TestLoad(t *testing.T) {
 func TestNodesThatAreGone(t *testing.T) {
 	nats := newNATS(t)
 	a := newNode(t, Config{NATS: nats.address(), deadAfter: time.Hour, Name: "a"}, godwit.Config{})
-	front := a.Front(nil)
+	front := testkit.Must(a.Front(nil, rtcserver.Settings{MaxOffers: -1}))
 	buries := func(after time.Duration, since time.Time) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -307,13 +309,13 @@ func TestSeats(t *testing.T) {
 	nats := newNATS(t)
 	n := newNode(t, Config{NATS: nats.address(), URL: "http://node.example/godwit/", Seats: true}, godwit.Config{})
 	ends := time.Now().Add(time.Hour).Truncate(time.Second)
-	front := n.Front(func(r *http.Request) (Joining, error) {
+	front := testkit.Must(n.Front(func(r *http.Request) (Joining, error) {
 		name := r.Header.Get("Player")
 		if name == "" {
 			return Joining{}, errors.New("who are you?")
 		}
 		return Joining{Identity: godwit.Identity{Name: name, Data: []byte{0, 255}, Expires: ends}}, nil
-	})
+	}, rtcserver.Settings{}))
 	join := func(player string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "/join", nil)
 		r.Header.Set("Player", player)
@@ -352,6 +354,67 @@ func TestSeats(t *testing.T) {
 	n.setDraining()
 	if w := join("bob"); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("when the only node drains: %d, want 503", w.Code)
+	}
+}
+
+// A front lets in pages of its own origin and of those that it names, and each address has a number of requests. It finds the address
+// behind a proxy.
+func TestWhoReachesTheFront(t *testing.T) {
+	f := testkit.Must(Join(t.Context(), Config{URL: "http://node.example/godwit/"}))
+	t.Cleanup(func() { f.Close() })
+	srv := testkit.Must(f.Listen("127.0.0.1:0", godwit.Config{Channels: table}))
+	t.Cleanup(func() { srv.Close() })
+	if _, err := f.Front(nil, rtcserver.Settings{Origins: []string{"game.example"}}); err == nil {
+		t.Error("an origin without a scheme is accepted")
+	}
+	asked := 0
+	who := func(*http.Request) (Joining, error) { asked++; return Joining{}, nil }
+	front := testkit.Must(f.Front(who, rtcserver.Settings{
+		MaxOffers: 1, Origins: []string{"https://game.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+	}))
+	ask := func(method, origin, page string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/join", nil) // of example.com, from 192.0.2.1
+		r.Header.Set("X-Forwarded-For", page)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		w := httptest.NewRecorder()
+		front.ServeHTTP(w, r)
+		return w
+	}
+	for i, c := range []struct {
+		method, origin string
+		want           int
+		allowed        string
+	}{
+		{"POST", "", 200, ""},
+		{"POST", "http://example.com", 200, "http://example.com"},
+		{"POST", "https://game.example", 200, "https://game.example"},
+		{"OPTIONS", "https://game.example", 204, "https://game.example"},
+		{"POST", "https://evil.example", 403, ""},
+		{"GET", "https://evil.example", 403, ""},
+		{"OPTIONS", "https://evil.example", 403, ""},
+	} {
+		w := ask(c.method, c.origin, fmt.Sprint("203.0.113.", i))
+		if got := w.Header().Get("Access-Control-Allow-Origin"); w.Code != c.want || got != c.allowed {
+			t.Errorf("%s from %q: %d and the origin %q, want %d and %q", c.method, c.origin, w.Code, got, c.want, c.allowed)
+		}
+	}
+	if asked != 3 {
+		t.Errorf("who was called %d times, want 3", asked)
+	}
+	admitted, w := 0, ask("POST", "", "203.0.113.99")
+	for ; w.Code == http.StatusOK; admitted++ {
+		w = ask("POST", "", "203.0.113.99")
+	}
+	if admitted < 4 || w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"code":"rate"`) {
+		t.Errorf("after %d at once: %d %v %s, want 4 at least, then 429, rate and Retry-After", admitted, w.Code, w.Header(), w.Body)
+	}
+	if w := ask("POST", "", "203.0.113.98"); w.Code != http.StatusOK {
+		t.Errorf("another address: %d", w.Code)
+	}
+	if n := f.Stats().FrontRefused; n != 4 || asked != 4+admitted {
+		t.Errorf("%d refused, and who was called %d times; want 4 and %d", n, asked, 4+admitted)
 	}
 }
 

@@ -168,13 +168,17 @@ func serveNode(options string) error {
 		}
 	}()
 	mux := http.NewServeMux()
-	mux.Handle("/join", f.Front(func(r *http.Request) (Joining, error) {
+	front, err := f.Front(func(r *http.Request) (Joining, error) {
 		j := Joining{Identity: godwit.Identity{Name: r.Header.Get("Player")}, Room: r.Header.Get("Room")}
 		if at := r.Header.Get("At"); at != "" {
 			j.Filter = func(n Node) bool { return n.Name == at }
 		}
 		return j, nil
-	}))
+	}, rtcserver.Settings{Origins: []string{"*"}, MaxOffers: -1}) // all players are at one address, and pages come through another server
+	if err != nil {
+		return err
+	}
+	mux.Handle("/join", front)
 	mux.HandleFunc("/test/report", func(w http.ResponseWriter, _ *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()

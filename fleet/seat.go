@@ -203,11 +203,14 @@ type Joining struct {
 // Joining.Room or, if no node has that room, at one that claims it; without a room, at the node that Pick chooses. who says who makes
 // the request; an error is answered as that of godwit.Config.Authorize. If who is nil every player may join, without a name. A GET with the
 // parameter node, the Node of a seat, is answered with 204 if the node is there, with 410 if it is gone for good, and
-// with 503 if the front does not know. Each node may have a front. client.Front is the client's side. The handler has no limit for
-// an address and writes no CORS headers: who, or a handler around this one, must limit strangers, because each seat counts as
-// taken for a moment.
-func (f *Fleet) Front(who func(*http.Request) (Joining, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// with 503 if the front does not know. Each node may have a front. client.Front is the client's side.
+//
+// pages says which requests are let in, as godwit.Config.RTC does for the signaling, and is usually the same: see rtcserver.Guard.
+// Each request counts towards MaxOffers of its address, because each seat counts as taken for a moment. So behind a proxy
+// TrustedProxies must name it. Pages of other origins need Origins. Stats.FrontRefused counts the others. The error says which
+// field of pages is wrong.
+func (f *Fleet) Front(who func(*http.Request) (Joining, error), pages rtcserver.Settings) (http.Handler, error) {
+	front := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		switch r.Method {
 		case http.MethodPost:
@@ -215,10 +218,12 @@ func (f *Fleet) Front(who func(*http.Request) (Joining, error)) http.Handler {
 		case http.MethodGet, http.MethodHead:
 			f.serveGone(w, r.URL.Query().Get("node"))
 		default:
-			w.Header().Set("Allow", "GET, HEAD, POST")
+			w.Header().Set("Allow", "GET, HEAD, OPTIONS, POST")
 			refuse(w, http.StatusMethodNotAllowed, "request", "use POST to join, or GET with the parameter node")
 		}
-	})
+	}
+	c := rtcserver.Config{Settings: pages, Logger: f.config.Logger}
+	return rtcserver.Guard(c, http.HandlerFunc(front), func(*rtcserver.StatusError) { f.count(&f.counts.FrontRefused) })
 }
 
 func (f *Fleet) serveGone(w http.ResponseWriter, node string) {

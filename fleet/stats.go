@@ -39,6 +39,8 @@ type Stats struct {
 	// the player came.
 	StatesLost, StatesMissed uint64
 
+	FrontRefused uint64 // requests to Front of foreign pages, and of addresses with too many
+
 	Nodes   int // other nodes that are there
 	Groups  int // groups that this node uses now
 	Members int // memberships of sessions of this node in groups

@@ -70,6 +70,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.countRefusal(r, no)
+	writeRefusal(w, no)
+}
+
+// writeRefusal answers a request with a refusal.
+func writeRefusal(w http.ResponseWriter, no *StatusError) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
