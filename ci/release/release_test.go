@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/version"
 )
 
@@ -100,6 +104,29 @@ func TestLicences(t *testing.T) {
 		theirs, err2 := os.ReadFile(filepath.Join("../..", name))
 		if err1 != nil || err2 != nil || !bytes.Equal(ours, theirs) {
 			t.Errorf("LICENSE and %s differ (%v, %v)", name, err1, err2)
+		}
+	}
+}
+
+// Dependabot looks at each directory with a go.mod or a package-lock.json. A workflow that may publish runs no code of dependencies
+// in the job that has the right.
+func TestGitHub(t *testing.T) {
+	out, err := exec.Command("git", "-C", "../..", "ls-files", "*go.mod", "*package-lock.json").Output()
+	if err != nil {
+		t.Skipf("git ls-files: %v", err)
+	}
+	settings := string(testkit.Must(os.ReadFile("../../.github/dependabot.yml")))
+	for file := range strings.Lines(string(out)) {
+		if dir := "/" + strings.Trim(path.Dir(file), "."); !regexp.MustCompile(`["\s]` + dir + `["\s]`).MatchString(settings) {
+			t.Errorf(".github/dependabot.yml does not have %s", dir)
+		}
+	}
+	for _, name := range []string{"publish.yml", "site.yml"} {
+		text := string(testkit.Must(os.ReadFile("../../.github/workflows/" + name)))
+		at := strings.Index(text, "\n  publish:\n")
+		if at < 0 || strings.Contains(text[:at], "id-token") || !strings.Contains(text[at:], "id-token: write") ||
+			strings.Contains(text[at:], "npm ci") || strings.Contains(text[at:], "checkout") || strings.Contains(text[at:], "./test") {
+			t.Errorf("%s: the job publish alone has the right to publish, and runs nothing of the repository", name)
 		}
 	}
 }
