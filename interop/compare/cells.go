@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -214,10 +212,15 @@ func (w *world) benchmark(name string, runs int, add func(r *results, link, serv
 	}
 	out, err := w.run(test, args...)
 	r := &results{}
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), name+"/") {
-			metrics(lines.Text(), func(link, unit string, v float64) {
+	r.scan(out, name, add)
+	return r, err
+}
+
+// scan reads the output of a benchmark: gives its metrics to add, and notes which servers it could not measure.
+func (r *results) scan(out []byte, name string, add func(r *results, link, server, unit string, v float64)) {
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, name+"/") {
+			metrics(line, func(link, unit string, v float64) {
 				for _, s := range longestFirst() {
 					if rest, ok := strings.CutPrefix(unit, s+"-"); ok {
 						add(r, link, s, rest, v)
@@ -226,11 +229,11 @@ func (w *world) benchmark(name string, runs int, add func(r *results, link, serv
 				}
 			})
 		}
-		if why, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "NOT RUN: "); ok {
-			fmt.Fprintln(o.log, "NOT RUN:", why)
+		// After the file and the line of the test.
+		if _, why, ok := strings.Cut(strings.TrimSpace(line), "NOT RUN: "); ok && !slices.Contains(r.missing, why) {
+			r.missing = append(r.missing, why)
 		}
 	}
-	return r, err
 }
 
 // longestFirst returns the names of the servers: none after one that it begins with.
@@ -265,8 +268,9 @@ func metrics(line string, add func(link, unit string, v float64)) {
 
 // results has values by row and server.
 type results struct {
-	rows   []string
-	values map[string]map[string][]float64
+	rows    []string
+	values  map[string]map[string][]float64
+	missing []string // servers that could not be measured, each with the reason
 }
 
 func (r *results) add(row, server string, v ...float64) {
@@ -289,8 +293,14 @@ func (r *results) value(row, server string) (float64, bool) {
 	return v[len(v)/2], true
 }
 
-// print writes the table in Markdown, a line for each server.
+// print writes the table in Markdown, a line for each server, and what is not in it.
 func (r *results) print(w io.Writer) {
+	for _, why := range r.missing {
+		fmt.Fprintf(w, "NOT RUN: %s\n\n", why)
+	}
+	if len(r.rows) == 0 {
+		return
+	}
 	fmt.Fprintf(w, "| server | %s |\n| --- |%s\n", strings.Join(r.rows, " | "), strings.Repeat(" --- |", len(r.rows)))
 	for _, s := range servers {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(r.values)), func(of map[string][]float64) bool { return len(of[s.name]) > 0 }) {

@@ -94,6 +94,21 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// A server that a benchmark could not measure is in the report, with the reason, and not silently absent.
+func TestServersThatDidNotRun(t *testing.T) {
+	const output = "BenchmarkGameBulk/rtt=20-2   1   5 ns/op   11.8 coder-MB/s\n" +
+		"--- BENCH: BenchmarkGameBulk/rtt=20-2\n" +
+		"    game_bench_test.go:94: NOT RUN: ws: game: ws is not installed: run npm ci\n" +
+		"    game_bench_test.go:94: NOT RUN: ws: game: ws is not installed: run npm ci\n"
+	r := &results{}
+	r.scan([]byte(output), "BenchmarkGameBulk", func(r *results, link, server, unit string, v float64) { r.add(link, server, v) })
+	var report strings.Builder
+	r.print(&report)
+	if n := strings.Count(report.String(), "NOT RUN: ws: game: ws is not installed"); n != 1 || !strings.Contains(report.String(), "| coder/websocket | 11.8 |") {
+		t.Errorf("%d lines say that ws did not run, want 1:\n%s", n, &report)
+	}
+}
+
 func TestPlotOfLosses(t *testing.T) {
 	r := &results{}
 	for row, v := range map[string]float64{"RTT 20 ms, 0 % lost": 60, "RTT 20 ms, 10 % lost": 700, "RTT 100 ms, 0 % lost": 1} {

@@ -136,7 +136,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 			fmt.Fprintf(out, "\nNOT RUN: %s: %v\n", c.name, err)
 			fmt.Fprintf(log, "%s: %v\n", c.name, err)
 		}
-		if r == nil || len(r.rows) == 0 {
+		if r == nil || len(r.rows) == 0 && len(r.missing) == 0 {
 			continue
 		}
 		fmt.Fprintf(out, "\n### %s\n\n%s Load of the machine %s before, %s after.\n\n", c.title, c.text, before, loadAverage())
