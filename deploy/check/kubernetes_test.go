@@ -339,7 +339,7 @@ func TestKubernetesRelay(t *testing.T) {
 	write(t, dir, "nodes", "1 127.0.0.1:7777\n")
 	var args []string
 	for _, a := range c.Args {
-		a = strings.NewReplacer("$(MACHINE):7776", "127.0.0.1:0", ":7777", "127.0.0.1:0", ":9091", "127.0.0.1:0", place, dir).Replace(a)
+		a = strings.NewReplacer("$(MACHINE):7776", "127.0.0.1:0", "$(MACHINE):9091", "127.0.0.1:0", ":7777", "127.0.0.1:0", place, dir).Replace(a)
 		args = append(args, a)
 	}
 	cmd := exec.Command(program, args...)
