@@ -241,10 +241,15 @@ func TestSendsThatFailAreCounted(t *testing.T) {
 	})
 }
 
-// Serve needs a valid Config.
+// Serve needs a valid Config and an open socket.
 func TestServeThatFails(t *testing.T) {
 	if e, err := client.Serve(nil, client.Config{SilenceTimeout: 1}); e != nil || err == nil {
 		t.Errorf("the error is %v", err)
+	}
+	closed := testkit.Must(net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+	closed.Close()
+	if e, err := client.Serve(closed, client.Config{}); e != nil || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed socket: %v, want net.ErrClosed", err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/sdp"
 )
 
 // An error of the program chooses the status, and a client needs a code with it.
@@ -48,6 +49,11 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 		}
 		if own != nil && (own.Status != before.Status || own.Code != before.Code) {
 			t.Errorf("the program's own error is changed to %+v", own)
+		}
+	}
+	for status, want := range map[int]string{404: "Not Found", 599: "refused"} {
+		if got := refusalOf(&StatusError{Status: status}); got.Text != want {
+			t.Errorf("%d without a text: %q, want %q", status, got.Text, want)
 		}
 	}
 }
@@ -102,6 +108,24 @@ func TestOffersInBadJSON(t *testing.T) {
 		t.Errorf("the refusal names the client: %s", w.Body)
 	}
 	wantRefusal(t, signal(t, s, "no offer", from("Content-Type", form)), 400, "curl")
+	offer := browserOffer(t)
+	w = signal(t, s, offer[:strings.Index(offer, "m=")], from("Content-Type", form))
+	if wantRefusal(t, w, 400, sdp.ErrNoDataChannel.Error()); strings.Contains(w.Body.String(), "curl") {
+		t.Errorf("the refusal of an offer that is SDP names curl: %s", w.Body)
+	}
+}
+
+// A program that looks for a form in a request does not take the offer for one.
+func TestAnOfferIsNoForm(t *testing.T) {
+	s := listen(t, Config{Authorize: func(r *http.Request) error {
+		if r.FormValue("x") != "" || r.Header.Get("Content-Type") != "text/plain" {
+			return errors.New("the offer is a form")
+		}
+		return nil
+	}})
+	if w := signal(t, s, browserOffer(t), from("Content-Type", form)); w.Code != http.StatusOK {
+		t.Errorf("%d %s, want 200", w.Code, w.Body)
+	}
 }
 
 type brokenBody struct{}

@@ -79,7 +79,8 @@ func Listen(addr string, c Config) (*Server, error) {
 // and sets the buffers of Config. Any other PacketConn must have addresses of an IP and a port,
 // such as a [net.UDPAddr]. If it has the methods ReadFromUDPAddrPort and WriteToUDPAddrPort of a
 // UDPConn, datagrams cost no allocation. If it has a method Queued() int, which returns the number
-// of datagrams that can be read without waiting, the server reads as many after the first.
+// of datagrams that can be read without waiting, the server reads as many after the first. Serve
+// removes the socket's read deadline. If the socket is closed the error wraps [net.ErrClosed].
 func Serve(socket net.PacketConn, c Config) (*Server, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err

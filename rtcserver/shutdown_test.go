@@ -92,6 +92,20 @@ func TestShutdownBetweenAnOfferAndItsAnswer(t *testing.T) {
 	})
 }
 
+// Shutdown returns when the last handler has returned, also if that takes longer than the goodbye.
+func TestShutdownWaitsForHandlers(t *testing.T) {
+	returned := false
+	inWorld(t, Config{Handler: Handler{Close: func(*Conn, *CloseError) {
+		time.Sleep(2 * goodbye)
+		returned = true
+	}}}, func(w *world) {
+		w.open()
+		if err := w.server.Shutdown(w.t.Context()); err != nil || !returned {
+			t.Errorf("Shutdown: %v; the handler has returned: %v", err, returned)
+		}
+	})
+}
+
 func TestShutdownStopsStayingWhenTheContextIsDone(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.open()

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 )
 
 // single moves datagrams one by one over a PacketConn.
@@ -50,9 +51,13 @@ func New(pc net.PacketConn) *Conn {
 	return c
 }
 
-// Take returns a Conn that uses pc, and owns pc from now on. A [net.UDPConn] works like
-// a socket of [Listen], any other connection as with [New].
+// Take returns a Conn that uses pc, without a read deadline, and owns pc from now on. A [net.UDPConn]
+// works like a socket of [Listen], any other connection as with [New]. If pc is closed the error is
+// net.ErrClosed.
 func Take(pc net.PacketConn, c Config) (*Conn, error) {
+	if err := pc.SetReadDeadline(time.Time{}); errors.Is(err, net.ErrClosed) {
+		return nil, err
+	}
 	if u, ok := pc.(*net.UDPConn); ok {
 		return newSocket(u, c)
 	}

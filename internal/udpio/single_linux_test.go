@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,10 +46,12 @@ type textAddr string
 func (a textAddr) Network() string { return "test" }
 func (a textAddr) String() string  { return string(a) }
 
-// brokenConn fails each read, and returns the length of the buffer.
+// brokenConn fails each read, and returns the length of the buffer. It has no deadlines.
 type brokenConn struct{ PacketConn }
 
 var errBroken = errors.New("broken")
+
+func (brokenConn) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
 
 func (brokenConn) LocalAddr() net.Addr { return textAddr("[::ffff:10.0.0.1]:5") }
 func (brokenConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
