@@ -61,6 +61,7 @@ export const menus = [
   {
     title: "The wire",
     pages: [
+      ["For implementers", "docs/wire.md"],
       ["Channels: PROTOCOL", "docs/PROTOCOL.md"],
       ["Sessions: SESSION", "docs/SESSION.md"],
       ["SNAP", "docs/snap.md"],
