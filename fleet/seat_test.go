@@ -151,7 +151,7 @@ func TestTokensOfSeats(t *testing.T) {
 func TestAnswersOfAFront(t *testing.T) {
 	n := joinNode(t, Config{deadAfter: time.Hour})
 	var refused error
-	front := n.Front(func(*http.Request) (Joining, error) { return Joining{}, refused })
+	front := testkit.Must(n.Front(func(*http.Request) (Joining, error) { return Joining{}, refused }, rtcserver.Settings{MaxOffers: -1}))
 	ask := func(method, query string, status int, code, text string) *httptest.ResponseRecorder {
 		t.Helper()
 		w := httptest.NewRecorder()
@@ -183,7 +183,7 @@ func TestAnswersOfAFront(t *testing.T) {
 	if w := ask("POST", "", 503, "full", "there is no seat now: try again"); w.Header().Get("Retry-After") != "1" {
 		t.Errorf("the header is %v, want Retry-After", w.Header())
 	}
-	if w := ask("DELETE", "", 405, "request", "use POST to join, or GET with the parameter node"); w.Header().Get("Allow") != "GET, HEAD, POST" {
+	if w := ask("DELETE", "", 405, "request", "use POST to join, or GET with the parameter node"); w.Header().Get("Allow") != "GET, HEAD, OPTIONS, POST" {
 		t.Errorf("the header is %v, want Allow", w.Header())
 	}
 	ask("GET", "", 400, "request", "the parameter node is not that of a seat")
@@ -200,7 +200,7 @@ func TestAnswersOfAFront(t *testing.T) {
 	srv := testkit.Must(n.Listen("127.0.0.1:0", godwit.Config{Channels: table, Invites: testkit.Must(auth.NewInviteKey(strings.NewReader(strings.Repeat("k", 64))))}))
 	t.Cleanup(func() { srv.Close() })
 	w := httptest.NewRecorder()
-	n.Front(nil).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/join", nil))
+	testkit.Must(n.Front(nil, rtcserver.Settings{})).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/join", nil))
 	if s, err := auth.ParseSeat(w.Body.Bytes()); w.Code != 200 || w.Header().Get("Content-Type") != "application/json" || err != nil || s.Invite == nil {
 		t.Errorf("everybody may join, and gets %d %s (%v)", w.Code, w.Body, err)
 	}
