@@ -212,7 +212,7 @@ func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 // nothing until the client sends a datagram on it.
 func (a *anchor) open(now time.Time) {
 	c := a.conn
-	if c.home.CompareAndSwap(nil, a) || a.isHome() {
+	if c.home.CompareAndSwap(nil, a); a.isHome() {
 		c.attached = a
 		a.becomeHome()
 		c.linkUp(a, now)
@@ -259,9 +259,9 @@ func (a *anchor) linkClosed(now time.Time) {
 }
 
 // mayOpenElsewhere reports whether the session is not open yet, and its client may still open
-// it over a link other than a.
+// it over a link other than a. The server offers none of the links of a client's end.
 func (c *Conn) mayOpenElsewhere(a *anchor) bool {
-	return c.atServer && len(c.server.config.Links) > 1 && c.server.config.offers(a.name) && c.session.State() == sessioncore.Opened
+	return len(c.server.config.Links) > 1 && c.server.config.offers(a.name) && c.session.State() == sessioncore.Opened
 }
 
 // Append appends the session's next datagram to b; if there is none it returns b.

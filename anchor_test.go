@@ -39,7 +39,14 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 		if got := a.Append(time.Now(), []byte("so far"), 1200); string(got) != "so far" || !a.Deadline().IsZero() {
 			t.Errorf("Append = %q, want the caller's bytes alone; deadline %v, want none", got, a.Deadline())
 		}
-		a.early = nil
+		a.early, a.reliable = nil, true
+		for range 2 * maxEarly {
+			a.datagram(time.Now(), []byte("on a link that repeats nothing"))
+		}
+		if len(a.early) != 2*maxEarly {
+			t.Errorf("%d datagrams of a reliable link are kept, want all %d", len(a.early), 2*maxEarly)
+		}
+		a.early, a.reliable = nil, false
 		a.state = anchorLeft
 		a.datagram(time.Now(), []byte("of a link that was left"))
 		if len(a.early) != 0 {

@@ -62,9 +62,9 @@ type movedSession struct {
 	la, lb *manualLink
 }
 
-func movedByHand(t *testing.T) *movedSession {
+func movedByHand(t *testing.T, edit ...func(*Config)) *movedSession {
 	t.Helper()
-	srv, d := newTestServer(t)
+	srv, d := newTestServer(t, edit...)
 	c, err := srv.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
 	must(t, err)
 	mux, err := channel.New(time.Now(), channel.Config{Channels: table, Rate: 8 << 20, Ceiling: -1})
@@ -175,6 +175,9 @@ func TestFirstTurnOfANewLink(t *testing.T) {
 				}
 				h.d.want(t, test.want...)
 				st := h.c.session.Stats(time.Now())
+				if h.b.closed() != test.away || test.away && h.b.state != anchorUnlinked {
+					t.Errorf("the link is %v", h.b.state)
+				}
 				if h.c.attached != h.b || h.b.early != nil || h.c.session.Linked() == test.away || st.Interruptions != uint64(len(test.want)-1) && test.away {
 					t.Errorf("%d datagrams are kept, want 0; interrupted %d times", len(h.b.early), st.Interruptions)
 				}
@@ -369,7 +372,12 @@ func TestStepsOfAMove(t *testing.T) {
 		h.turn(h.b)
 		h.d.want(t, "loot: one")
 
-		h.c.move(h.b)
+		if h.a.state != anchorLeft {
+			t.Errorf("the old link is %v, want that the session has left it", h.a.state)
+		}
+		if !h.c.move(h.b) {
+			t.Error("the session is not where it is")
+		}
 		h.want("a move to where it is", h.lb, [2]bool{false, false})
 		if h.lb.closed != "" {
 			t.Error("a move to the link that the session has closes it")
@@ -381,8 +389,7 @@ func TestStepsOfAMove(t *testing.T) {
 			h.c.close(session.CloseNormal, "", atOnce)
 			third := &manualLink{}
 			h.lb.take()
-			h.c.move(&anchor{conn: h.c, link: third, order: 2})
-			if h.c.home.Load() != h.b || h.lb.held || len(h.lb.take()) != 1 || third.closed != "the session is over" {
+			if h.c.move(&anchor{conn: h.c, link: third, order: 2}) || h.c.home.Load() != h.b || h.lb.held || len(h.lb.take()) != 1 || third.closed != "the session is over" {
 				t.Errorf("at once: %v: the third link is closed with %q", atOnce, third.closed)
 			}
 		}

@@ -1,8 +1,19 @@
 package godwit
 
 import (
+	"bytes"
+	"math"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/loop"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
+	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A link brings the session in a turn whose handlers (of other sessions) take long. Meanwhile the
@@ -73,6 +84,9 @@ func TestSessionMovesToTheNewestOfTwoLinks(t *testing.T) {
 			if home != "third" {
 				t.Errorf("reliable %v: the session is at the %s link, want the third, the newest", reliable, home)
 			}
+			if h.lb.closed != "the session moved to another link" {
+				t.Errorf("reliable %v: the second link, on which the client came, is closed with %q", reliable, h.lb.closed)
+			}
 			h.d.want(t, "loot: on the second link", "loot: on the third link")
 		}
 	})
@@ -99,6 +113,9 @@ func TestALateDatagramOfAnOlderLinkBringsNothingBack(t *testing.T) {
 			if h.c.home.Load() != h.b || h.lb.closed != "" || old.link.(*manualLink).closed == "" {
 				t.Errorf("reliable %v: the session stays: %v; its link is closed with %q, the older one with %q",
 					reliable, h.c.home.Load() == h.b, h.lb.closed, old.link.(*manualLink).closed)
+			}
+			if old.early != nil || old.Ready() {
+				t.Errorf("reliable %v: %d datagrams of the older link are kept", reliable, len(old.early))
 			}
 			newer := &anchor{conn: h.c, link: &manualLink{}, reliable: reliable[0]}
 			h.arrive(newer, here(3, reliable[0]))
@@ -127,4 +144,197 @@ func TestLateFirstWordsBringNothingBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// First words that are not late bring the session to a worse link: other messages than HELLO, and a
+// HELLO with the number of a link.
+func TestFirstWordsThatAreNotLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for what, messages := range map[string][][]byte{
+			"no HELLO":                            {[]byte("a message")},
+			"a HELLO with the number of the link": {[]byte(hello), {7, 0, 0, 0, 1}},
+		} {
+			h := movedByHand(t)
+			h.b.reliable = true
+			mux, err := channel.New(time.Now(), channel.Config{Channels: table, ReliableLink: true, Rate: 8 << 20, Ceiling: -1})
+			must(t, err)
+			for _, b := range messages {
+				ch := ChannelID(0)
+				if len(messages) == 1 {
+					ch = loot
+				}
+				_, err := mux.Send(time.Now(), ch, b, Options{})
+				must(t, err)
+			}
+			h.arrive(h.b, mux.Append(time.Now(), nil, channel.MaxPacket))
+			h.turn(h.b)
+			if h.c.home.Load() != h.b {
+				t.Errorf("%s: the session does not come", what)
+			}
+		}
+	})
+}
+
+// A link brings nothing if it closes before the turn ends that would move the session there, or if
+// the session is over by then. What has arrived on it is forgotten, and its lock is free.
+func TestALinkThatBringsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for what, end := range map[string]func(h *movedSession){
+			"the link has closed": func(h *movedSession) { h.leave(h.b) },
+			"the session is over": func(h *movedSession) { h.c.Kick("") },
+		} {
+			h := movedByHand(t)
+			h.arrive(h.b, h.packet(loot, "late"))
+			if !h.b.Ready() {
+				t.Fatal("it does not bring the session")
+			}
+			end(h)
+			h.b.Deliver()
+			if h.c.home.Load() != h.a || h.la.held || h.lb.held {
+				t.Errorf("%s: the session stays: %v; the locks are held: %v, %v", what, h.c.home.Load() == h.a, h.la.held, h.lb.held)
+			}
+			if h.b.early != nil || h.b.Ready() {
+				t.Errorf("%s: %d datagrams are kept", what, len(h.b.early))
+			}
+		}
+	})
+}
+
+// A session whose first link closes before it is open waits for its client on another link, if the
+// server offers several, and this one is of them. Otherwise it is over.
+func TestALinkThatClosesBeforeTheSessionOpens(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, test := range []struct {
+			offers []string
+			name   string
+			waits  bool
+		}{
+			{nil, session.LinkWebRTC, true},
+			{nil, "serial", false},
+			{[]string{session.LinkWebRTC}, session.LinkWebRTC, false},
+		} {
+			srv, _ := newTestServer(t, func(c *Config) { c.Links = test.offers })
+			c, err := srv.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
+			must(t, err)
+			link := &manualLink{}
+			if c.isOn(link) {
+				t.Error("a session without a link is on one")
+			}
+			a := &anchor{conn: c, link: link, name: test.name}
+			a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
+			if c.session.State() != sessioncore.Opened || !c.isOn(link) {
+				t.Errorf("%+v: the session is %v", test, c.session.State())
+			}
+			a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkClosed})
+			if waits := c.session.State() == sessioncore.Opened; waits != test.waits || c.session.Linked() {
+				t.Errorf("%+v: the session is %v; it has a link: %v", test, c.session.State(), c.session.Linked())
+			}
+		}
+		h := movedByHand(t)
+		h.a.name = session.LinkWebRTC
+		if h.leave(h.a); !h.c.session.Interrupted() {
+			t.Error("an open session is not interrupted when its link closes")
+		}
+	})
+}
+
+// An empty datagram is nothing. ADMIT, which a client repeats until it gets a packet, is counted.
+func TestDatagramsThatAreNoPackets(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := movedByHand(t)
+		for _, a := range []*anchor{h.a, h.b} {
+			h.arrive(a, []byte{ufrag.FirstOfPacket - 1, 1, 2})
+		}
+		h.arrive(h.a, nil)
+		if n := h.c.server.direct.repeated.Load(); n != 2 || h.turn(h.b) {
+			t.Errorf("%d repetitions are counted, want 2", n)
+		}
+	})
+}
+
+// A loop that has taken the news, and whose handlers have not run because another handler has
+// panicked, keeps what arrives meanwhile in memory of its own. It asks for a turn at once if there
+// is news that nobody has taken.
+func TestNewsBeforeTheHandlersRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := movedByHand(t)
+		h.arrive(h.a, h.packet(loot, "one"))
+		if d := h.a.Deadline(); d != loop.Past {
+			t.Errorf("the deadline is %v with news, want at once", d)
+		}
+		if !h.a.Ready() {
+			t.Error("a message is no news")
+		}
+		b := h.packet(loot, "two")
+		h.arrive(h.a, b)
+		if d := h.a.Deadline(); d == loop.Past {
+			t.Error("the deadline is at once though the handlers must run first")
+		}
+		if !h.a.Ready() {
+			t.Error("the news is forgotten")
+		}
+		clear(b)
+		h.a.Deliver()
+		h.turn(h.a)
+		h.d.want(t, "loot: one", "loot: two")
+	})
+}
+
+// WELCOME has the credentials of the next link if links may begin without a request.
+func TestWelcomeNamesTheNextLink(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, direct := range []bool{true, false} {
+			h := movedByHand(t, func(c *Config) { c.NoDirect = !direct })
+			var welcome []byte
+			for b := h.a.Append(time.Now(), nil, channel.MaxPacket); len(b) > 0; b = h.a.Append(time.Now(), nil, channel.MaxPacket) {
+				h.mux.Receive(time.Now(), b)
+			}
+			for _, ev := range h.mux.Events(nil) {
+				if ev.Type == channel.EventMessage && ev.Channel == channel.Control && ev.Payload[0] == 2 {
+					welcome = bytes.Clone(ev.Payload)
+				}
+			}
+			if len(welcome) < 25 {
+				t.Fatalf("WELCOME is %x", welcome)
+			}
+			name, pwd := h.c.server.nextLink(sessioncore.Token(welcome[9:25]))
+			if bytes.Contains(welcome, []byte(name)) != direct || bytes.Contains(welcome, []byte(pwd)) != direct {
+				t.Errorf("WELCOME is %q, want that it has %s and %s: %v", welcome, name, pwd, direct)
+			}
+		}
+	})
+}
+
+// The answers to two requests arrive together, and the func of the first one panics. Then the func of the second
+// one is called with its answer.
+func TestAnswersAfterAPanic(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, manual)
+		_, err := srv.Local(LocalConfig{Handler: Handler{Request: func(_ *Conn, r *Request) { r.Reply([]byte(r.Name)) }}})
+		must(t, err)
+		events(srv, nil)
+		var got []string
+		for c := range srv.Conns() {
+			for _, name := range []string{"one", "two"} {
+				_, err := c.Ask(name, nil, func(r Result) {
+					got = append(got, name+" is "+string(r.Data))
+					if name == "one" {
+						panic(name)
+					}
+				})
+				must(t, err)
+			}
+		}
+		for range 10 {
+			survive(func() {
+				srv.Flush()
+				for range srv.Poll(0) {
+				}
+			})
+			time.Sleep(100 * ms)
+		}
+		if want := []string{"one is one", "two is two"}; !slices.Equal(got, want) {
+			t.Errorf("the answers are %q, want %q", got, want)
+		}
+	})
 }
