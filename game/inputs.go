@@ -13,7 +13,8 @@ type InputsConfig[T any] struct {
 	MaxInputs int
 
 	// MaxMessages is how many messages count between two ticks; the rest are ignored and counted in
-	// [InputStats.Flooded]. Zero and less mean 16.
+	// [InputStats.Flooded]. Zero and less mean 64. A server that stood still for a moment gets all messages
+	// of that time at once: the limit must have room for them.
 	MaxMessages int
 
 	// Hold is for how many ticks in a row a missing input is the last one again. After that it is
@@ -74,7 +75,7 @@ const (
 func NewInputs[T any](tick uint32, c InputsConfig[T]) *Inputs[T] {
 	c.MaxAhead = min(orDefault(c.MaxAhead, 32), 1024)
 	c.MaxInputs = orDefault(c.MaxInputs, 16)
-	c.MaxMessages = orDefault(c.MaxMessages, 16)
+	c.MaxMessages = orDefault(c.MaxMessages, 64)
 	if c.Hold == 0 {
 		c.Hold = 8
 	}

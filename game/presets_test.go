@@ -222,6 +222,47 @@ func TestPathGetsShorterAgain(t *testing.T) {
 	}
 }
 
+// TestServerThatCatchesUp is a server that stands still for half a second, reads all that has arrived, and then runs the ticks that it
+// missed: no input is lost by that.
+func TestServerThatCatchesUp(t *testing.T) {
+	w := newWorld(t, time.Second/60, netsim.Preset{Up: netsim.Link{Delay: 50 * time.Millisecond}, Down: netsim.Link{Delay: 50 * time.Millisecond}})
+	w.run(5 * time.Second)
+	before := w.inputs.Stats()
+	w.begin = w.begin.Add(500 * time.Millisecond)
+	w.run(500 * time.Millisecond)
+	w.begin = w.begin.Add(-500 * time.Millisecond)
+	w.run(5 * time.Second)
+	if after := w.inputs.Stats(); after.Missing != before.Missing || after.Flooded > 0 {
+		t.Errorf("%d inputs are missing and %d ignored, want none", after.Missing-before.Missing, after.Flooded)
+	}
+}
+
+// TestStatesAreKeptForTheDelay has short ticks and a delay of more ticks than a Snapshots keeps states. The delay is shorter then: what
+// is shown goes on, and does not stand still because the states for its time are forgotten.
+func TestStatesAreKeptForTheDelay(t *testing.T) {
+	const tick = time.Second / 128
+	w := newWorld(t, tick, fivePercent)
+	w.others = NewSnapshots[float64](w.clock, SnapshotsConfig{MinDelay: 800 * time.Millisecond, MaxDelay: time.Second})
+	w.run(10 * time.Second)
+	var last, least, most float64
+	w.frame = func() {
+		a, b, share, _ := w.others.At(w.now)
+		if step := a + (b-a)*share - last; last > 0 {
+			least, most = min(least, step), max(most, step)
+		} else {
+			least, most = math.Inf(1), 0
+		}
+		last = a + (b-a)*share
+	}
+	w.run(10 * time.Second)
+	if each := frameTime.Seconds() / tick.Seconds(); least < 0.9*each || most > 1.1*each {
+		t.Errorf("what is shown goes on by %.2f to %.2f ticks in a frame, want %.2f", least, most, each)
+	}
+	if got := w.others.Delay(); got != maxDelay {
+		t.Errorf("the delay is %v ticks, want %d", got, maxDelay)
+	}
+}
+
 // TestInputsThatAreTooFarAheadComeBack has a lead of more ticks than a server accepts. The client learns it, and the lead falls.
 func TestInputsThatAreTooFarAheadComeBack(t *testing.T) {
 	const tick = time.Second / 128

@@ -7,7 +7,8 @@ import (
 
 // SnapshotsConfig are the limits of a [Snapshots]. The zero value has the defaults.
 type SnapshotsConfig struct {
-	// MinDelay and MaxDelay limit how late the states are shown. Zero means 20 ms and 500 ms.
+	// MinDelay and MaxDelay limit how late the states are shown. Zero means 20 ms and 500 ms; the limit of
+	// both is 56 ticks, for which there are states even if each tick has one.
 	MinDelay, MaxDelay time.Duration
 
 	// Beyond is for how long after the newest state things go on straight. Zero means 100 ms, a
@@ -17,6 +18,7 @@ type SnapshotsConfig struct {
 
 const (
 	maxSnapshots = 64 // states that are kept
+	maxDelay     = 56 // ticks by which they are shown late at most
 	delaySamples = 40 // states from which the delay is computed
 	lateStates   = 2  // of these, how many may be too late
 	firstSamples = 3  // states from which the first delay is computed; until then the first state is shown
@@ -51,8 +53,8 @@ func NewSnapshots[S any](clock *Clock, c SnapshotsConfig) *Snapshots[S] {
 	}
 	s := &Snapshots[S]{
 		clock:  clock,
-		low:    d(c.MinDelay, 20*time.Millisecond),
-		high:   d(c.MaxDelay, 500*time.Millisecond),
+		low:    min(d(c.MinDelay, 20*time.Millisecond), maxDelay),
+		high:   min(d(c.MaxDelay, 500*time.Millisecond), maxDelay),
 		beyond: d(c.Beyond, 100*time.Millisecond),
 	}
 	s.high = max(s.high, s.low)

@@ -98,7 +98,7 @@ export declare class Prediction<S, I> {
 
 /** Limits of a Snapshots. Times are in ms. */
 export interface SnapshotsConfig {
-    /** How late the states are shown at least, and at most. 20 and 500 by default. */
+    /** How late the states are shown at least, and at most. 20 and 500 by default; the limit of both is 56 ticks. */
     minDelay?: number;
     maxDelay?: number;
     /** For how long after the newest state things go on straight. 100 by default. */

@@ -197,6 +197,7 @@ var Prediction = class {
 
 // src/snapshots.ts
 var maxSnapshots = 64;
+var mostTicks = 56;
 var delaySamples = 40;
 var lateStates = 2;
 var firstSamples = 3;
@@ -216,8 +217,8 @@ var Snapshots = class {
     // by tick
     this.needs = [];
     this.clock = clock;
-    this.low = this.wanted = Math.max(minDelay / clock.tick, 0);
-    this.high = Math.max(maxDelay / clock.tick, this.low);
+    this.low = this.wanted = between(minDelay / clock.tick, 0, mostTicks);
+    this.high = between(maxDelay / clock.tick, this.low, mostTicks);
     this.beyond = Math.max(beyond / clock.tick, 0);
   }
   /**

@@ -3,7 +3,7 @@ import { between, type Clock } from "./clock";
 
 /** Limits of a Snapshots. Times are in ms. */
 export interface SnapshotsConfig {
-  /** How late the states are shown at least, and at most. 20 and 500 by default. */
+  /** How late the states are shown at least, and at most. 20 and 500 by default; the limit of both is 56 ticks. */
   minDelay?: number;
   maxDelay?: number;
   /** For how long after the newest state things go on straight. 100 by default. */
@@ -21,6 +21,7 @@ export interface Between<S> {
 }
 
 const maxSnapshots = 64; // states that are kept
+const mostTicks = 56; // by which they are shown late at most
 const delaySamples = 40; // states from which the delay is computed
 const lateStates = 2; // of these, how many may be too late
 const firstSamples = 3; // states from which the first delay is computed; until then the first state is shown
@@ -48,8 +49,8 @@ export class Snapshots<S> {
   /** clock must hear each message before the Snapshots gets the message's state. */
   constructor(clock: Clock, { minDelay = 20, maxDelay = 500, beyond = 100 }: SnapshotsConfig = {}) {
     this.clock = clock;
-    this.low = this.wanted = Math.max(minDelay / clock.tick, 0);
-    this.high = Math.max(maxDelay / clock.tick, this.low);
+    this.low = this.wanted = between(minDelay / clock.tick, 0, mostTicks);
+    this.high = between(maxDelay / clock.tick, this.low, mostTicks);
     this.beyond = Math.max(beyond / clock.tick, 0);
   }
 

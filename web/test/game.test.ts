@@ -237,6 +237,17 @@ describe("values that are wrong", () => {
     }
   });
 
+  test("of a delay for which there are no states", () => {
+    const clock = new Clock({ tick: 5 });
+    const others = new Snapshots<number>(clock, { minDelay: 1e9, maxDelay: Number.POSITIVE_INFINITY });
+    for (let n = 1; n < 99; n++) {
+      clock.hear(n * 5, n, 0);
+      others.add(n * 5, n, n);
+    }
+    expect(others.at(98 * 5)).toEqual({ from: 42, to: 43, share: 0 });
+    expect(others.delay).toBe(56);
+  });
+
   test("are no ticks of a Snapshots", () => {
     const clock = new Clock();
     clock.hear(0, 100, 0);
