@@ -195,11 +195,19 @@ func TestLeadChangesOnceForOneDelay(t *testing.T) {
 	if c.Now(at(24_000)); math.Abs(c.Lead()-3.5) > 1e-9 {
 		t.Errorf("the lead is %v, want 3.5: it falls once for one delay, too", c.Lead())
 	}
+	c.Early(11)
+	c.Early(-1) // the lead falls, and inputs are late already
 	c.Early(1)
-	c.Early(6)
+	c.Early(11)
 	c.Now(at(30_000))
-	if c.Now(at(40_000)); math.Abs(c.Lead()-3) > 1e-9 {
-		t.Errorf("the lead is %v, want 3: it falls by a tenth of what is too much", c.Lead())
+	if c.Now(at(40_000)); math.Abs(c.Lead()-3.5) > 1e-9 {
+		t.Errorf("the lead is %v, want 3.5: it falls by a tenth of what is too much", c.Lead())
+	}
+	c.Early(6)
+	c.Early(6) // a fall of half a tick is no reason to wait
+	c.Now(at(50_000))
+	if c.Now(at(60_000)); math.Abs(c.Lead()-2.5) > 1e-9 {
+		t.Errorf("the lead is %v, want 2.5", c.Lead())
 	}
 }
 
@@ -360,7 +368,33 @@ func TestServerIsAheadOfTheInputs(t *testing.T) {
 	p.Correct(at(90), 112, 30) // and once more
 	want(90, 11.1)
 	p.Input(113, 2)
+	want(90, 11.1)
 	want(1000, 32)
+}
+
+// TestStateOfTheNewestInput has a state of the tick of the newest input: what is shown goes on to where that input leads.
+func TestStateOfTheNewestInput(t *testing.T) {
+	c := NewClock(ClockConfig{})
+	c.Hear(at(0), 100, 0)
+	p := newOwn(c, 101)
+	p.Correct(at(0), 100, 0)
+	p.Input(102, 4)
+	p.Correct(at(40), 102, 5)
+	for _, c := range []struct{ ms, want float64 }{{40, 2.2}, {90, 5}} {
+		if got, _ := p.At(at(c.ms)); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("after %v ms %v is shown, want %v", c.ms, got, c.want)
+		}
+	}
+}
+
+// TestFirstStateIsNotMixed: before the first state of the server there is none to mix it with.
+func TestFirstStateIsNotMixed(t *testing.T) {
+	p := NewPrediction(NewClock(ClockConfig{}), PredictionConfig[*int, int]{
+		Step: func(s *int, _ int) *int { return s },
+		Mix:  func(a, b *int, _ float64) *int { t.Error("states are mixed"); return b },
+	})
+	p.Input(3, 1)
+	p.Correct(at(0), 5, new(int))
 }
 
 func TestCorrectionAtOnce(t *testing.T) {
