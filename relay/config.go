@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/internal/ufrag"
 )
 
@@ -32,6 +33,12 @@ type Config struct {
 	// both sockets; the system may give less. Zero means 4 MiB.
 	ReadBuffer, WriteBuffer int
 
+	// NoSegments makes the relay give the kernel each datagram for a node as a message of its own. Without
+	// it, those that follow each other, go to the same node and have the same length are one message, which
+	// the kernel or the network card divides (UDP_SEGMENT, Linux); the node receives the same datagrams. Set
+	// it if a driver or a tunnel between relay and nodes loses them.
+	NoSegments bool
+
 	// Logger gets a line at level info when the relay begins and when its nodes change, and at level
 	// error when a socket has failed. Nil means that only errors go to standard error.
 	Logger *slog.Logger
@@ -54,6 +61,11 @@ func (c *Config) setDefaults() error {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
 	return checkNodes(c.Nodes)
+}
+
+// socket returns the properties of a socket. Many datagrams for one node follow each other on the inner one.
+func (c *Config) socket(inner bool) udpio.Config {
+	return udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer, Segments: inner && !c.NoSegments}
 }
 
 // checkNodes returns an error if a relay could not have these nodes.

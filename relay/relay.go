@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -21,15 +22,17 @@ const (
 
 // A Relay is one public UDP port before many nodes. Its methods may be called from any goroutine.
 //
-// It has two goroutines, one for each direction. Each reads a batch of datagrams from one
-// socket, looks up where they go with the lock held, and writes them to the other socket.
+// It reads a batch of datagrams from one socket, looks up where they go with the lock held, and writes
+// them to the other socket. On Linux one goroutine does so for both directions, because one wake for both
+// costs half of two. Elsewhere, and with sockets that move datagrams one by one, each direction has a goroutine.
 type Relay struct {
 	config  Config
 	public  *udpio.Conn // to clients
 	inner   *udpio.Conn // to nodes
+	poll    *udpio.Poll // of both; nil if each has a goroutine
 	begun   time.Time
 	running sync.WaitGroup
-	done    chan struct{} // closed when both goroutines have ended
+	done    chan struct{} // closed when the goroutines have ended
 
 	mu      sync.Mutex // guards the fields below; nobody waits with it
 	table   *table
@@ -49,7 +52,7 @@ func Listen(public, inner string, c Config) (*Relay, error) {
 		return nil, err
 	}
 	return begin(c, func(i int) (*udpio.Conn, error) {
-		opened, err := udpio.Listen([...]string{public, inner}[i], udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
+		opened, err := udpio.Listen([...]string{public, inner}[i], c.socket(i > 0))
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +68,7 @@ func Serve(public, inner net.PacketConn, c Config) (*Relay, error) {
 		return nil, err
 	}
 	return begin(c, func(i int) (*udpio.Conn, error) {
-		return udpio.Take([...]net.PacketConn{public, inner}[i], udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
+		return udpio.Take([...]net.PacketConn{public, inner}[i], c.socket(i > 0))
 	})
 }
 
@@ -90,8 +93,18 @@ func start(public, inner *udpio.Conn, c Config) *Relay {
 	r := newRelay(c)
 	r.public, r.inner = public, inner
 	c.Logger.Info("relay: listening", "public", public.LocalAddr(), "inner", inner.LocalAddr(), "nodes", len(c.Nodes), "batched", public.Stats().Batched)
-	r.running.Go(func() { r.run(public, inner, r.fromClient, newBatch(maxClaims*batchLen, inLen+envelope.MaxLen)) })
-	r.running.Go(func() { r.run(inner, public, r.fromNode, make([]udpio.Datagram, batchLen)) })
+	ways := []*way{
+		{public, inner, r.fromClient, newBatch(batchLen, inLen), newBatch(maxClaims*batchLen, inLen+envelope.MaxLen)},
+		{inner, public, r.fromNode, newBatch(batchLen, inLen), make([]udpio.Datagram, batchLen)},
+	}
+	if poll, err := udpio.NewPoll(public, inner); err == nil {
+		r.poll = poll
+		r.running.Go(func() { r.runAll(ways) })
+	} else {
+		for _, w := range ways {
+			r.running.Go(func() { r.run(w) })
+		}
+	}
 	go func() {
 		r.running.Wait()
 		close(r.done)
@@ -158,13 +171,16 @@ func (r *Relay) Wait() error {
 	return r.err
 }
 
-// end closes the sockets, so that both goroutines end.
+// end closes the sockets, so that the goroutines end.
 func (r *Relay) end(err error) {
 	r.mu.Lock()
 	if r.err == nil {
 		r.err = err
 	}
 	r.mu.Unlock()
+	if r.poll != nil {
+		r.poll.Close()
+	}
 	r.public.Close()
 	r.inner.Close()
 }
@@ -172,23 +188,62 @@ func (r *Relay) end(err error) {
 // A router appends to out the datagrams that leave because of one that has arrived.
 type router func(now time.Duration, d *udpio.Datagram, out []udpio.Datagram) []udpio.Datagram
 
-// run moves datagrams from one socket to the other. out has room for all that a router makes of a batch.
-func (r *Relay) run(from, to *udpio.Conn, route router, out []udpio.Datagram) {
-	in := newBatch(batchLen, inLen)
+// A way moves datagrams from one socket to the other. One goroutine owns it.
+type way struct {
+	from, to *udpio.Conn
+	route    router
+	in       []udpio.Datagram
+	out      []udpio.Datagram // has room for all that route makes of in
+}
+
+// move reads a batch, and sends what leaves.
+func (r *Relay) move(w *way) error {
+	n, err := w.from.ReadBatch(w.in)
+	if err != nil {
+		return err
+	}
+	w.to.WriteBatch(r.routeAll(w.in[:n], w.out[:0], w.route)) // counts what it drops; its only error is that the socket is closed
+	return nil
+}
+
+// run moves datagrams in one direction.
+func (r *Relay) run(w *way) {
 	for {
-		n, err := from.ReadBatch(in)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				err = nil
-			} else {
-				r.config.Logger.Error("relay: reading failed: the relay ends", "err", err)
-			}
-			r.end(err)
+		if err := r.move(w); err != nil {
+			r.fail(err)
 			return
 		}
-		sent := r.routeAll(in[:n], out[:0], route)
-		to.WriteBatch(sent) // counts what it drops; its only error is that the socket is closed
 	}
+}
+
+// runAll moves datagrams in all directions, on one goroutine.
+func (r *Relay) runAll(ways []*way) {
+	for {
+		ready, err := r.poll.Wait()
+		if err != nil {
+			r.fail(err)
+			return
+		}
+		for i, w := range ways {
+			if ready&(1<<i) == 0 {
+				continue
+			}
+			if err := r.move(w); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				r.fail(err)
+				return
+			}
+		}
+	}
+}
+
+// fail ends the relay after an error of a socket.
+func (r *Relay) fail(err error) {
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	} else {
+		r.config.Logger.Error("relay: reading failed: the relay ends", "err", err)
+	}
+	r.end(err)
 }
 
 // routeAll calls route for a batch, with the lock held.

@@ -10,7 +10,10 @@
 // One goroutine at a time may call ReadBatch, and one WriteBatch, at the same time. The
 // other methods may be called at any time from any goroutine.
 //
-// The package does not retry, fragment, pace or coalesce. An error means that the
+// A [Poll] waits for several sockets at once, on Linux.
+//
+// The package does not retry, fragment or pace, and it joins datagrams only on the way to the kernel
+// (Config.Segments). An error means that the
 // socket has failed or is closed, or that a deadline has passed. A datagram that cannot
 // be sent, or does not fit its buffer, is dropped and counted.
 //

@@ -261,7 +261,7 @@ func TestDropsAreCountedOnce(t *testing.T) {
 	for i, drops := range []int{5, -1, 5, 7} {
 		m.r.hdrs[i].Hdr.SetControllen(0)
 		if drops >= 0 {
-			putCmsg(&m.r.ctls[i], cmsgData+overflowLen, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
+			putCmsg(m.r.ctls[i][:], cmsgData+overflowLen, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
 			*(*uint32)(unsafe.Pointer(&m.r.ctls[i][cmsgData])) = uint32(drops)
 			m.r.hdrs[i].Hdr.SetControllen(cmsgData + overflowLen)
 		}

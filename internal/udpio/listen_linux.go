@@ -71,9 +71,10 @@ func newFile(file *os.File, bound netip.Addr, c Config) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{deadline: file.SetReadDeadline, close: func() error { return closeFile(file) }}
-	var inet6 bool
+	var inet6, segments bool
 	if e := raw.Control(func(fd uintptr) {
 		inet6, err = conn.setOptions(int(fd), bound, c)
+		segments = c.Segments && canSegment(int(fd))
 	}); e != nil {
 		return nil, e
 	}
@@ -81,7 +82,8 @@ func newFile(file *os.File, bound netip.Addr, c Config) (*Conn, error) {
 		return nil, err
 	}
 	m := newMmsg(raw, inet6, bound, &conn.counters)
-	conn.read, conn.write, conn.batched = m.read, m.write, true
+	m.segments = segments
+	conn.read, conn.write, conn.batched, conn.raw = m.read, m.write, true, raw
 	return conn, nil
 }
 

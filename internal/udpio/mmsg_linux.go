@@ -29,7 +29,8 @@ type mmsg struct {
 	r     half
 	drops uint32 // the last value of the kernel's counter of drops
 
-	w half
+	w        half
+	segments bool // datagrams to one address leave together; the kernel divides them
 
 	// The func values for raw, made once: a new one for each call would be an allocation.
 	recvFunc    func(fd uintptr) bool
@@ -44,6 +45,10 @@ type half struct {
 	iovs  [maxBatch]unix.Iovec
 	names [maxBatch][sa6Len]byte
 	ctls  [maxBatch][controlLen]byte
+
+	// send: message i has the runs[i] datagrams from iovs[firsts[i]] on; single is used for one of them
+	firsts, runs [maxBatch]uint8
+	single       unix.Mmsghdr
 
 	n     int           // messages to move
 	done  int           // messages moved
@@ -62,6 +67,7 @@ func newMmsg(raw syscall.RawConn, inet6 bool, bound netip.Addr, n *counters) *mm
 			h.hdrs[i].Hdr.Iov = &h.iovs[i]
 			h.hdrs[i].Hdr.SetIovlen(1)
 			h.hdrs[i].Hdr.Name = &h.names[i][0]
+			h.runs[i] = 1
 		}
 	}
 	return m
@@ -185,14 +191,17 @@ func (m *mmsg) write(ds []Datagram) (int, error) {
 func (m *mmsg) prepareWrite(ds []Datagram) {
 	h := &m.w
 	h.n = 0
-	for i := range ds {
-		d := &ds[i]
+	for used := 0; len(ds) > 0; {
+		d, together := &ds[0], 1
 		n := putSockaddr(&h.names[h.n], d.Remote, m.inet6)
 		if n == 0 {
 			m.n.failed.Add(1)
+			ds = ds[1:]
 			continue
 		}
-		h.setPayload(h.n, d.B)
+		if m.segments {
+			together = run(ds)
+		}
 		hdr := &h.hdrs[h.n].Hdr
 		hdr.Namelen = n
 		hdr.Control = &h.ctls[h.n][0]
@@ -200,8 +209,19 @@ func (m *mmsg) prepareWrite(ds []Datagram) {
 		if !m.bound.IsValid() {
 			size = putControl(&h.ctls[h.n], d.Local, d.Remote.Addr())
 		}
+		if together > 1 {
+			size += putSegment(h.ctls[h.n][size:], len(d.B))
+		}
 		hdr.SetControllen(size)
+		hdr.Iov = &h.iovs[used]
+		hdr.SetIovlen(together)
+		for i := range ds[:together] {
+			h.setPayload(used+i, ds[i].B)
+		}
+		h.firsts[h.n], h.runs[h.n] = uint8(used), uint8(together)
 		h.n++
+		used += together
+		ds = ds[together:]
 	}
 }
 
@@ -211,20 +231,40 @@ func (m *mmsg) prepareWrite(ds []Datagram) {
 func (m *mmsg) send(fd uintptr) bool {
 	h := &m.w
 	h.done, h.full = 0, false
-	for i := 0; i < h.n; {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&h.hdrs[i])), uintptr(h.n-i), unix.MSG_DONTWAIT, 0, 0)
+	for i := 0; i < h.n && !h.full; {
+		n, errno := sendmmsg(fd, &h.hdrs[i], h.n-i)
 		switch {
-		case errno == 0:
-			h.done += int(n)
-			i += int(n)
 		case errno == unix.EINTR:
-		default:
+			continue
+		case errno == 0:
+		case h.runs[i] > 1 && errno != unix.EAGAIN && errno != unix.ENOBUFS:
+			m.segments = m.segments && errno != unix.EIO // EIO: this device cannot
+			h.full = m.sendApart(fd, i)
 			i++
+		default:
 			if h.full = m.n.drop(errno); h.full {
-				m.n.full.Add(uint64(h.n - i))
-				return true
+				m.n.full.Add(uint64(h.runs[i] - 1))
+			}
+			i++
+		}
+		for range n {
+			h.done += int(h.runs[i])
+			i++
+		}
+		if h.full {
+			for _, k := range h.runs[i:h.n] {
+				m.n.full.Add(uint64(k))
 			}
 		}
 	}
 	return true
+}
+
+// sendmmsg sends n messages, and returns how many it has sent: none if there is an error.
+func sendmmsg(fd uintptr, first *unix.Mmsghdr, n int) (sent int, errno syscall.Errno) {
+	r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(first)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), 0
 }

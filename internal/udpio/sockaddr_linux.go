@@ -115,7 +115,7 @@ const (
 	control4Len = cmsgData + (info4Len+wordLen-1)/wordLen*wordLen
 	control6Len = cmsgData + (info6Len+wordLen-1)/wordLen*wordLen
 
-	// controlLen has room for all three.
+	// controlLen has room for all three, and so for those of a datagram that is sent.
 	controlLen = control4Len + control6Len + cmsgData + wordLen
 )
 
@@ -158,14 +158,14 @@ func putControl(b *[controlLen]byte, local, remote netip.Addr) int {
 		return 0
 	}
 	if local.Is4() {
-		putCmsg(b, cmsgData+info4Len, unix.IPPROTO_IP, unix.IP_PKTINFO)
+		putCmsg(b[:], cmsgData+info4Len, unix.IPPROTO_IP, unix.IP_PKTINFO)
 		clear(b[cmsgData:control4Len])
 		ip := local.As4()
 		copy(b[info4Local:], ip[:])
 		return control4Len
 	}
 	index, _ := zoneNumber(local)
-	putCmsg(b, cmsgData+info6Len, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO)
+	putCmsg(b[:], cmsgData+info6Len, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO)
 	clear(b[cmsgData:control6Len])
 	ip := local.As16()
 	copy(b[info6Local:], ip[:])
@@ -173,7 +173,7 @@ func putControl(b *[controlLen]byte, local, remote netip.Addr) int {
 	return control6Len
 }
 
-func putCmsg(b *[controlLen]byte, n int, level, typ uint32) {
+func putCmsg(b []byte, n int, level, typ uint32) {
 	if wordLen == 8 {
 		binary.NativeEndian.PutUint64(b[cmsgLen:], uint64(n))
 	} else {

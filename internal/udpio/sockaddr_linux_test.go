@@ -78,7 +78,7 @@ func TestControlMessagesOfOneDatagram(t *testing.T) {
 	var b [controlLen]byte
 	n := putControl(&b, netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1"))
 	var drops [controlLen]byte
-	putCmsg(&drops, cmsgData+overflowLen, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
+	putCmsg(drops[:], cmsgData+overflowLen, unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
 	binary.NativeEndian.PutUint32(drops[cmsgData:], 7)
 
 	// The last message may come without its padding.
@@ -148,7 +148,7 @@ func TestZones(t *testing.T) {
 func TestControlMessagesByKind(t *testing.T) {
 	message := func(n int, level, typ uint32) []byte {
 		var b [controlLen]byte
-		putCmsg(&b, n, level, typ)
+		putCmsg(b[:], n, level, typ)
 		for i := cmsgData; i < len(b); i++ {
 			b[i] = 7
 		}
@@ -187,13 +187,13 @@ func TestControlMessagesByKind(t *testing.T) {
 // tooLong returns the header of a control message whose data is missing.
 func tooLong() []byte {
 	var b [controlLen]byte
-	putCmsg(&b, 4096, 99, 99)
+	putCmsg(b[:], 4096, 99, 99)
 	return b[:cmsgData]
 }
 
 func noLength() []byte {
 	var b [controlLen]byte
-	putCmsg(&b, 0, 99, 99)
+	putCmsg(b[:], 0, 99, 99)
 	return b[:cmsgData]
 }
 

@@ -45,6 +45,11 @@ type Config struct {
 	// buffers of each socket. Zero means 4 MiB; negative means the system's default.
 	// The kernel may give less: see [Stats].
 	ReadBuffer, WriteBuffer int
+
+	// Segments makes WriteBatch give the kernel neighbours in a batch that have the same
+	// addresses and length as one message (UDP_SEGMENT): it passes through the layers of the
+	// kernel once. The receiver gets the same datagrams. It needs Linux 4.18, and has no effect elsewhere.
+	Segments bool
 }
 
 // defaultBuffer has room for several thousand small datagrams, with the kernel's
@@ -94,7 +99,8 @@ type Conn struct {
 	local                   func() netip.AddrPort
 	readBuffer, writeBuffer int
 	batched                 bool
-	only6                   bool // a socket for IPv6 that receives no IPv4
+	raw                     syscall.RawConn // nil if datagrams move one by one
+	only6                   bool            // a socket for IPv6 that receives no IPv4
 
 	counters counters
 }
