@@ -12,6 +12,12 @@
 // names are replaced, and the others added, so a page can show a change by its functions alone. A fence
 // that begins with a package clause replaces the whole file.
 //
+// What a sample needs and the page does not show, such as declarations, is in a comment directly before the fence:
+//
+//	<!-- sample
+//	declare const invite: string;
+//	-->
+//
 // Only tests import it.
 package samples
 
@@ -32,8 +38,9 @@ import (
 
 // A Fragment is a sample without a file.
 type Fragment struct {
-	Line     int
+	Line     int // of the fence, or of the comment before it
 	Language string
+	Before   string // what the comment before the fence declares
 	Text     string
 }
 
@@ -46,7 +53,7 @@ type Page struct {
 // A Program is its files by their names.
 type Program map[string]string
 
-var fence = regexp.MustCompile("(?ms)^```(\\w+) sample(=\\S+)?(?: from=(\\S+))?\n(.*?)^```$")
+var fence = regexp.MustCompile("(?ms)(?:^<!-- sample\n([^>]*(?:[^->]>[^>]*)*)^-->\n\n?)?^```(\\w+) sample(=\\S+)?(?: from=(\\S+))?\n(.*?)^```$")
 
 // Read returns the samples of a document.
 func Read(name string) (*Page, error) {
@@ -72,12 +79,12 @@ func parse(text, dir string) (*Page, error) {
 			return text[at[2*n]:at[2*n+1]]
 		}
 		line := 1 + strings.Count(text[:at[0]], "\n")
-		body := group(4)
-		if group(2) == "" {
-			p.Fragments = append(p.Fragments, Fragment{line, group(1), body})
+		body := group(5)
+		if group(3) == "" {
+			p.Fragments = append(p.Fragments, Fragment{line, group(2), group(1), body})
 			continue
 		}
-		if err := p.add(group(2)[1:], group(3), body, dir); err != nil {
+		if err := p.add(group(3)[1:], group(4), body, dir); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,30 +16,70 @@ import (
 
 const root = "../.."
 
+// names returns the files that may have samples.
+func names(t *testing.T) (all []string) {
+	t.Helper()
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md", "web/README.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range found {
+			short, _ := filepath.Rel(root, name)
+			all = append(all, filepath.ToSlash(short))
+		}
+	}
+	return all
+}
+
 // documents returns the pages that may have samples.
 func documents(t *testing.T) map[string]*Page {
 	t.Helper()
 	pages := make(map[string]*Page)
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md", "web/README.md"} {
-		names, err := filepath.Glob(filepath.Join(root, pattern))
+	for _, name := range names(t) {
+		p, err := Read(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range names {
-			p, err := Read(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(p.Fragments)+len(p.Programs) > 0 {
-				short, _ := filepath.Rel(root, name)
-				pages[filepath.ToSlash(short)] = p
-			}
+		if len(p.Fragments)+len(p.Programs) > 0 {
+			pages[name] = p
 		}
 	}
 	if len(pages) == 0 {
 		t.Fatal("no page has a sample")
 	}
 	return pages
+}
+
+// elsewhere are the fences of code that are no samples, by their page, and what checks them.
+var elsewhere = map[string]struct {
+	fences int
+	by     string
+}{
+	"README.md":        {1, "interop: TestReadme"},
+	"docs/codecs.md":   {6, "interop/messages: TestPageOfCodecs"},
+	"docs/fleet.md":    {1, "nothing: the samples have no module fleet"},
+	"docs/game.md":     {1, "interop/messages: TestProgramOfAGame"},
+	"docs/invites.md":  {1, "auth: TestInvitesOfOtherLanguages"},
+	"docs/messages.md": {1, "nothing: a comment"},
+	"docs/snap.md":     {1, "nothing: three lines in a list"},
+	"docs/typed.md":    {1, "interop/messages: TestProgramOfTypedMessages"},
+	"docs/wire.md":     {1, "godwit: TestWireClient"},
+	"web/README.md":    {1, "nothing: it imports the table of a game"},
+}
+
+// A fence of Go, JavaScript or TypeScript in the documents is a sample, or elsewhere says what checks it.
+func TestFencesAreSamples(t *testing.T) {
+	plain := regexp.MustCompile("(?m)^ *```(go|js|ts)$")
+	for _, name := range names(t) {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, want := len(plain.FindAll(text, -1)), elsewhere[name]; n != want.fences {
+			t.Errorf("%s has %d fences of code that are no samples, want %d (%s): write \"```go sample\", or change elsewhere in this test", name, n, want.fences, want.by)
+		}
+	}
 }
 
 // sortedPages yields the names of pages in order.
@@ -69,9 +110,9 @@ func writeFragment(t *testing.T, dir, page string, f Fragment) {
 	t.Helper()
 	switch f.Language {
 	case "js", "ts":
-		Program{"fragment.mts": f.Text + "\nexport {};\n"}.Write(t, dir)
+		Program{"fragment.mts": f.Before + f.Text + "\nexport {};\n"}.Write(t, dir)
 	case "go":
-		text, err := complete(f.Text)
+		text, err := complete(f.Before, f.Text)
 		if err != nil {
 			t.Errorf("%s:%d: %v", page, f.Line, err)
 		}
@@ -89,13 +130,15 @@ var imports = map[string]string{
 	"session": "session", "typed": "typed",
 }
 
-// complete returns a file with a fragment, in a func unless it has declarations. The fragment may use the parameters of the func.
-func complete(text string) (string, error) {
+// complete returns a file with a fragment, in a func unless it has declarations. The fragment may use the parameters of the func,
+// or declare others of these names, and what before declares.
+func complete(before, text string) (string, error) {
 	const head = "package fragment\n\n"
 	body := text
 	if _, err := parser.ParseFile(token.NewFileSet(), "", head+text, 0); err != nil {
-		body = "func _(srv *godwit.Server, c *godwit.Conn, ch godwit.ChannelID, b []byte) error {\n" + text + used(text) + "\nreturn nil\n}\n"
+		body = "func _(srv *godwit.Server, c *godwit.Conn, ch godwit.ChannelID, b []byte) error {\n{\n" + text + used(text) + "\n}\nreturn nil\n}\n"
 	}
+	body = before + "\n" + body
 	f, err := parser.ParseFile(token.NewFileSet(), "", head+body, 0)
 	if err != nil {
 		return "", err
@@ -168,6 +211,7 @@ func checkTypes(t *testing.T, dir string) {
 			"types": [], "strict": true, "strictNullChecks": false, "noImplicitAny": false, "noEmit": true, "allowJs": true, "checkJs": true, "skipLibCheck": true,
 			"paths": {
 				"@godwit/client": ["%[1]s/godwit.d.ts"], "@godwit/client/types": ["%[1]s/godwit.types.d.ts"], "@godwit/client/game": ["%[1]s/godwit.game.d.ts"],
+				"@godwit/client/worker": ["%[1]s/godwit.worker.min.d.ts"],
 				"/godwit/godwit.js": ["%[1]s/godwit.d.ts"], "/godwit/godwit.types.js": ["%[1]s/godwit.types.d.ts"], "/godwit/godwit.game.js": ["%[1]s/godwit.game.d.ts"]
 			}
 		},
@@ -178,7 +222,7 @@ func checkTypes(t *testing.T, dir string) {
 
 func TestMerge(t *testing.T) {
 	text := "# A\n\n```go sample=a/main.go\npackage main\n\n// one is one.\nfunc one() int { return 1 }\n\ntype T struct{}\n```\n\n" +
-		"```go sample=b/main.go from=a\n// one is two.\nfunc one() int { return 2 }\n\nfunc (T) two() {}\n```\n\n```js sample\na\n```\n\n```js\nb\n```\n"
+		"```go sample=b/main.go from=a\n// one is two.\nfunc one() int { return 2 }\n\nfunc (T) two() {}\n```\n\n<!-- sample\nlet b;\n-->\n```js sample\na\n```\n\n```js\nb\n```\n"
 	p, err := parse(text, ".")
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +234,7 @@ func TestMerge(t *testing.T) {
 	if !strings.Contains(p.Programs["a"]["main.go"], "return 1") {
 		t.Error("the first program has changed")
 	}
-	if len(p.Fragments) != 1 || p.Fragments[0] != (Fragment{19, "js", "a\n"}) {
+	if len(p.Fragments) != 1 || p.Fragments[0] != (Fragment{19, "js", "let b;\n", "a\n"}) {
 		t.Errorf("the fragments are %v", p.Fragments)
 	}
 	if _, err := parse("```go sample=b/main.go from=a\n```\n", "."); err == nil {
