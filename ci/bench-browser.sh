@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../interop"
 measure() { go test -timeout 60m -run '^$' -bench "$1" -benchtime "$2" "${@:3}" . | tee /dev/stderr | { grep '^Benchmark' || true; }; }
 
 {
-	measure '^BenchmarkEchoes' 900x
+	measure '^BenchmarkEchoes' 900x # those of a worker and of a blocked page, too
 	measure 'ReliableEchoes' 1800x
 	measure 'SequencedEchoes' 4000x
 	measure 'Blackouts' 10x
@@ -37,6 +37,12 @@ measure() { go test -timeout 60m -run '^$' -bench "$1" -benchtime "$2" "${@:3}" 
 		sub(/-[0-9]+$/, "", name[n])
 	}
 	name[1] in what { row(what[name[1]], "") }
+	name[1] == "EchoesOfABlockedPage" {
+		where = "echo, 60 × 200 B/s, client in the " name[3] ", thread of the page " name[4]
+		name[n - 1] = name[2]
+		name[n] = "godwit"
+		row(where, "")
+	}
 	name[1] == "Blackouts" { row("the same, until the first echo of what the page sent after it", "echo-") }
 	name[1] == "Connects" { row("answer to onopen, " name[2] ", " substr(name[3], 6) " lost each way", "") }
 	name[1] == "Script" {
