@@ -281,6 +281,32 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// A node without a server, such as one that is only a front, finds and claims rooms.
+func TestRoomsOfANodeWithoutAServer(t *testing.T) {
+	for _, first := range []string{"Find", "Claim"} {
+		n := joinNode(t, Config{})
+		if first == "Find" {
+			if _, err := n.Find(t.Context(), "arena"); !errors.Is(err, ErrNoRoom) {
+				t.Errorf("Find before: %v, want ErrNoRoom", err)
+			}
+		}
+		if room, err := n.Claim(t.Context(), "arena"); err != nil || room.Name() != "arena" {
+			t.Errorf("Claim: %v, %v", room, err)
+		}
+		if found, err := n.Find(t.Context(), "arena"); err != nil || !found.Here {
+			t.Errorf("Find: %+v, %v; want this node", found, err)
+		}
+	}
+	n := joinNode(t, Config{})
+	n.nc.Close()
+	if _, err := n.Find(t.Context(), "arena"); err == nil || errors.Is(err, ErrNoRoom) {
+		t.Errorf("Find without NATS: %v, want another error than ErrNoRoom", err)
+	}
+	if _, err := n.Claim(t.Context(), "arena"); err == nil {
+		t.Error("Claim without NATS returns no error")
+	}
+}
+
 // NATS starts again, and has the rooms in memory: each node writes its rooms again.
 func TestRoomsAfterNATSHasStartedAgain(t *testing.T) {
 	nats := newNATS(t)

@@ -50,7 +50,7 @@ const (
 
 // rooms is what a node knows of rooms. Fleet.mu guards it.
 type rooms struct {
-	kv    jetstream.KeyValue // set before there is a server
+	kv    jetstream.KeyValue // nil until there is a server, or Claim or Find needs it
 	mine  map[string]*Room   // by token
 	given map[string]uint64  // revisions of rooms whose Release NATS has not noted yet
 	wake  chan struct{}
@@ -85,6 +85,16 @@ func (f *Fleet) roomsBucket() jetstream.KeyValue {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.rooms.kv
+}
+
+// openRoomsBucket returns the bucket of rooms, and opens it if this is not done yet: a node without a server may claim and find
+// rooms, too.
+func (f *Fleet) openRoomsBucket(ctx context.Context) (jetstream.KeyValue, error) {
+	if kv := f.roomsBucket(); kv != nil {
+		return kv, nil
+	}
+	err := f.openRooms(ctx)
+	return f.roomsBucket(), err
 }
 
 // wakeRooms makes keepRooms compare all rooms soon.
@@ -136,7 +146,10 @@ func (f *Fleet) claim(ctx context.Context, name string) (r *Room, fresh bool, er
 // claimRoom tries once to write the value of a room. An error of isConflict means that somebody else has written it
 // meanwhile.
 func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte) (revision uint64, err error) {
-	kv := f.roomsBucket()
+	kv, err := f.openRoomsBucket(ctx)
+	if err != nil {
+		return 0, err
+	}
 	e, err := kv.Get(ctx, key)
 	if isGone(err) { // a NATS server that had the bucket in memory has started again
 		if err = f.openRooms(ctx); err != nil {
@@ -193,7 +206,11 @@ func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 	if handling.Now() {
 		return Node{}, session.ErrInHandler
 	}
-	e, err := f.roomsBucket().Get(ctx, token(name))
+	kv, err := f.openRoomsBucket(ctx)
+	if err != nil {
+		return Node{}, err
+	}
+	e, err := kv.Get(ctx, token(name))
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound), isGone(err):
 		return Node{}, ErrNoRoom
