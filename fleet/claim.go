@@ -201,7 +201,7 @@ func (f *Fleet) settleNext() bool {
 		f.settle(p)
 	case err != nil:
 		f.counts.ClaimFails++
-		p.claim.again = p.claim.again || c.again
+		p.claim.again = c.again // settleAll would have made the claim dirty
 		q.failed = append(q.failed, p)
 	case p.sessions == 0 && !p.claim.held:
 		delete(f.players, p.name)
@@ -216,7 +216,7 @@ func (f *Fleet) settleNext() bool {
 // closeClaims waits until the names of the sessions that are over are released, a few seconds at most.
 func (f *Fleet) closeClaims() {
 	f.mu.Lock()
-	if f.claims.kv == nil || f.closed || f.away.Load() || f.claims.busy == 0 && len(f.claims.queue) == 0 {
+	if f.closed || f.away.Load() || f.claims.busy == 0 && len(f.claims.queue) == 0 {
 		f.mu.Unlock()
 		return
 	}

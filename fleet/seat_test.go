@@ -62,6 +62,18 @@ func TestWhatASeatHas(t *testing.T) {
 		}
 	}
 
+	if _, err := seat(with, 3, 10_000, time.Time{}); err == nil {
+		t.Error("a token has room for 10,000 bytes of data")
+	}
+	_, err = with.makeSeat(seatRequest{Name: "ada", Room: "cave"})
+	wantError(t, "a room at a node that adopts none", err, "no Config.Adopt")
+	plain := joinNode(t, Config{URL: url})
+	srv := testkit.Must(plain.Listen("127.0.0.1:0", godwit.Config{Channels: table}))
+	t.Cleanup(func() { srv.Close() })
+	if s, err := seat(plain, 3, 0, time.Time{}); err != nil || s.URL != url || s.Token != "" || s.Invite != nil {
+		t.Errorf("the seat of a node without Seats and invites is %+v, %v; want its URL only", s, err)
+	}
+
 	// Only a player who moves is expected with a state.
 	for _, move := range []bool{false, true} {
 		if _, err := with.makeSeat(seatRequest{Name: "ada", Move: move}); err != nil {
@@ -256,5 +268,35 @@ func TestNodesThatAFrontAsks(t *testing.T) {
 	cancel()
 	if _, err := a.Fleet.join(ctx, Joining{Filter: named("b")}); err == nil {
 		t.Error("there is a seat at a node that was not asked")
+	}
+}
+
+// A front asks four nodes at most, and none that cannot adopt the room.
+func TestNodesThatDoNotAnswer(t *testing.T) {
+	n := joinNode(t, Config{deadAfter: time.Hour})
+	n.mu.Lock()
+	for range joinTries + 1 {
+		id := newInstance().String()
+		n.nodes.peers[id] = &peer{Node: Node{ID: id, MaxSessions: 10}, heard: time.Now()}
+	}
+	n.mu.Unlock()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		name  string
+		ctx   context.Context
+		j     Joining
+		err   error
+		asked uint64
+	}{
+		{"nobody answers", t.Context(), Joining{}, ErrNotHere, joinTries},
+		{"no node adopts rooms", t.Context(), Joining{Room: "cave"}, ErrNoNode, 0},
+		{"the player is gone", gone, Joining{}, context.Canceled, 1},
+	} {
+		before := n.Stats().Requests
+		_, err := n.Fleet.join(c.ctx, c.j)
+		if asked := n.Stats().Requests - before; !errors.Is(err, c.err) || asked > c.asked || asked == 0 && c.err == ErrNotHere {
+			t.Errorf("%s: %v, and %d nodes were asked; want %v and %d", c.name, err, asked, c.err, c.asked)
+		}
 	}
 }
