@@ -404,11 +404,9 @@ func (a *anchor) afterDeliver(due delivery) {
 	if forget {
 		c.server.forget(c)
 	}
-	if forget || finished {
+	if finished {
 		h := c.acquire()
-		if finished {
-			c.closeDone()
-		}
+		c.closeDone()
 		c.releaseNews() // there may be no further turn
 		c.release(h)
 	}

@@ -1,10 +1,16 @@
 package godwit
 
 import (
+	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // The directory has the groups, resume tokens and names of each session. When a session is
@@ -94,4 +100,103 @@ func TestSessionsWithoutAName(t *testing.T) {
 			t.Errorf("%d sessions are open, want 2; %d have names, want 0", srv.Len(), len(srv.directory.byName))
 		}
 	})
+}
+
+// A server has room for so many sessions, and for so many of each address. A session that is over
+// makes room.
+func TestRoomForSessions(t *testing.T) {
+	var d directory
+	d.init(100, 10)
+	home, other := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.10")
+	add := func(id session.ID, site netip.Addr, limit, ofSite, want int) *Conn {
+		t.Helper()
+		c := &Conn{id: id}
+		err := d.add(c, limit, site, ofSite)
+		status := 0
+		if e, ok := errors.AsType[*rtcserver.StatusError](err); ok {
+			status = e.Status
+		}
+		if status != want || (err == nil) != (want == 0) {
+			t.Errorf("session %d of %v: %v, want the status %d", id, site, err, want)
+		}
+		return c
+	}
+	first := add(1, home, 10, 1, 0)
+	add(2, home, 10, 1, 429)
+	others := []*Conn{add(3, other, 10, 1, 0), add(4, home, 10, 0, 0), add(5, home, 10, -1, 0), add(6, netip.Addr{}, 10, 1, 0), add(7, netip.Addr{}, 10, 1, 0)}
+	add(8, other, 6, -1, 503)
+	if d.hasRoom(6) || !d.hasRoom(7) || d.count() != 6 {
+		t.Errorf("%d sessions, want 6; there is room for 6: %v, for 7: %v", d.count(), d.hasRoom(6), d.hasRoom(7))
+	}
+	add(9, home, 10, 3, 429)
+	d.entries[first].ticket.mark = mark{1}
+	d.tickets[mark{1}] = d.entries[first]
+	if d.remove(first); len(d.tickets) != 0 {
+		t.Error("the ticket of a session that is over is kept")
+	}
+	if d.remove(first) != nil || d.count() != 5 {
+		t.Errorf("%d sessions after one is over, want 5", d.count())
+	}
+	others = append(others, add(10, home, 10, 3, 0))
+	for _, c := range others {
+		d.remove(c)
+	}
+	if len(d.bySite) != 0 || d.count() != 0 {
+		t.Errorf("%d sessions of %d addresses are left", d.count(), len(d.bySite))
+	}
+}
+
+// While more than half of all sessions are interrupted, each further one ends the one that has been
+// interrupted for the longest time, if that is minGrace or more.
+func TestWhichInterruptedSessionEnds(t *testing.T) {
+	var d directory
+	d.init(4, 10)
+	began := time.Now()
+	conns := make([]*Conn, 5)
+	for i := range conns {
+		conns[i] = &Conn{id: session.ID(i + 1)}
+		if i < 4 {
+			must(t, d.add(conns[i], 10, netip.Addr{}, 0))
+		}
+	}
+	want := func(i int, away bool, after time.Duration, end *Conn, count int) {
+		t.Helper()
+		if got := d.setAway(conns[i], away, began.Add(after)); got != end || d.away != count {
+			t.Errorf("session %d, away %v after %v: %v ends, want %v; %d are away, want %d", i, away, after, got, end, d.away, count)
+		}
+	}
+	want(0, false, 0, nil, 0)
+	want(0, true, 0, nil, 1)
+	want(0, true, time.Second, nil, 1) // it counts once, from the beginning
+	want(1, true, time.Second, nil, 2)
+	want(4, true, time.Second, nil, 2) // it is in no table
+	want(2, true, minGrace-1, nil, 3)
+	want(2, false, minGrace-1, nil, 2)
+	want(2, true, minGrace, conns[0], 3)
+	want(3, true, 2*minGrace, conns[0], 4)
+	d.remove(conns[0])
+	want(3, false, 2*minGrace, nil, 2)
+	want(3, true, 2*minGrace, conns[1], 3)
+	want(1, false, 2*minGrace, nil, 2)
+	want(1, false, 2*minGrace, nil, 2)
+	want(3, false, 3*minGrace, nil, 1)
+	want(1, true, 3*minGrace, nil, 2) // no more than half
+	for _, c := range conns {
+		d.remove(c)
+	}
+	if d.away != 0 {
+		t.Errorf("%d of no sessions are away", d.away)
+	}
+}
+
+// The directory remembers as many used tokens as the Config says.
+func TestUsedTokensAreLimited(t *testing.T) {
+	var d directory
+	d.init(100, 2)
+	now := time.Now()
+	for id, want := range []error{nil, nil, auth.ErrBusy} {
+		if err := d.spend(now, auth.Claims{ID: string(rune('a' + id)), Expires: now.Add(time.Minute)}); !errors.Is(err, want) {
+			t.Errorf("token %d: %v, want %v", id, err, want)
+		}
+	}
 }

@@ -238,6 +238,28 @@ func TestALinkThatClosesBeforeTheSessionOpens(t *testing.T) {
 	})
 }
 
+// A session that ends before it opens has no handler to call, and is done at once.
+func TestDoneOfASessionThatNeverOpens(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		c, err := srv.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
+		must(t, err)
+		a := &anchor{conn: c, link: &manualLink{}}
+		a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
+		if c.Done(); isDone(c) {
+			t.Error("the session is done before its end")
+		}
+		c.Kick("")
+		if !a.Ready() {
+			t.Error("the end is no news")
+		}
+		if a.Deliver(); !isDone(c) || srv.directory.count() != 0 {
+			t.Errorf("the session is done: %v, want true; %d sessions are known", isDone(c), srv.directory.count())
+		}
+		d.want(t)
+	})
+}
+
 // An empty datagram is nothing. ADMIT, which a client repeats until it gets a packet, is counted.
 func TestDatagramsThatAreNoPackets(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -335,6 +357,11 @@ func TestAnswersAfterAPanic(t *testing.T) {
 		}
 		if want := []string{"one is one", "two is two"}; !slices.Equal(got, want) {
 			t.Errorf("the answers are %q, want %q", got, want)
+		}
+		for c := range srv.Conns() {
+			if len(c.asked) != 0 {
+				t.Errorf("%d requests are kept after their answers", len(c.asked))
+			}
 		}
 	})
 }
