@@ -490,3 +490,39 @@ func TestTheEndWaitsForNames(t *testing.T) {
 		t.Error("a fleet that is closed takes a name from its queue")
 	}
 }
+
+// entry is an entry of a bucket with a value.
+type entry struct {
+	jetstream.KeyValueEntry
+	value []byte
+}
+
+func (e entry) Value() []byte { return e.value }
+
+// A value of another version or length belongs to no node, and errors of NATS are told apart.
+func TestValuesAndErrorsOfTheBucket(t *testing.T) {
+	me := newInstance()
+	value := appendClaim(me, 7)
+	if node, id := readClaim(entry{value: value}); node != me || id != 7 {
+		t.Errorf("the value is read as session %d of %v", id, node)
+	}
+	strange := append([]byte{version + 1}, value[1:]...)
+	for _, b := range [][]byte{nil, value[:len(value)-1], append(slices.Clone(value), 0), strange} {
+		if node, id := readClaim(entry{value: b}); node != (instance{}) || id != 0 {
+			t.Errorf("%x is read as session %d of %v, want that of no node", b, id, node)
+		}
+	}
+	for _, c := range []struct {
+		err            error
+		conflict, gone bool
+	}{
+		{nil, false, false}, {errors.New("broken"), false, false}, {jetstream.ErrKeyExists, true, false},
+		{&jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequence}, true, false}, {&jetstream.APIError{ErrorCode: 1}, false, false},
+		{jetstream.ErrBucketNotFound, false, true}, {jetstream.ErrStreamNotFound, false, true}, {nats.ErrStreamNotFound, false, true},
+		{jetstream.ErrNoStreamResponse, false, true}, {nats.ErrNoResponders, false, true},
+	} {
+		if isConflict(c.err) != c.conflict || isGone(c.err) != c.gone {
+			t.Errorf("%v: a conflict: %v, want %v; gone: %v, want %v", c.err, isConflict(c.err), c.conflict, isGone(c.err), c.gone)
+		}
+	}
+}
