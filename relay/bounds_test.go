@@ -112,17 +112,21 @@ func TestTimesOfATable(t *testing.T) {
 	}
 }
 
-// A node keeps its claim beside another node while it is heard. Of two claims that are stale the older one ends.
-func TestTheOlderClaimEnds(t *testing.T) {
-	e, first, second := new(entry), new(node), new(node)
+// A node keeps its claim beside others while it is heard. Of several claims that are stale only the newest one stays.
+func TestOlderClaimsEnd(t *testing.T) {
+	e, first, second, third := new(entry), new(node), new(node), new(node)
 	e.claim(0, first)
 	e.claim(10*time.Second, first)
 	e.claim(20*time.Second, second)
-	if !e.has(first) || !e.has(second) {
-		t.Fatalf("the claims are %+v, want both", e.claims)
+	e.claim(20*time.Second, third)
+	if !e.has(first) || !e.has(second) || !e.has(third) {
+		t.Fatalf("the claims are %+v, want all three", e.claims)
 	}
-	e.claim(24*time.Second, first)
-	if e.unclaim(20*time.Second+claimTimeout+1, false); !e.has(first) || e.has(second) {
+	e.claim(24*time.Second, second)
+	if e.unclaim(10*time.Second+claimTimeout+1, false); e.has(first) || !e.has(second) || !e.has(third) {
+		t.Errorf("the claims are %+v, want those of the second and the third", e.claims)
+	}
+	if e.unclaim(24*time.Second+claimTimeout+1, false); !e.has(second) || e.has(third) {
 		t.Errorf("the claims are %+v, want that of the node which was heard last", e.claims)
 	}
 }

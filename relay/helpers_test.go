@@ -27,6 +27,8 @@ var (
 	node1    = Node{1, netip.MustParseAddrPort("10.0.0.5:7777")}
 	node2    = Node{2, netip.MustParseAddrPort("10.0.0.6:7777")}
 	node3    = Node{3, netip.MustParseAddrPort("[fd00::7]:7777")}
+	node4    = Node{4, netip.MustParseAddrPort("10.0.0.8:7777")}
+	node5    = Node{5, netip.MustParseAddrPort("10.0.0.10:7777")}
 	asked    = netip.MustParseAddr("203.0.113.1") // address of the relay to which clients send
 	record   = []byte("\x17\xfe\xfd a record")
 	stranger = netip.MustParseAddrPort("203.0.113.66:6666")

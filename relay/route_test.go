@@ -147,24 +147,27 @@ func TestOnlyNodesReachClients(t *testing.T) {
 
 // A client that goes to another node is with the new one at once, and leaves the old one when that
 // is silent. Nobody can take a node from a client by checks from its address, at however many nodes.
-func TestTwoNodesOfOneAddress(t *testing.T) {
-	s := newScript(t, Config{})
+func TestNodesOfOneAddress(t *testing.T) {
+	s := newScript(t, Config{Nodes: []Node{node1, node2, node3, node4, node5}})
 	a := clientAt(1)
 	s.enter(a, node1)
 	s.wantUp("a check that the node does not answer", a, check(2), node2)
 	s.wantUp("a record", a, record, node1)
 	s.enter(a, node2)
 	s.wantUp("a record for either", a, record, node1, node2)
-	third := check(3)
-	s.wantUp("a check for a third", a, third, node3)
-	s.wantDown("its answer", node3, a, false, answer(third), false)
+	s.enter(a, node3) // a node that was killed, one that sent the client on, and the third
+	s.wantUp("a record for each of three", a, record, node1, node2, node3)
+	s.enter(a, node4)
+	fifth := check(5)
+	s.wantUp("a check for a fifth", a, fifth, node5)
+	s.wantDown("its answer", node5, a, false, answer(fifth), false)
 	s.wantDrops(map[DropReason]uint64{DropTaken: 1})
 	for range 20 {
 		s.now += time.Second
 		s.wantDown("a record of the second", node2, a, true, record, true)
 	}
-	s.wantUp("when the first is silent", a, record, node2)
-	s.enter(a, node3)
+	s.wantUp("when the others are silent", a, record, node2)
+	s.enter(a, node5)
 	s.now += claimTimeout + 1
 	s.enter(a, node1)
 	s.wantUp("when all others are silent", a, record, node1)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -52,8 +53,9 @@ const (
 	lists        = 2
 )
 
-// maxClaims limits the nodes that get the records of one client.
-const maxClaims = 2
+// maxClaims limits the nodes that get the records of one client. A client of a node that was killed has a new session at
+// another node, which may send it on soon: so it may reach three nodes within claimTimeout.
+const maxClaims = 4
 
 // An entry is a client.
 type entry struct {
@@ -68,9 +70,9 @@ type entry struct {
 }
 
 // A claim is a node that the client has reached with a valid check. Nearly always there is one. There
-// are two when the client goes to another node from the same address, and when somebody who has a
+// are more when the client goes to other nodes from the same address, and when somebody who has a
 // session at another node forges the client's address: then the client must not lose its node, so
-// both get its records.
+// all get its records.
 type claim struct {
 	node  *node
 	heard time.Duration // the last answer to a check, or datagram to a proved address
@@ -227,7 +229,7 @@ func (t *table) hear(now time.Duration, i int32, proved bool) {
 }
 
 // claim gives a node a claim of the client, or notes that it has one and is heard. It returns false if
-// two other nodes have one.
+// maxClaims other nodes have one.
 func (e *entry) claim(now time.Duration, n *node) bool {
 	for i := range e.claims {
 		if c := &e.claims[i]; c.node == n {
@@ -246,22 +248,23 @@ func (e *entry) claim(now time.Duration, n *node) bool {
 }
 
 // unclaim removes the claims of nodes that are gone, and those of nodes that were not heard for a while:
-// of two the older one, and both if another one comes.
+// all but the newest one, and this one, too, if another one comes.
 func (e *entry) unclaim(now time.Duration, another bool) {
+	newest := 0
 	for i := len(e.claims) - 1; i >= 0; i-- {
-		if c := &e.claims[i]; c.node != nil && (c.node.gone || another && c.stale(now)) {
+		if n := e.claims[i].node; n != nil && n.gone {
 			e.removeClaim(i)
 		}
 	}
-	if e.claims[1].node == nil {
-		return
+	for i := range e.claims {
+		if e.claims[i].heard > e.claims[newest].heard {
+			newest = i
+		}
 	}
-	older := 0
-	if e.claims[1].heard < e.claims[0].heard {
-		older = 1
-	}
-	if e.claims[older].stale(now) {
-		e.removeClaim(older)
+	for i := len(e.claims) - 1; i >= 0; i-- {
+		if e.claims[i].node != nil && (another || i != newest) && e.claims[i].stale(now) {
+			e.removeClaim(i)
+		}
 	}
 }
 
@@ -273,7 +276,9 @@ func (e *entry) removeClaim(i int) {
 }
 
 // has reports whether a node has a claim.
-func (e *entry) has(n *node) bool { return e.claims[0].node == n || e.claims[1].node == n }
+func (e *entry) has(n *node) bool {
+	return slices.ContainsFunc(e.claims[:], func(c claim) bool { return c.node == n })
+}
 
 // A visit is found by the client and the transaction ID of its check, so that a forged check takes the
 // place of another one only by chance.

@@ -114,12 +114,12 @@ func TestFullTable(t *testing.T) {
 
 // A table stays whole whatever happens in whatever order.
 func TestRandomTraffic(t *testing.T) {
-	s := newScript(t, Config{MaxClients: 8})
+	nodes := []Node{node1, node2, node3, node4, node5}
+	s := newScript(t, Config{MaxClients: 8, Nodes: nodes})
 	rng := rand.New(rand.NewPCG(1, 2))
-	nodes := []Node{node1, node2, node3}
 	for range 20_000 {
 		s.now += time.Duration(rng.ExpFloat64() * float64(100*time.Millisecond))
-		client, n := clientAt(rng.IntN(40)), nodes[rng.IntN(3)]
+		client, n := clientAt(rng.IntN(40)), nodes[rng.IntN(len(nodes))]
 		switch rng.IntN(8) {
 		case 0, 1, 2:
 			b := check(n.Number)
