@@ -89,7 +89,7 @@ func TestWirePackets(t *testing.T) {
 func wireBytes(t *testing.T, lines []byte) (all []byte) {
 	t.Helper()
 	for line := range strings.Lines(string(lines)) {
-		for _, word := range strings.Fields(line) {
+		for word := range strings.FieldsSeq(line) {
 			b, err := hex.DecodeString(word)
 			if err != nil {
 				break // what the line says in words, or "…"
