@@ -14,6 +14,7 @@ import (
 // TestEngines plays examples/boxes with the pages that Phaser and three.js draw: the picture has the box of another player, and
 // the box moves. A browser without WebGL 2, such as Firefox on a machine without a graphics driver, skips it.
 func TestEngines(t *testing.T) {
+	slow(t)
 	program := buildExample(t, "boxes")
 	for _, engine := range []string{"phaser", "three"} {
 		t.Run(engine, func(t *testing.T) {

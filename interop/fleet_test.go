@@ -105,6 +105,7 @@ func (p *webPlayer) until(condition string) {
 // killed: its pages have new sessions elsewhere, and the others notice nothing. Then all nodes are drained, one after the
 // other: no reliable message of either direction is lost, and no page has to begin again.
 func TestBrowsersInAFleet(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	var browsers []*browser.Browser
 	for _, kind := range browser.Kinds {

@@ -73,8 +73,8 @@ var (
 	long  = flag.Bool("long", false, "run what takes minutes too")
 )
 
-// slow skips in the short form, go test -short, what takes half a minute or more and differs from other tests in its
-// length or in a detail.
+// slow skips in the short form, go test -short, what takes a quarter of a minute or more, because it waits, builds
+// programs, or repeats another test with a difference.
 func slow(t *testing.T) {
 	t.Helper()
 	if testing.Short() {

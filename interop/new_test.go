@@ -14,6 +14,7 @@ import (
 // TestNewGames plays the game of each template of godwit-new with two pages. The program is built as its Dockerfile says,
 // from a directory vendor, without the network.
 func TestNewGames(t *testing.T) {
+	slow(t)
 	for template, play := range map[string]func(t *testing.T, ada, bob *tab){
 		"boxes": playNewBoxes,
 		"chat":  playNewChat,

@@ -12,6 +12,7 @@ import (
 // TestSamplePrograms runs the programs of the guide, and plays each with two pages: each page sees the box of the
 // other move. It changes only the addresses.
 func TestSamplePrograms(t *testing.T) {
+	slow(t)
 	for _, sample := range []struct{ page, program string }{
 		{"start.md", "start"}, {"loop.md", "smooth"}, {"loop.md", "predicted"},
 	} {
