@@ -142,15 +142,17 @@ func compareSchemas(name, ours, theirs string) error {
 		return differ("", cmp.Or(a, "bytes"), cmp.Or(b, "bytes"))
 	}
 	for {
-		var a, b string
-		a, ours, _ = strings.Cut(ours, ";")
-		b, theirs, _ = strings.Cut(theirs, ";")
-		if a == b {
+		a, oursLeft, _ := strings.Cut(ours, ";")
+		b, theirsLeft, _ := strings.Cut(theirs, ";")
+		if a == b && oursLeft != theirsLeft {
+			ours, theirs = oursLeft, theirsLeft
 			continue
 		}
 		path, mine, _ := strings.Cut(a, ":")
 		other, yours, _ := strings.Cut(b, ":")
 		switch {
+		case a == b: // one of them has a semicolon at the end
+			return differ("", cmp.Or(ours, "nothing"), cmp.Or(theirs, "nothing"))
 		case a == "":
 			return differ(other, "nothing", yours)
 		case b == "":

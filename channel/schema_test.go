@@ -66,6 +66,8 @@ func TestDifferencesOfSchemas(t *testing.T) {
 		{"", world, "world: server tick:uint32, client bytes"},
 		{world, "", "world: server bytes, client tick:uint32"},
 		{":json", world, "world: server tick:uint32, client :json"},
+		{"tick:uint32;away:bool", "tick:uint32;away:bool;", "world: server away:bool;, client away:bool"},
+		{"tick:uint32;;", "tick:uint32;", "world: server nothing, client ;"},
 	} {
 		ours, theirs := Table{Channels: Channels{{Name: "world", Schema: c.ours}}}, Table{Channels: Channels{{Name: "world", Schema: c.theirs}}}
 		err := ours.Compare(theirs)
