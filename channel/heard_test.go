@@ -38,3 +38,18 @@ func TestHeardAndIdle(t *testing.T) {
 		t.Error("Idle() = false though the message is acknowledged")
 	}
 }
+
+// An answer to a ping takes the time of silence before the ping, and the round trips: estimated at first, then smoothed.
+func TestTimeOfAnAnswer(t *testing.T) {
+	x := newTestMux(t, Config{KeepAlive: time.Second, RTT: 30 * ms})
+	if d := x.m.AnswerTime(3); d != time.Second+90*ms {
+		t.Errorf("AnswerTime(3) = %v, want 1.09 s", d)
+	}
+	x.send(chat, "x", Options{})
+	x.m.Append(x.now, nil, MaxPacket)
+	x.now = x.now.Add(50 * ms)
+	x.ack(0, 0)
+	if d := x.m.AnswerTime(2); d != time.Second+100*ms {
+		t.Errorf("AnswerTime(2) = %v after a round trip of 50 ms, want 1.1 s", d)
+	}
+}
