@@ -128,7 +128,7 @@ func BenchmarkRelay(b *testing.B) {
 }
 
 func benchmarkChild(b *testing.B, kind string, flying int) {
-	node := testkit.Must(udpio.Listen("127.0.0.1:0", udpio.Config{}))[0]
+	node := testkit.Must(udpio.Listen("127.0.0.1:0", udpio.Config{Segments: true}))[0] // as a server behind a relay
 	defer node.Close()
 	go echo(node, func(d *udpio.Datagram) {
 		d.B[3] |= 0x80 // proved

@@ -33,10 +33,11 @@ type Config struct {
 	// both sockets; the system may give less. Zero means 4 MiB.
 	ReadBuffer, WriteBuffer int
 
-	// NoSegments makes the relay give the kernel each datagram for a node as a message of its own. Without
-	// it, those that follow each other, go to the same node and have the same length are one message, which
-	// the kernel or the network card divides (UDP_SEGMENT, Linux); the node receives the same datagrams. Set
-	// it if a driver or a tunnel between relay and nodes loses them.
+	// NoSegments makes the relay give the kernel each datagram for a node as a message of its own, and take
+	// each datagram of a node as one from it. Without it, those that follow each other, between the relay and the same node, and
+	// have the same length are one message, which the kernel or the network card divides (UDP_SEGMENT and UDP_GRO,
+	// Linux); the other end receives the same datagrams. Set it if a driver or a tunnel between relay and nodes loses
+	// them, and rtcserver.Settings.NoSegments at the nodes.
 	NoSegments bool
 
 	// Logger gets a line at level info when the relay begins and when its nodes change, and at level

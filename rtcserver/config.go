@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/internal/ufrag"
 )
 
@@ -122,6 +123,13 @@ type Settings struct {
 	// others (DropRelay). Public must be the addresses of the relays. Clients that send to the
 	// server directly are served, too. At most 64 sockets of relays are known at a time.
 	TrustedRelays []netip.Prefix
+
+	// NoSegments makes the server give the kernel each datagram as a message of its own, and take each as
+	// one from it. Without it, and with TrustedRelays, datagrams that follow each other between the server and a
+	// relay, or a client, and have the same length are one message, which the kernel or the network card divides
+	// (UDP_SEGMENT and UDP_GRO, Linux); the other end receives the same datagrams. Set it if a driver or a
+	// tunnel loses them. It has no effect without TrustedRelays.
+	NoSegments bool
 
 	// Certificate is the DTLS certificate; its fingerprint is in every answer.
 	// Several servers may share one. Nil means a new one.
@@ -342,4 +350,12 @@ func (c *Config) setDefaults() error {
 		}
 	}
 	return nil
+}
+
+// socket returns the properties of a socket. Behind a relay many datagrams that follow each other have the same addresses.
+func (c *Config) socket() udpio.Config {
+	return udpio.Config{
+		Sockets: c.Shards, ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer,
+		Segments: len(c.TrustedRelays) > 0 && !c.NoSegments,
+	}
 }

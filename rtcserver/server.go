@@ -65,9 +65,7 @@ func Listen(addr string, c Config) (*Server, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	sockets, err := udpio.Listen(addr, udpio.Config{
-		Sockets: c.Shards, ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer,
-	})
+	sockets, err := udpio.Listen(addr, c.socket())
 	if err != nil {
 		return nil, fmt.Errorf("rtcserver: %w", err)
 	}
@@ -88,7 +86,7 @@ func Serve(socket net.PacketConn, c Config) (*Server, error) {
 	if c.Shards > 1 {
 		return nil, fmt.Errorf("rtcserver: Serve has one socket, but Config.Shards is %d", c.Shards)
 	}
-	conn, err := udpio.Take(socket, udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
+	conn, err := udpio.Take(socket, c.socket())
 	if err != nil {
 		return nil, fmt.Errorf("rtcserver: %w", err)
 	}

@@ -33,7 +33,7 @@ func (o *Options) Flags(name string) *flag.FlagSet {
 	f.StringVar(&o.Inner, "inner", ":7776", "`address` from which the relay sends to the servers: best that of the\nnetwork that they share, and always the same port")
 	f.StringVar(&o.Metrics, "metrics", "", "`address` of an HTTP port that serves /metrics for Prometheus; empty means none")
 	f.IntVar(&o.Config.MaxClients, "max-clients", 1<<16, "`number` of clients that the relay remembers; each takes about 150 bytes")
-	f.BoolVar(&o.Config.NoSegments, "no-segments", false, "give the kernel each datagram for a server by itself: if a driver or a tunnel\nbetween relay and servers loses datagrams of one length that follow each other")
+	f.BoolVar(&o.Config.NoSegments, "no-segments", false, "give the kernel each datagram for a server by itself, and take each of a server by itself:\nif a driver or a tunnel between them loses datagrams of one length that follow each other")
 	return f
 }
 

@@ -72,9 +72,12 @@ func newFile(file *os.File, bound netip.Addr, c Config) (*Conn, error) {
 	}
 	conn := &Conn{deadline: file.SetReadDeadline, close: func() error { return closeFile(file) }}
 	var inet6, segments bool
+	var groups *groups
 	if e := raw.Control(func(fd uintptr) {
 		inet6, err = conn.setOptions(int(fd), bound, c)
-		segments = c.Segments && canSegment(int(fd))
+		if c.Segments {
+			segments, groups = canSegment(int(fd)), newGroups(int(fd))
+		}
 	}); e != nil {
 		return nil, e
 	}
@@ -82,7 +85,10 @@ func newFile(file *os.File, bound netip.Addr, c Config) (*Conn, error) {
 		return nil, err
 	}
 	m := newMmsg(raw, inet6, bound, &conn.counters)
-	m.segments = segments
+	m.segments, m.groups = segments, groups
+	if groups != nil {
+		conn.pending = groups.pending
+	}
 	conn.read, conn.write, conn.batched, conn.raw = m.read, m.write, true, raw
 	return conn, nil
 }

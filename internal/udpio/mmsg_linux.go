@@ -26,8 +26,9 @@ type mmsg struct {
 	bound netip.Addr // the one address of the socket; the zero Addr if it is wild
 	n     *counters
 
-	r     half
-	drops uint32 // the last value of the kernel's counter of drops
+	r      half
+	drops  uint32  // the last value of the kernel's counter of drops
+	groups *groups // nil if a message is always one datagram
 
 	w        half
 	segments bool // datagrams to one address leave together; the kernel divides them
@@ -81,8 +82,15 @@ func (h *half) setPayload(i int, b []byte) {
 
 func (m *mmsg) read(ds []Datagram) (int, error) {
 	ds = ds[:min(len(ds), maxBatch)]
+	in := ds
+	if m.groups != nil {
+		if n := m.groups.divide(ds, m.n); n > 0 {
+			return m.took(n), nil
+		}
+		in = m.groups.in
+	}
 	for failures := 0; failures < maxReadErrors; {
-		m.prepareRead(ds)
+		m.prepareRead(in)
 		err := m.raw.Read(m.recvFunc)
 		overdue := errors.Is(err, os.ErrDeadlineExceeded)
 		if overdue {
@@ -97,8 +105,13 @@ func (m *mmsg) read(ds []Datagram) (int, error) {
 			m.n.readErrors.Add(1)
 			failures++
 		default:
-			if n := m.collect(ds[:m.r.done]); n > 0 {
-				return n, nil
+			n := m.collect(in[:m.r.done])
+			if m.groups != nil {
+				m.groups.n, m.groups.next = n, 0
+				n = m.groups.divide(ds, m.n)
+			}
+			if n > 0 {
+				return m.took(n), nil
 			}
 			if overdue {
 				return 0, os.ErrDeadlineExceeded // all were too large, and more of them may come
@@ -106,6 +119,12 @@ func (m *mmsg) read(ds []Datagram) (int, error) {
 		}
 	}
 	return 0, os.NewSyscallError("recvmmsg", m.r.errno)
+}
+
+// took counts n datagrams that are given to the caller, and returns n.
+func (m *mmsg) took(n int) int {
+	m.n.received.Add(uint64(n))
+	return n
 }
 
 func (m *mmsg) prepareRead(ds []Datagram) {
@@ -138,7 +157,7 @@ func (m *mmsg) recvNow(fd uintptr) {
 	}
 }
 
-// collect fills in the datagrams that have been read, the whole ones first, and
+// collect fills in the messages that have been read, the whole ones first, and
 // returns how many are whole.
 func (m *mmsg) collect(ds []Datagram) int {
 	k := 0
@@ -159,9 +178,11 @@ func (m *mmsg) collect(ds []Datagram) int {
 		if d.Local = c.local; m.bound.IsValid() {
 			d.Local = m.bound
 		}
+		if m.groups != nil {
+			m.groups.sizes[k] = c.size
+		}
 		k++
 	}
-	m.n.received.Add(uint64(k))
 	if k < len(ds) {
 		m.n.truncated.Add(uint64(len(ds) - k))
 	}

@@ -20,9 +20,14 @@ const maxPoll = 8
 // It is an epoll of its own, for which the goroutine waits with the runtime's: a thread that waits in a system call
 // would cost more, because the runtime watches such threads every 20 µs.
 type Poll struct {
+	conns []*Conn
 	file  *os.File
 	raw   syscall.RawConn
-	look  func(fd uintptr) bool // made once
+
+	// The func values for raw, made once.
+	look    func(fd uintptr) bool
+	lookNow func(fd uintptr)
+
 	found [maxPoll]unix.EpollEvent
 	n     int
 	errno syscall.Errno
@@ -51,7 +56,7 @@ func NewPoll(conns ...*Conn) (*Poll, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	p := &Poll{file: os.NewFile(uintptr(fd), "epoll")}
+	p := &Poll{conns: conns, file: os.NewFile(uintptr(fd), "epoll")}
 	if err := p.add(fd, conns); err != nil {
 		p.file.Close()
 		return nil, err
@@ -59,7 +64,7 @@ func NewPoll(conns ...*Conn) (*Poll, error) {
 	for _, c := range conns {
 		c.SetReadDeadline(longAgo)
 	}
-	p.look = p.lookAt
+	p.look, p.lookNow = p.lookAt, func(fd uintptr) { p.lookAt(fd) }
 	return p, nil
 }
 
@@ -85,7 +90,17 @@ func (p *Poll) add(epoll int, conns []*Conn) (err error) {
 // Wait waits until a socket has datagrams, or an error. It returns the bit 1<<i for each such socket i of NewPoll.
 // After Close it returns [net.ErrClosed].
 func (p *Poll) Wait() (ready uint, err error) {
-	if err := p.raw.Read(p.look); err != nil {
+	for i, c := range p.conns {
+		if c.pending != nil && c.pending() {
+			ready |= 1 << i
+		}
+	}
+	if ready == 0 {
+		err = p.raw.Read(p.look)
+	} else {
+		err = p.raw.Control(p.lookNow)
+	}
+	if err != nil {
 		return 0, net.ErrClosed
 	}
 	if p.errno != 0 {

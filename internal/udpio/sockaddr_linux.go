@@ -111,19 +111,21 @@ const (
 	info6Len   = 20
 
 	overflowLen = 4 // SO_RXQ_OVFL: uint32
+	groupedLen  = 4 // UDP_GRO: int32
 
 	control4Len = cmsgData + (info4Len+wordLen-1)/wordLen*wordLen
 	control6Len = cmsgData + (info6Len+wordLen-1)/wordLen*wordLen
 
-	// controlLen has room for all three, and so for those of a datagram that is sent.
-	controlLen = control4Len + control6Len + cmsgData + wordLen
+	// controlLen has room for all four, and so for those of a message that is sent.
+	controlLen = control4Len + control6Len + 2*(cmsgData+wordLen)
 )
 
-// control is what the control messages of one received datagram say.
+// control is what the control messages of one received message say.
 type control struct {
 	local    netip.Addr // the address it came to
 	drops    uint32     // all that the kernel has dropped on this socket, modulo 2^32
 	hasDrops bool
+	size     int // the length of each of its datagrams; 0 if it is one
 }
 
 // parseControl reads the control messages in b as far as they are whole.
@@ -143,6 +145,8 @@ func parseControl(b []byte) (c control) {
 			c.local = withZone(ip, uint32(int32At(m, info6Index)))
 		case level == unix.SOL_SOCKET && typ == unix.SO_RXQ_OVFL && n >= cmsgData+overflowLen:
 			c.drops, c.hasDrops = uint32(int32At(m, cmsgData)), true
+		case level == unix.SOL_UDP && typ == unix.UDP_GRO && n >= cmsgData+groupedLen:
+			c.size = max(0, int(int32At(m, cmsgData)))
 		}
 		padded := (n + wordLen - 1) / wordLen * wordLen
 		b = b[min(padded, uint64(len(b))):]

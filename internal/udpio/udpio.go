@@ -47,8 +47,10 @@ type Config struct {
 	ReadBuffer, WriteBuffer int
 
 	// Segments makes WriteBatch give the kernel neighbours in a batch that have the same
-	// addresses and length as one message (UDP_SEGMENT): it passes through the layers of the
-	// kernel once. The receiver gets the same datagrams. It needs Linux 4.18, and has no effect elsewhere.
+	// addresses and length as one message (UDP_SEGMENT), and ReadBatch take such a message as one
+	// from the kernel (UDP_GRO): it passes through the layers of the kernel once. The caller of
+	// ReadBatch, and a receiver without Segments, get the same datagrams. It needs 1 MiB for each socket, and
+	// Linux 4.18 for writing, 5.0 for reading. It has no effect elsewhere.
 	Segments bool
 }
 
@@ -61,7 +63,7 @@ type Stats struct {
 	Received, Sent uint64 // datagrams given to the caller; datagrams given to the kernel
 
 	Truncated   uint64 // received datagrams larger than their buffers, dropped
-	KernelDrops uint64 // received datagrams dropped by the kernel because its buffer was full (Linux)
+	KernelDrops uint64 // received datagrams dropped by the kernel because its buffer was full (Linux); with Segments a message counts as one
 	ReadErrors  uint64 // errors of reads, mostly about datagrams sent earlier
 
 	SendFull        uint64 // dropped because the send buffer was full
@@ -101,6 +103,7 @@ type Conn struct {
 	batched                 bool
 	raw                     syscall.RawConn // nil if datagrams move one by one
 	only6                   bool            // a socket for IPv6 that receives no IPv4
+	pending                 func() bool     // reports whether ReadBatch has datagrams that the kernel has no more; nil if it never has
 
 	counters counters
 }
