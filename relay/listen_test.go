@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/envelope"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
 const anyPort = "127.0.0.1:0"
@@ -141,6 +143,28 @@ func TestASocketFails(t *testing.T) {
 		}
 		if err := r.Wait(); !errors.Is(err, errBroken) {
 			t.Errorf("%s: after Close Wait returns %v, want the error of the socket", name, err)
+		}
+	}
+}
+
+// The relay gives the kernel many datagrams for a node at once, unless NoSegments is set, and those for clients one by one.
+func TestPropertiesOfTheSockets(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		var segments []bool
+		r, err := begin(Config{Logger: quiet, ReadBuffer: 1 << 16, WriteBuffer: 1 << 17, NoSegments: off}, func(i int, u udpio.Config) (*udpio.Conn, error) {
+			if u.ReadBuffer != 1<<16 || u.WriteBuffer != 1<<17 {
+				t.Errorf("the buffers have %d and %d bytes, want those of Config", u.ReadBuffer, u.WriteBuffer)
+			}
+			if segments = append(segments, u.Segments); i == 1 {
+				return nil, errBroken
+			}
+			return udpio.Take(openUDP(t, anyPort), u)
+		})
+		if r != nil || !errors.Is(err, errBroken) {
+			t.Errorf("a socket cannot be opened: %v, %v", r, err)
+		}
+		if want := []bool{false, !off}; !slices.Equal(segments, want) {
+			t.Errorf("NoSegments %v: Segments is %v for the two sockets, want %v", off, segments, want)
 		}
 	}
 }

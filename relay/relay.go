@@ -51,8 +51,8 @@ func Listen(public, inner string, c Config) (*Relay, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	return begin(c, func(i int) (*udpio.Conn, error) {
-		opened, err := udpio.Listen([...]string{public, inner}[i], c.socket(i > 0))
+	return begin(c, func(i int, u udpio.Config) (*udpio.Conn, error) {
+		opened, err := udpio.Listen([...]string{public, inner}[i], u)
 		if err != nil {
 			return nil, err
 		}
@@ -67,18 +67,18 @@ func Serve(public, inner net.PacketConn, c Config) (*Relay, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	return begin(c, func(i int) (*udpio.Conn, error) {
-		return udpio.Take([...]net.PacketConn{public, inner}[i], c.socket(i > 0))
+	return begin(c, func(i int, u udpio.Config) (*udpio.Conn, error) {
+		return udpio.Take([...]net.PacketConn{public, inner}[i], u)
 	})
 }
 
 // begin starts a relay with the sockets that open returns: 0 is the public one, 1 the inner one. Without the second one begin
 // closes the first one.
-func begin(c Config, open func(i int) (*udpio.Conn, error)) (*Relay, error) {
+func begin(c Config, open func(i int, u udpio.Config) (*udpio.Conn, error)) (*Relay, error) {
 	var sockets [2]*udpio.Conn
 	for i := range sockets {
 		var err error
-		if sockets[i], err = open(i); err != nil {
+		if sockets[i], err = open(i, c.socket(i > 0)); err != nil {
 			if i > 0 {
 				sockets[0].Close()
 			}
@@ -220,20 +220,28 @@ func (r *Relay) run(w *way) {
 func (r *Relay) runAll(ways []*way) {
 	for {
 		ready, err := r.poll.Wait()
+		if err == nil {
+			err = r.moveReady(ways, ready)
+		}
 		if err != nil {
 			r.fail(err)
 			return
 		}
-		for i, w := range ways {
-			if ready&(1<<i) == 0 {
-				continue
-			}
-			if err := r.move(w); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-				r.fail(err)
-				return
-			}
+	}
+}
+
+// moveReady moves a batch from each socket that is ready: bit i of ready is that of ways[i]. The system may call a socket ready that
+// has no datagram, such as one with a wrong checksum.
+func (r *Relay) moveReady(ways []*way, ready uint) error {
+	for i, w := range ways {
+		if ready&(1<<i) == 0 {
+			continue
+		}
+		if err := r.move(w); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
 		}
 	}
+	return nil
 }
 
 // fail ends the relay after an error of a socket.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -117,5 +118,47 @@ func TestCloseEndsARelayThatWaits(t *testing.T) {
 		}
 	case <-time.After(testkit.Patience):
 		t.Error("Wait does not return")
+	}
+}
+
+// A socket that is ready and has no datagram does not end the relay, and one that is not ready is not read.
+func TestSocketsThatAreReady(t *testing.T) {
+	a, b := listenAt(t, "127.0.0.1"), listenAt(t, "127.0.0.1")
+	r := newRelay(Config{Logger: quiet, MaxClients: 1})
+	got := ""
+	ways := make([]*way, 2)
+	for i, c := range []*udpio.Conn{a, b} {
+		ways[i] = &way{from: c, to: c, in: newBatch(batchLen, inLen), route: func(_ time.Duration, d *udpio.Datagram, out []udpio.Datagram) []udpio.Datagram {
+			got += string(d.B)
+			return out
+		}}
+	}
+	poll, err := udpio.NewPoll(a, b)
+	if err != nil {
+		t.Skip("this system moves datagrams one by one")
+	}
+	defer poll.Close()
+	for _, c := range []struct {
+		write string // to which sockets
+		ready uint
+		want  string
+	}{{"", 3, ""}, {"a", 1, "a"}, {"b", 1, ""}, {"", 2, "b"}, {"a", 2, ""}, {"b", 3, "ab"}} {
+		for _, to := range c.write {
+			from := map[rune]*udpio.Conn{'a': a, 'b': b}[to]
+			from.WriteBatch([]udpio.Datagram{{Remote: from.LocalAddr(), B: []byte(string(to))}})
+			for ready := uint(0); ready&(1<<(to-'a')) == 0; {
+				if ready, err = poll.Wait(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		got = ""
+		if err := r.moveReady(ways, c.ready); err != nil || got != c.want {
+			t.Errorf("after a datagram to %q, of %b are read %q, %v; want %q", c.write, c.ready, got, err, c.want)
+		}
+	}
+	b.Close()
+	if err := r.moveReady(ways, 2); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a socket that is closed: %v, want ErrClosed", err)
 	}
 }
