@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,12 +18,14 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// bucket is a bucket of names of which a test replaces calls. Those that are nil go to the bucket itself.
+// bucket is a bucket of which a test replaces calls. Those that are nil go to the bucket itself.
 type bucket struct {
 	jetstream.KeyValue
 	get    func() error
-	update func() error
+	update func() error // before Update and Create
+	done   func() error // after one of them that has succeeded
 	delete func() error
+	watch  func() (jetstream.KeyWatcher, error)
 }
 
 func (b *bucket) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
@@ -35,12 +38,31 @@ func (b *bucket) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, 
 }
 
 func (b *bucket) Update(ctx context.Context, key string, value []byte, last uint64) (uint64, error) {
+	return b.write(func() (uint64, error) { return b.KeyValue.Update(ctx, key, value, last) })
+}
+
+func (b *bucket) Create(ctx context.Context, key string, value []byte, o ...jetstream.KVCreateOpt) (uint64, error) {
+	return b.write(func() (uint64, error) { return b.KeyValue.Create(ctx, key, value, o...) })
+}
+
+func (b *bucket) write(write func() (uint64, error)) (uint64, error) {
 	if b.update != nil {
 		if err := b.update(); err != nil {
 			return 0, err
 		}
 	}
-	return b.KeyValue.Update(ctx, key, value, last)
+	revision, err := write()
+	if err == nil && b.done != nil {
+		err = b.done()
+	}
+	return revision, err
+}
+
+func (b *bucket) WatchAll(ctx context.Context, o ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	if b.watch != nil {
+		return b.watch()
+	}
+	return b.KeyValue.WatchAll(ctx, o...)
 }
 
 func (b *bucket) Delete(ctx context.Context, key string, o ...jetstream.KVDeleteOpt) error {
@@ -491,13 +513,17 @@ func TestTheEndWaitsForNames(t *testing.T) {
 	}
 }
 
-// entry is an entry of a bucket with a value.
+// entry is an entry of a bucket.
 type entry struct {
 	jetstream.KeyValueEntry
-	value []byte
+	key      string
+	value    []byte
+	revision uint64
 }
 
-func (e entry) Value() []byte { return e.value }
+func (e entry) Key() string      { return e.key }
+func (e entry) Value() []byte    { return e.value }
+func (e entry) Revision() uint64 { return e.revision }
 
 // A value of another version or length belongs to no node, and errors of NATS are told apart.
 func TestValuesAndErrorsOfTheBucket(t *testing.T) {
@@ -518,6 +544,9 @@ func TestValuesAndErrorsOfTheBucket(t *testing.T) {
 	}{
 		{nil, false, false}, {errors.New("broken"), false, false}, {jetstream.ErrKeyExists, true, false},
 		{&jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequence}, true, false}, {&jetstream.APIError{ErrorCode: 1}, false, false},
+		// A stream of several servers, while it writes another value of the key.
+		{fmt.Errorf("%w: %w", &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant}, jetstream.ErrKeyExists), true, false},
+		{fmt.Errorf("%w: %w", &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant}, jetstream.ErrKeyRevisionMismatch), true, false},
 		{jetstream.ErrBucketNotFound, false, true}, {jetstream.ErrStreamNotFound, false, true}, {nats.ErrStreamNotFound, false, true},
 		{jetstream.ErrNoStreamResponse, false, true}, {nats.ErrNoResponders, false, true},
 	} {

@@ -407,14 +407,10 @@ func readClaim(e jetstream.KeyValueEntry) (node instance, id session.ID) {
 	return instance(b[:8]), session.ID(binary.BigEndian.Uint64(b[8:]))
 }
 
-// isConflict reports whether somebody else has changed the value of a key meanwhile.
+// isConflict reports whether somebody else has changed the value of a key meanwhile. Create returns the first error, Update and
+// Delete the second one.
 func isConflict(err error) bool {
-	if err == nil {
-		return false
-	}
-	var e *jetstream.APIError
-	return errors.Is(err, jetstream.ErrKeyExists) ||
-		errors.As(err, &e) && e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+	return errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
 }
 
 // isGone reports whether there is no bucket any more.

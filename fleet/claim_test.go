@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit"
+	native "github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -186,4 +189,43 @@ func TestAFailedClaimOfAPlayerWhoHasLeftIsNotRepeated(t *testing.T) {
 	if before.claim.queued || !there.claim.queued && !there.claim.busy {
 		t.Errorf("repeated for the player before: %v, want false; for the one who is there: %v, want true", before.claim.queued, there.claim.queued)
 	}
+}
+
+// A wire is one direction of a link in memory.
+type wire chan []byte
+
+func (w wire) Send(b []byte) bool { w <- bytes.Clone(b); return true }
+func (w wire) Close(string)       { close(w) }
+
+func (w wire) deliver(receive func([]byte) bool) {
+	for b := range w {
+		receive(b)
+	}
+}
+
+// A session that is interrupted keeps its name, and one that is being closed does not.
+func TestAnInterruptedSessionKeepsItsName(t *testing.T) {
+	n := newFleet(t, 1, duplicates(godwit.DuplicatesReplace))[0]
+	up, down := make(wire, 1024), make(wire, 1024)
+	link := testkit.Must(n.srv.AddLink(godwit.Identity{Name: "ada"}, godwit.LinkConfig{Name: "wire", Carrier: down}))
+	go up.deliver(link.Receive)
+	e := testkit.Must(native.Listen("", native.Config{}))
+	t.Cleanup(func() { e.Close() })
+	testkit.Must(e.JoinOver(t.Context(), native.LinkConfig{Name: "wire", Dial: func(_ context.Context, l *native.Link) (native.Carrier, error) {
+		go down.deliver(l.Receive)
+		return up, nil
+	}}, native.SessionConfig{Channels: table}))
+	c := link.Conn()
+	wants := func(state session.State, want *godwit.Conn) {
+		t.Helper()
+		wait(t, "the session is "+state.String(), func() bool { return c.State() == state })
+		if got := n.holder("ada"); got != want {
+			t.Errorf("the session is %v: the name belongs to %v, want %v", state, got, want)
+		}
+	}
+	wants(session.StateOpen, c)
+	link.Close()
+	wants(session.StateInterrupted, c)
+	c.Kick("")
+	wants(session.StateClosed, nil)
 }
