@@ -155,6 +155,10 @@ func TestCallsInHandlers(t *testing.T) {
 		results <- err
 		_, err = b.Where(context.Background(), "ada")
 		results <- err
+		_, err = b.Claim(context.Background(), "arena")
+		results <- err
+		_, err = b.Find(context.Background(), "arena")
+		results <- err
 		results <- b.Close()
 		results <- b.Group("lobby").Send(chat, []byte("from a handler"))
 		if err := b.Ask("ada", "echo", []byte("ask"), func(_ []byte, err error) { results <- err }); err != nil {
@@ -164,7 +168,8 @@ func TestCallsInHandlers(t *testing.T) {
 	ada, bob := a.join("ada"), b.join("bob")
 	mustJoin(a, a.Group("lobby"), ada)
 	must(t, bob.Send(chat, []byte("go")))
-	for _, want := range []error{session.ErrInHandler, session.ErrInHandler, session.ErrInHandler, nil, nil} {
+	in := session.ErrInHandler
+	for _, want := range []error{in, in, in, in, in, nil, nil} {
 		if err := testkit.Next(t, "a call returns", results); err != want {
 			t.Errorf("got %v, want %v", err, want)
 		}

@@ -1,23 +1,30 @@
 package fleet
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"maps"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/session"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A room is a name that belongs to one node. The node is the value of the name in a bucket of JetStream, which nodes
 // change by compare-and-set. When a node is gone, each other node looks for its rooms, and one of those with Config.Adopt,
 // which all of them compute alike, takes each of them.
+//
+// An answer of NATS may get lost: then a node does not know whether the bucket has what it wrote. So each node compares the
+// bucket with its rooms from time to time, and after each failure: see sweepRooms.
 
 // Errors of rooms. Find them with errors.Is.
 var (
@@ -48,12 +55,16 @@ const (
 	sweepEvery = 10 * time.Second       // how often it compares all rooms
 )
 
-// rooms is what a node knows of rooms. Fleet.mu guards it.
+// rooms is what a node knows of rooms. Fleet.mu guards kv, mine and claiming; the goroutine of keepRooms owns the last three.
 type rooms struct {
-	kv    jetstream.KeyValue // nil until there is a server, or Claim or Find needs it
-	mine  map[string]*Room   // by token
-	given map[string]uint64  // revisions of rooms whose Release NATS has not noted yet
-	wake  chan struct{}
+	kv       jetstream.KeyValue // nil until there is a server, or Claim or Find needs it
+	mine     map[string]*Room   // by token
+	claiming map[string]int     // claims in progress, by token: the bucket may have a room that is not in mine yet
+	wake     chan struct{}
+
+	adopting map[string]bool // rooms, by token, that this node has taken from one that is gone, if NATS has not answered
+	again    bool            // compareRooms is to compare the rooms at its next call
+	swept    time.Time       // when compareRooms has done so
 }
 
 // A roomValue is the value of a room in the bucket.
@@ -63,7 +74,15 @@ type roomValue struct {
 }
 
 func (f *Fleet) initRooms() {
-	f.rooms = rooms{mine: make(map[string]*Room), given: make(map[string]uint64), wake: make(chan struct{}, 1)}
+	f.rooms = rooms{
+		mine: make(map[string]*Room), claiming: make(map[string]int), adopting: make(map[string]bool), wake: make(chan struct{}, 1),
+	}
+}
+
+// roomValue returns the value of a room that belongs to this node.
+func (f *Fleet) roomValue(name string) []byte {
+	b, _ := json.Marshal(roomValue{f.me.String(), name}) // a struct of strings has no error
+	return b
 }
 
 // openRooms opens the bucket of rooms, and makes it if there is none.
@@ -107,7 +126,7 @@ func (f *Fleet) wakeRooms() {
 
 // Claim makes a room belong to this node, until Release or Close. It returns ErrTaken if the room belongs to another
 // node that is there, and the same Room if it belongs to this one. Claim waits for NATS, or until ctx is done; in a handler it
-// returns session.ErrInHandler.
+// returns session.ErrInHandler. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
@@ -118,11 +137,17 @@ func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 
 // claim is Claim. fresh says that the room did not belong to this node before.
 func (f *Fleet) claim(ctx context.Context, name string) (r *Room, fresh bool, err error) {
-	key := token(name)
-	value, err := json.Marshal(roomValue{f.me.String(), name})
-	if err != nil || name == "" || len(name) > 256 {
-		return nil, false, errors.New("fleet: the name of a room has 1 to 256 bytes")
+	if name == "" || len(name) > 256 || !utf8.ValidString(name) {
+		return nil, false, errors.New("fleet: the name of a room has 1 to 256 bytes of UTF-8")
 	}
+	key := token(name)
+	f.noteClaiming(key, 1)
+	defer func() {
+		f.noteClaiming(key, -1)
+		if err != nil && !errors.Is(err, ErrTaken) {
+			f.wakeRooms() // the bucket may say that the room belongs to this node nevertheless
+		}
+	}()
 	for range claimTries {
 		f.mu.Lock()
 		mine := f.rooms.mine[key]
@@ -130,7 +155,7 @@ func (f *Fleet) claim(ctx context.Context, name string) (r *Room, fresh bool, er
 		if mine != nil {
 			return mine, false, nil
 		}
-		revision, err := f.claimRoom(ctx, key, value)
+		revision, err := f.claimRoom(ctx, key, f.roomValue(name))
 		if isConflict(err) {
 			continue
 		}
@@ -141,6 +166,15 @@ func (f *Fleet) claim(ctx context.Context, name string) (r *Room, fresh bool, er
 		return r, fresh, nil
 	}
 	return nil, false, ErrTaken
+}
+
+// noteClaiming notes that n claims of a room have begun or, if n is negative, have ended.
+func (f *Fleet) noteClaiming(key string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rooms.claiming[key] += n; f.rooms.claiming[key] == 0 {
+		delete(f.rooms.claiming, key)
+	}
 }
 
 // claimRoom tries once to write the value of a room. An error of isConflict means that somebody else has written it
@@ -182,7 +216,6 @@ func (f *Fleet) keepRoom(key, name string, revision uint64) (r *Room, fresh bool
 	}
 	r = &Room{fleet: f, name: name, revision: revision, lost: make(chan struct{})}
 	f.rooms.mine[key] = r
-	delete(f.rooms.given, key)
 	return r, true
 }
 
@@ -248,14 +281,11 @@ func (r *Room) Release(ctx context.Context) error {
 		return nil
 	}
 	err := f.roomsBucket().Delete(ctx, key, jetstream.LastRevision(revision))
+	if err != nil {
+		f.wakeRooms() // the bucket may still say that the room belongs to this node
+	}
 	if isConflict(err) || isGone(err) {
 		return nil
-	}
-	if err != nil {
-		f.mu.Lock()
-		f.rooms.given[key] = revision
-		f.mu.Unlock()
-		f.wakeRooms()
 	}
 	return err
 }
@@ -277,35 +307,40 @@ func (f *Fleet) loseRoom(key string, r *Room) (revision uint64, ok bool) {
 func (f *Fleet) keepRooms() {
 	tick := time.NewTicker(roomsEvery)
 	defer tick.Stop()
-	var swept time.Time
-	again := false
 	for {
 		select {
 		case <-f.stop:
 			return
 		case <-f.rooms.wake:
-			again = true
+			f.rooms.again = true
 		case <-tick.C:
 			f.mu.Lock()
 			f.buryDead(time.Now())
 			f.mu.Unlock()
 		}
-		if f.away.Load() || f.roomsBucket() == nil || !again && time.Since(swept) < sweepEvery {
-			continue
-		}
-		f.tellSpent()
-		ctx, cancel := context.WithTimeout(context.Background(), bucketTime)
-		orphans, err := f.sweepRooms(ctx)
-		cancel()
-		if err != nil {
-			f.config.Logger.Debug("fleet: the rooms cannot be compared", "node", f.config.Name, "err", err)
-		}
-		again, swept = orphans || err != nil, time.Now()
+		f.compareRooms(time.Now())
 	}
 }
 
-// sweepRooms compares all rooms once. orphans says that there are rooms of nodes that are gone which nobody has claimed yet.
-func (f *Fleet) sweepRooms(ctx context.Context) (orphans bool, err error) {
+// compareRooms calls sweepRooms if it is time.
+func (f *Fleet) compareRooms(now time.Time) {
+	r := &f.rooms
+	if f.away.Load() || f.roomsBucket() == nil || !r.again && now.Sub(r.swept) < sweepEvery {
+		return
+	}
+	f.tellSpent()
+	ctx, cancel := context.WithTimeout(context.Background(), bucketTime)
+	defer cancel()
+	orphans, err := f.sweepRooms(ctx)
+	if err != nil {
+		f.config.Logger.Debug("fleet: the rooms cannot be compared", "node", f.config.Name, "err", err)
+	}
+	r.again, r.swept = orphans || err != nil, now
+}
+
+// sweepRooms compares all rooms once. again says that it is to do so soon again, because there are rooms of nodes that are gone
+// which nobody has claimed yet, or rooms have changed meanwhile.
+func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 	entries, err := f.allRooms(ctx)
 	if isGone(err) {
 		entries, err = nil, f.openRooms(ctx)
@@ -320,23 +355,24 @@ func (f *Fleet) sweepRooms(ctx context.Context) (orphans bool, err error) {
 			continue
 		}
 		there[e.Key()] = true
-		if v.Node == f.me.String() {
-			err = f.confirmRoom(ctx, e)
-		} else {
-			f.mu.Lock()
-			mine := f.rooms.mine[e.Key()]
-			f.mu.Unlock()
-			if mine != nil && mine.revision < e.Revision() {
-				f.loseRoom(e.Key(), mine) // another node has it
-			}
-			var orphan bool
-			orphan, err = f.takeOrphan(ctx, e, v)
-			orphans = orphans || orphan
+		f.mu.Lock()
+		mine := f.rooms.mine[e.Key()]
+		f.mu.Unlock()
+		var more bool
+		switch {
+		case v.Node == f.me.String():
+			err = f.confirmRoom(ctx, e, v)
+		case mine != nil:
+			more, err = f.checkRoom(ctx, e.Key(), mine)
+		default:
+			more, err = f.takeOrphan(ctx, e, v)
 		}
 		if err != nil {
-			return true, err
+			return false, err
 		}
+		again = again || more
 	}
+	maps.DeleteFunc(f.rooms.adopting, func(key string, _ bool) bool { return !there[key] })
 	f.mu.Lock()
 	missing := make(map[string]*Room)
 	for key, r := range f.rooms.mine {
@@ -346,47 +382,83 @@ func (f *Fleet) sweepRooms(ctx context.Context) (orphans bool, err error) {
 	}
 	f.mu.Unlock()
 	for key, r := range missing { // the bucket is new, or the room was claimed since allRooms
-		value, _ := json.Marshal(roomValue{f.me.String(), r.name})
-		switch revision, err := f.claimRoom(ctx, key, value); {
-		case errors.Is(err, ErrTaken):
-			f.loseRoom(key, r)
-		case isConflict(err):
-			orphans = true // again soon
-		case err != nil:
-			return true, err
-		default:
-			f.mu.Lock()
-			r.revision = revision
-			f.mu.Unlock()
+		more, err := f.restoreRoom(ctx, key, r)
+		if err != nil {
+			return false, err
 		}
+		again = again || more
 	}
-	return orphans, nil
+	return again, nil
 }
 
-// confirmRoom notes the revision of a room of this node or, if this node has given it up, deletes it.
-func (f *Fleet) confirmRoom(ctx context.Context, e jetstream.KeyValueEntry) error {
+// confirmRoom compares a room that belongs to this node, as the bucket says, with what the node knows.
+func (f *Fleet) confirmRoom(ctx context.Context, e jetstream.KeyValueEntry, v roomValue) error {
 	f.mu.Lock()
 	r := f.rooms.mine[e.Key()]
 	if r != nil {
 		r.revision = max(r.revision, e.Revision())
 	}
-	given := f.rooms.given[e.Key()]
+	claiming := f.rooms.claiming[e.Key()] > 0
 	f.mu.Unlock()
-	if r != nil || given != e.Revision() {
+	switch {
+	case r != nil:
+		delete(f.rooms.adopting, e.Key())
+		return nil
+	case claiming:
+		return nil
+	case f.rooms.adopting[e.Key()]:
+		f.noteAdopted(e.Key(), v.Name, e.Revision())
 		return nil
 	}
-	err := f.roomsBucket().Delete(ctx, e.Key(), jetstream.LastRevision(given))
-	if err == nil || isConflict(err) {
-		f.mu.Lock()
-		delete(f.rooms.given, e.Key())
-		f.mu.Unlock()
+	// NATS has noted a claim, but its answer got lost, or it has not noted a Release.
+	err := f.roomsBucket().Delete(ctx, e.Key(), jetstream.LastRevision(e.Revision()))
+	if isConflict(err) {
 		return nil
 	}
 	return err
 }
 
-// takeOrphan claims a room whose node is gone, if it is this node that is to have it.
+// checkRoom makes a room of this node lost if another node has it. What allRooms has returned may be older than the claim of this
+// node, and the revisions do not say so: those of a new bucket begin again. again says that the next sweep has more to do.
+func (f *Fleet) checkRoom(ctx context.Context, key string, r *Room) (again bool, err error) {
+	e, err := f.roomsBucket().Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var v roomValue
+	if json.Unmarshal(e.Value(), &v) == nil && v.Node != f.me.String() {
+		f.loseRoom(key, r)
+		return true, nil // the other node may be gone
+	}
+	return false, nil
+}
+
+// restoreRoom writes a room of this node that the bucket does not have, or makes it lost if another node has it. again says that
+// it has changed meanwhile.
+func (f *Fleet) restoreRoom(ctx context.Context, key string, r *Room) (again bool, err error) {
+	revision, err := f.claimRoom(ctx, key, f.roomValue(r.name))
+	switch {
+	case errors.Is(err, ErrTaken):
+		f.loseRoom(key, r)
+		return false, nil
+	case isConflict(err):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.revision = revision
+	return f.rooms.mine[key] != r, nil // else it was released
+}
+
+// takeOrphan claims a room whose node is gone, if it is this node that is to have it. orphan says that the room is still one of
+// a node that is gone.
 func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, v roomValue) (orphan bool, err error) {
+	delete(f.rooms.adopting, e.Key())
 	if gone, sure := f.isGone(v.Node); !gone {
 		return false, nil
 	} else if !sure {
@@ -395,37 +467,40 @@ func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, v roo
 	if f.heir(v.Name) != f.me.String() {
 		return true, nil
 	}
-	value, err := json.Marshal(roomValue{f.me.String(), v.Name})
-	if err != nil {
-		return false, err
-	}
-	revision, err := f.roomsBucket().Update(ctx, e.Key(), value, e.Revision())
+	revision, err := f.roomsBucket().Update(ctx, e.Key(), f.roomValue(v.Name), e.Revision())
 	if isConflict(err) {
 		return true, nil
 	}
 	if err != nil {
-		return true, err
+		f.rooms.adopting[e.Key()] = true
+		return false, err
+	}
+	f.noteAdopted(e.Key(), v.Name, revision)
+	return false, nil
+}
+
+// noteAdopted notes that a room of a node that is gone belongs to this node, and tells the program.
+func (f *Fleet) noteAdopted(key, name string, revision uint64) {
+	delete(f.rooms.adopting, key)
+	r, fresh := f.keepRoom(key, name, revision)
+	if !fresh { // Claim was faster
+		return
 	}
 	f.count(&f.counts.Adopted)
-	f.config.Logger.Info("fleet: a room of a node that is gone is here now", "node", f.config.Name, "room", v.Name)
-	if r, fresh := f.keepRoom(e.Key(), v.Name, revision); fresh {
-		f.config.Adopt(r)
-	}
-	return false, nil
+	f.config.Logger.Info("fleet: a room of a node that is gone is here now", "node", f.config.Name, "room", name)
+	f.config.Adopt(r)
 }
 
 // heir returns the node that is to have a room whose node is gone: of those with Config.Adopt that are not draining, the one whose
 // ID has the largest hash together with the room's name. Empty if there is none.
 func (f *Fleet) heir(room string) (id string) {
-	var most uint64
+	var most [sha256.Size]byte
 	for _, n := range f.Nodes() {
 		if !n.Adopts || n.Draining || n.MaxSessions == 0 {
 			continue
 		}
-		h := fnv.New64a()
-		h.Write([]byte(n.ID))
-		h.Write([]byte(room))
-		if sum := h.Sum64(); id == "" || sum > most {
+		// All bits of a hash that is weaker may not depend on the end of a name, and then room-1 to room-9 go to one node.
+		if sum := sha256.Sum256([]byte(n.ID + room)); bytes.Compare(sum[:], most[:]) >= 0 {
 			most, id = sum, n.ID
 		}
 	}
@@ -442,7 +517,10 @@ func (f *Fleet) allRooms(ctx context.Context) (all []jetstream.KeyValueEntry, er
 	for {
 		select {
 		case e, ok := <-w.Updates():
-			if e == nil || !ok {
+			if !ok {
+				return nil, nats.ErrConnectionClosed
+			}
+			if e == nil {
 				return all, nil // that were all
 			}
 			all = append(all, e)

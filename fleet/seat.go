@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
@@ -33,7 +34,7 @@ func init() { handlers[kindSeat] = (*Fleet).receiveSeat }
 func (f *Fleet) nodeSubject(id string) string { return f.config.Prefix + ".n." + id + ".q" }
 
 // Seat returns a seat at a node, which Pick, Find or Nodes has returned, for a player with this identity. A seat with an
-// invite needs a Name of at most 64 bytes, Data of at most 48, and no Expires, for which an invite has no room. The node makes the seat: an invite if its server has a
+// invite needs a Name of at most 64 bytes of UTF-8, Data of at most 48, and no Expires, for which an invite has no room. The node makes the seat: an invite if its server has a
 // UDP port and godwit.Config.Invites or KeyFile, its Config.URL, and a token if Config.Seats is set. A seat is good for a minute. Seat
 // waits for the node, or until ctx is done; in a handler it returns session.ErrInHandler.
 func (f *Fleet) Seat(ctx context.Context, node string, id godwit.Identity) (auth.Seat, error) {
@@ -50,6 +51,9 @@ func requestFor(name string, data []byte, ends time.Time) seatRequest {
 }
 
 func (f *Fleet) seat(ctx context.Context, node string, r seatRequest) (auth.Seat, error) {
+	if !utf8.ValidString(r.Name) || !utf8.ValidString(r.Room) { // JSON would make another name of it
+		return auth.Seat{}, errors.New("fleet: a seat needs names of a player and of a room in UTF-8")
+	}
 	if node == f.me.String() {
 		return f.makeSeat(r)
 	}

@@ -300,3 +300,15 @@ func TestNodesThatDoNotAnswer(t *testing.T) {
 		}
 	}
 }
+
+// Names that are not UTF-8 have no seat: in JSON two of them would be one.
+func TestNamesThatHaveNoSeat(t *testing.T) {
+	n := newNode(t, Config{URL: "http://node.example/godwit/"}, testConfig)
+	for _, r := range []seatRequest{{Name: "caf\xe9"}, {Name: "ada", Room: "caf\xe9"}} {
+		_, err := n.seat(t.Context(), n.me.String(), r)
+		wantError(t, fmt.Sprintf("%q", r.Name+r.Room), err, "UTF-8")
+	}
+	if _, err := n.seat(t.Context(), n.me.String(), seatRequest{Name: "café"}); err != nil {
+		t.Error(err)
+	}
+}

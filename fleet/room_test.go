@@ -1,0 +1,477 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
+)
+
+var (
+	errBroken = errors.New("broken")
+	errLost   = errors.New("the answer is lost")
+)
+
+// A keeper is a node without goroutines, for which a test takes the steps of keepRooms, and the bucket of rooms between it and
+// NATS.
+type keeper struct {
+	*Fleet
+	t       *testing.T
+	bucket  *bucket
+	adopted []string // rooms that Config.Adopt got
+}
+
+// newKeepers starts nodes that have known each other for so long that they are sure which nodes are gone.
+func newKeepers(t *testing.T, n int) []*keeper {
+	t.Helper()
+	nc := testkit.Must(nats.Connect(newNATS(t).address()))
+	t.Cleanup(nc.Close)
+	all := make([]*keeper, n)
+	for i := range all {
+		k := &keeper{t: t}
+		k.Fleet = &Fleet{me: instance{byte(i + 1)}, nc: nc, js: testkit.Must(jetstream.New(nc)), config: Config{
+			Prefix: "rooms", Name: fmt.Sprint("node ", i), Replicas: 1, deadAfter: time.Hour, Logger: slog.New(slog.DiscardHandler),
+			Adopt: func(r *Room) { k.adopted = append(k.adopted, r.Name()) },
+		}}
+		k.initNodes(time.Now().Add(-2 * time.Hour))
+		k.initRooms()
+		k.nodes.self.MaxSessions = 1
+		k.open()
+		for _, o := range all[:i] {
+			k.meet(o)
+			o.meet(k)
+		}
+		all[i] = k
+	}
+	return all
+}
+
+// open opens the bucket of rooms and puts a bucket before it.
+func (k *keeper) open() {
+	k.t.Helper()
+	must(k.t, k.openRooms(k.t.Context()))
+	k.bucket = &bucket{KeyValue: k.roomsBucket()}
+	k.rooms.kv = k.bucket
+}
+
+func (k *keeper) meet(o *keeper) {
+	n := o.nodes.self
+	n.Here = false
+	k.nodes.peers[n.ID] = &peer{Node: n, heard: time.Now()}
+}
+
+// unplug makes NATS unreachable for what the node opens.
+func (k *keeper) unplug() {
+	nc := testkit.Must(nats.Connect(k.nc.ConnectedUrl()))
+	k.js = testkit.Must(jetstream.New(nc))
+	nc.Close()
+}
+
+// write writes the value of a room: a node, or text that is no value.
+func (k *keeper) write(room string, value any) {
+	k.t.Helper()
+	text := fmt.Sprint(value)
+	if node, ok := value.(instance); ok {
+		text = string((&Fleet{me: node}).roomValue(room))
+	}
+	testkit.Must(k.bucket.KeyValue.Put(context.Background(), token(room), []byte(text)))
+}
+
+// wants checks that the bucket says that a room belongs to a node, or to none, and that k knows whether it has the room and in which
+// revision.
+func (k *keeper) wants(what, room string, node instance) {
+	k.t.Helper()
+	var want string
+	if node != (instance{}) {
+		want = string((&Fleet{me: node}).roomValue(room))
+	}
+	e, err := k.bucket.KeyValue.Get(context.Background(), token(room))
+	switch {
+	case err == nil && string(e.Value()) != want:
+		k.t.Errorf("%s: the bucket has %s, want %q", what, e.Value(), want)
+	case err != nil && (want != "" || !errors.Is(err, jetstream.ErrKeyNotFound)):
+		k.t.Fatalf("%s: the bucket has nothing, want %q: %v", what, want, err)
+	}
+	r := k.rooms.mine[token(room)]
+	if (r != nil) != (node == k.me) || r != nil && (r.Name() != room || r.revision != e.Revision() || isLost(r)) {
+		k.t.Errorf("%s: the node knows %+v, want the room if it has it: %v", what, r, node == k.me)
+	}
+	if len(k.rooms.claiming) != 0 {
+		k.t.Errorf("%s: claims are in progress: %v", what, k.rooms.claiming)
+	}
+}
+
+func isLost(r *Room) bool {
+	select {
+	case <-r.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// claims claims a room.
+func (k *keeper) claims(room string) *Room {
+	k.t.Helper()
+	r, err := k.Claim(k.t.Context(), room)
+	if err != nil || r.Name() != room {
+		k.t.Fatalf("the room %q: %+v, %v", room, r, err)
+	}
+	return r
+}
+
+// sweeps sweeps the rooms, and checks whether a sweep is to follow soon.
+func (k *keeper) sweeps(what string, again bool) {
+	k.t.Helper()
+	if got, err := k.sweepRooms(k.t.Context()); err != nil || got != again {
+		k.t.Errorf("%s: a sweep is to follow: %v, %v; want %v", what, got, err, again)
+	}
+}
+
+// failsToSweep checks the error of a sweep.
+func (k *keeper) failsToSweep(what string, want error) {
+	k.t.Helper()
+	if _, err := k.sweepRooms(k.t.Context()); !errors.Is(err, want) {
+		k.t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// wantWake checks whether keepRooms is to compare the rooms.
+func (k *keeper) wantWake(what string, want bool) {
+	k.t.Helper()
+	select {
+	case <-k.rooms.wake:
+		if !want {
+			k.t.Errorf("%s: the rooms are to be compared", what)
+		}
+	default:
+		if want {
+			k.t.Errorf("%s: the rooms are not to be compared", what)
+		}
+	}
+}
+
+// once returns a hook that calls f, if it is not nil, and returns err, the first n times.
+func once(n int, f func(), err error) func() error {
+	return func() error {
+		if n--; n < 0 {
+			return nil
+		}
+		if f != nil {
+			f()
+		}
+		return err
+	}
+}
+
+// The name of a room is text of 1 to 256 bytes. Rooms lists them in the order of their names.
+func TestNamesOfRooms(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	long := strings.Repeat("x", 256)
+	for name, ok := range map[string]bool{"": false, "a": true, "Zoë's": true, long: true, long + "x": false, "caf\xe9": false} {
+		r, err := k.Claim(t.Context(), name)
+		if (err == nil) != ok || (r != nil) != ok || !ok && !strings.Contains(err.Error(), "1 to 256 bytes of UTF-8") {
+			t.Errorf("%q: %v, %v; want a room: %v", name, r, err, ok)
+		}
+	}
+	var names []string
+	for _, r := range k.Rooms() {
+		names = append(names, r.Name())
+	}
+	if want := []string{"Zoë's", "a", long}; !slices.Equal(names, want) {
+		t.Errorf("the rooms are %q, want %q", names, want)
+	}
+}
+
+// What the bucket has decides who gets a room that a node claims, and who has a room that a node looks for.
+func TestWhatTheBucketHasOfARoom(t *testing.T) {
+	nodes := newKeepers(t, 2)
+	k, other, gone := nodes[0], nodes[1], instance{9}
+	for _, c := range []struct {
+		room   string
+		value  any // nil: none
+		unsure bool
+		err    error  // of Claim
+		found  string // name of the node that Find returns; empty: ErrNoRoom
+	}{
+		{"nothing", nil, false, nil, ""},
+		{"this node", k.me, false, nil, "node 0"},
+		{"no value", "?", true, nil, ""},
+		{"a node that is there", other.me, false, ErrTaken, "node 1"},
+		{"a node that is gone", gone, false, nil, ""},
+		{"a node that may be gone", gone, true, ErrTaken, ""},
+	} {
+		if c.value != nil {
+			k.write(c.room, c.value)
+		}
+		since := k.nodes.since
+		if c.unsure {
+			k.nodes.since = time.Now()
+		}
+		if n, err := k.Find(t.Context(), c.room); n.Name != c.found || (err == nil) != (c.found != "") || err != nil && !errors.Is(err, ErrNoRoom) {
+			t.Errorf("Find, %s: %+v, %v; want %q", c.room, n, err, c.found)
+		}
+		r, fresh, err := k.claim(t.Context(), c.room)
+		if !errors.Is(err, c.err) || fresh != (err == nil) || (r != nil) != fresh {
+			t.Errorf("Claim, %s: %v, %v, %v; want %v", c.room, r, fresh, err, c.err)
+		}
+		if k.nodes.since = since; err != nil {
+			k.wants(c.room, c.room, c.value.(instance))
+			continue
+		}
+		k.wants(c.room, c.room, k.me)
+		if again, fresh, err := k.claim(t.Context(), c.room); again != r || fresh || err != nil {
+			t.Errorf("Claim again, %s: %v, %v, %v; want the same room", c.room, again, fresh, err)
+		}
+	}
+	k.wantWake("after claims that have succeeded, or found another node", false)
+}
+
+// Others write between the read and the write of a claim, NATS returns errors, or its bucket is gone.
+func TestClaimsOfRoomsThatFail(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.bucket.update = once(claimTries-1, func() { k.write("arena", "?") }, nil)
+	k.claims("arena")
+	k.wants("after all tries but one", "arena", k.me)
+	k.bucket.update = once(claimTries, func() { k.write("cave", "?") }, nil)
+	if r, err := k.Claim(t.Context(), "cave"); r != nil || !errors.Is(err, ErrTaken) {
+		t.Errorf("others write all the time: %v, %v; want ErrTaken", r, err)
+	}
+	k.wantWake("no claim is in doubt", false)
+	k.bucket.update = once(1, nil, errBroken)
+	if r, err := k.Claim(t.Context(), "den"); r != nil || !errors.Is(err, errBroken) {
+		t.Errorf("nothing can be written: %v, %v; want the error", r, err)
+	}
+	k.wants("nothing can be written", "den", instance{})
+	k.wantWake("a claim is in doubt", true)
+	for name, f := range map[string]func() error{
+		"Claim": func() error { _, err := k.Claim(t.Context(), "den"); return err },
+		"Find":  func() error { _, err := k.Find(t.Context(), "arena"); return err },
+	} {
+		k.bucket.get = once(1, nil, errBroken)
+		if err := f(); !errors.Is(err, errBroken) {
+			t.Errorf("%s: nothing can be read: %v, want the error", name, err)
+		}
+	}
+	k.bucket.get = once(1, nil, jetstream.ErrBucketNotFound)
+	if _, err := k.Find(t.Context(), "arena"); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("Find without a bucket: %v, want ErrNoRoom", err)
+	}
+	k.bucket.get = once(1, nil, jetstream.ErrBucketNotFound)
+	k.claims("den")
+	k.wants("the bucket is made again", "den", k.me)
+
+	k.open()
+	k.unplug()
+	k.bucket.get = func() error { return jetstream.ErrBucketNotFound }
+	if _, err := k.Claim(t.Context(), "hall"); err == nil || !strings.Contains(err.Error(), "the bucket of rooms") {
+		t.Errorf("Claim without a bucket and without NATS: %v", err)
+	}
+	k.bucket.watch = func() (jetstream.KeyWatcher, error) { return nil, jetstream.ErrBucketNotFound }
+	if _, err := k.sweepRooms(t.Context()); err == nil || !strings.Contains(err.Error(), "the bucket of rooms") {
+		t.Errorf("a sweep without a bucket and without NATS: %v", err)
+	}
+	k.rooms.kv = nil
+	if n, err := k.Find(t.Context(), "hall"); err == nil || n != (Node{}) || !strings.Contains(err.Error(), "the bucket of rooms") {
+		t.Errorf("Find when the bucket cannot be opened: %v, %v", n, err)
+	}
+}
+
+// A node that does not know whether NATS has noted a claim or a release looks into the bucket. What is not in its Rooms is removed.
+func TestAnswersAboutRoomsThatGetLost(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.bucket.done = once(1, nil, errLost)
+	if r, err := k.Claim(t.Context(), "arena"); r != nil || !errors.Is(err, errLost) {
+		t.Errorf("the answer to a claim gets lost: %v, %v", r, err)
+	}
+	k.wantWake("the claim is in doubt", true)
+	k.sweeps("the claim is in doubt", false)
+	k.wants("the claim is in doubt", "arena", instance{})
+
+	k.bucket.done = once(1, func() { k.sweeps("a claim waits for its answer", false) }, nil)
+	r := k.claims("arena")
+	k.wants("a sweep while a claim waits for its answer", "arena", k.me)
+	k.bucket.delete = func() error { return errLost }
+	if err := r.Release(t.Context()); !errors.Is(err, errLost) || !isLost(r) || len(k.Rooms()) != 0 {
+		t.Errorf("NATS does not note a release: %v, lost %v, %d rooms", err, isLost(r), len(k.Rooms()))
+	}
+	k.wantWake("the release is in doubt", true)
+	k.failsToSweep("NATS does not note it again", errLost)
+	k.bucket.delete = func() error { return jetstream.ErrKeyRevisionMismatch }
+	k.sweeps("the room was written meanwhile", false)
+	k.bucket.delete = nil
+	k.sweeps("NATS notes it", false)
+	k.wants("NATS notes it", "arena", instance{})
+	if err := r.Release(t.Context()); err != nil {
+		t.Errorf("the second release: %v", err)
+	}
+	k.wantWake("the second release", false)
+
+	for _, err := range []error{jetstream.ErrKeyRevisionMismatch, jetstream.ErrBucketNotFound} {
+		r = k.claims("arena")
+		k.bucket.delete = func() error { return err }
+		if got := r.Release(t.Context()); got != nil || !isLost(r) {
+			t.Errorf("a release returns %v after %v, lost %v; want nil and true", got, err, isLost(r))
+		}
+		k.wantWake("the bucket may have the room", true)
+		k.bucket.delete = nil
+		k.sweeps("after the release", false)
+		k.wants("after the release", "arena", instance{})
+	}
+	r = k.claims("arena")
+	must(t, r.Release(t.Context()))
+	k.wantWake("a release that NATS has noted", false)
+	k.wants("a release that NATS has noted", "arena", instance{})
+}
+
+// The nodes agree which of them takes a room whose node is gone, and each takes a part, also of rooms with similar names. They leave the rooms of others where they are.
+func TestRoomsOfNodesThatAreGone(t *testing.T) {
+	nodes := newKeepers(t, 3)
+	gone, there := instance{9}, nodes[0].me
+	for i := range 30 {
+		nodes[0].write(fmt.Sprint("room ", i), gone)
+	}
+	nodes[0].write("not theirs", there)
+	nodes[0].rooms.mine[token("not theirs")] = &Room{fleet: nodes[0].Fleet, name: "not theirs", lost: make(chan struct{})}
+	nodes[0].write("no value", "?")
+	for i, k := range nodes {
+		since := k.nodes.since
+		k.nodes.since = time.Now()
+		k.sweeps("a node that cannot be sure", true)
+		if k.nodes.since = since; len(k.adopted) != 0 {
+			t.Errorf("%s: %d rooms, want 0: it cannot know whether their node is gone", k.Name(), len(k.adopted))
+		}
+		k.sweeps("the first sweep", i < len(nodes)-1)
+	}
+	all := 0
+	for _, k := range nodes {
+		k.sweeps("the second sweep", false)
+		for i := range 30 {
+			room := fmt.Sprint("room ", i)
+			heir := nodes[slices.IndexFunc(nodes, func(n *keeper) bool { return n.me.String() == k.heir(room) })]
+			k.wants("a room of a node that is gone", room, heir.me)
+			if slices.Contains(k.adopted, room) != (heir == k) {
+				t.Errorf("%s has adopted %v, but the heir of %q is %s", k.Name(), k.adopted, room, heir.Name())
+			}
+		}
+		if n := len(k.adopted); n < 6 || k.counts.Adopted != uint64(n) {
+			t.Errorf("%s has adopted %d rooms of 30 and counts %d, want a fair part", k.Name(), n, k.counts.Adopted)
+		}
+		all += len(k.adopted)
+	}
+	if all != 30 {
+		t.Errorf("%d rooms are adopted, want 30", all)
+	}
+	nodes[1].wants("a room of a node that is there", "not theirs", there)
+}
+
+// A room whose node is gone is adopted once, whatever happens to the answer of NATS.
+func TestAdoptionsThatFail(t *testing.T) {
+	k, gone := newKeepers(t, 1)[0], instance{9}
+	wants := func(what string, rooms ...string) {
+		t.Helper()
+		if !slices.Equal(k.adopted, rooms) || k.counts.Adopted != uint64(len(rooms)) || len(k.rooms.adopting) != 0 {
+			t.Errorf("%s: %v are adopted, %d are counted, want %v; in doubt %v", what, k.adopted, k.counts.Adopted, rooms, k.rooms.adopting)
+		}
+	}
+	k.write("arena", gone)
+	k.bucket.update = once(1, func() { k.write("arena", gone) }, nil)
+	k.sweeps("somebody else has written the room meanwhile", true)
+	wants("somebody else has written the room meanwhile")
+	k.bucket.done = once(1, nil, errLost)
+	k.failsToSweep("the answer gets lost", errLost)
+	k.sweeps("the bucket has the room", false)
+	wants("the bucket has the room", "arena")
+	k.wants("the bucket has the room", "arena", k.me)
+
+	k.write("cave", gone)
+	k.bucket.update = once(1, nil, errBroken)
+	k.failsToSweep("nothing is written", errBroken)
+	k.write("cave", instance{8})
+	k.nodes.peers[(instance{8}).String()] = &peer{heard: time.Now()}
+	k.sweeps("another node has the room now", false)
+	wants("another node has the room now", "arena")
+
+	k.write("den", gone)
+	k.bucket.update = once(1, nil, errBroken)
+	k.failsToSweep("nothing is written", errBroken)
+	must(t, k.bucket.Delete(t.Context(), "den"))
+	k.sweeps("nobody has the room now", false)
+	wants("nobody has the room now", "arena")
+
+	for _, answer := range []error{nil, errLost} {
+		k.write("hall", gone)
+		k.bucket.done = once(1, func() { k.claims("hall") }, answer)
+		if answer == nil {
+			k.sweeps("the program claims the room meanwhile", false)
+		} else {
+			k.failsToSweep("the program claims the room meanwhile", answer)
+			k.sweeps("the program has the room", false)
+		}
+		wants("the program has the room", "arena")
+		k.wants("the program has the room", "hall", k.me)
+		must(t, k.rooms.mine["hall"].Release(t.Context()))
+	}
+
+	k.write("loft", gone)
+	k.bucket.done = once(1, nil, errLost)
+	k.failsToSweep("the answer gets lost", errLost)
+	k.noteClaiming("loft", 1)
+	k.sweeps("a claim is in progress", false)
+	k.noteClaiming("loft", -1)
+	k.sweeps("the claim has failed", false)
+	wants("the claim has failed", "arena", "loft")
+}
+
+// A node with Config.Adopt takes a room for which a front asks, and tells the program once.
+func TestRoomsForWhichAFrontAsks(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.claims("mine")
+	for range 2 {
+		must(t, k.adopt("arena"))
+		must(t, k.adopt("mine"))
+	}
+	k.wants("a front asks", "arena", k.me)
+	if !slices.Equal(k.adopted, []string{"arena"}) {
+		t.Errorf("the program gets %v, want arena once", k.adopted)
+	}
+	k.bucket.get = once(1, nil, errBroken)
+	if err := k.adopt("cave"); !errors.Is(err, errBroken) || len(k.adopted) != 1 {
+		t.Errorf("nothing can be read: %v, the program gets %v", err, k.adopted)
+	}
+	k.config.Adopt = nil
+	if err := k.adopt("cave"); err == nil || !strings.Contains(err.Error(), "Config.Adopt") {
+		t.Errorf("a node without Adopt: %v", err)
+	}
+	k.wants("a node without Adopt", "cave", instance{})
+}
+
+// Only a node that adopts rooms, has a server and does not drain is heir of a room.
+func TestHeirsOfRooms(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	me := k.me.String()
+	for _, c := range []struct {
+		name   string
+		change func(n *Node)
+		want   string
+	}{
+		{"it may", func(*Node) {}, me}, {"it adopts nothing", func(n *Node) { n.Adopts = false }, ""},
+		{"it drains", func(n *Node) { n.Draining = true }, ""}, {"it has no server", func(n *Node) { n.MaxSessions = 0 }, ""},
+	} {
+		before := k.nodes.self
+		c.change(&k.nodes.self)
+		if got := k.heir("arena"); got != c.want {
+			t.Errorf("%s: the heir is %q, want %q", c.name, got, c.want)
+		}
+		k.nodes.self = before
+	}
+}

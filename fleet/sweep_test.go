@@ -1,0 +1,167 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// watcher is what a test returns for WatchAll.
+type watcher struct {
+	updates chan jetstream.KeyValueEntry
+	stopped bool
+}
+
+func (w *watcher) Updates() <-chan jetstream.KeyValueEntry { return w.updates }
+func (w *watcher) Stop() error                             { w.stopped = true; return nil }
+
+// saw makes the next sweep see one entry of the bucket, as it was some time ago.
+func (k *keeper) saw(room string, node instance) {
+	w := &watcher{updates: make(chan jetstream.KeyValueEntry, 2)}
+	w.updates <- entry{key: token(room), value: (&Fleet{me: node}).roomValue(room), revision: 1}
+	w.updates <- nil
+	k.watched(w, nil)
+}
+
+// watched makes the next sweep get w and err from WatchAll.
+func (k *keeper) watched(w jetstream.KeyWatcher, err error) {
+	k.bucket.watch = func() (jetstream.KeyWatcher, error) { k.bucket.watch = nil; return w, err }
+}
+
+// A sweep loses a room that another node has, even if the bucket is new, so that its revisions are lower. It keeps a room that this
+// node has claimed since the bucket was read.
+func TestRoomsThatAnotherNodeHas(t *testing.T) {
+	nodes := newKeepers(t, 2)
+	k, other := nodes[0], nodes[1].me
+	r := k.claims("arena")
+	k.write("arena", other)
+	r.revision = 1000
+	k.sweeps("another node has it", true)
+	k.wants("another node has it", "arena", other)
+	if !isLost(r) {
+		t.Error("another node has the room, and this one has not lost it")
+	}
+	k.sweeps("the room is lost", false)
+
+	must(t, k.bucket.Delete(t.Context(), "arena"))
+	k.claims("arena")
+	k.saw("arena", other)
+	k.sweeps("this node has claimed it since", false)
+	k.wants("this node has claimed it since", "arena", k.me)
+	k.saw("arena", other)
+	k.bucket.get = once(1, nil, errBroken)
+	k.failsToSweep("nothing can be read", errBroken)
+	k.write("arena", "?")
+	k.saw("arena", other)
+	k.sweeps("the bucket has no value", false)
+	k.sweeps("the next sweep", false)
+	k.wants("the bucket had no value", "arena", k.me)
+	must(t, k.bucket.Delete(t.Context(), "arena"))
+	k.saw("arena", other)
+	k.sweeps("the bucket has nothing", true)
+	k.sweeps("the next sweep", false)
+	k.wants("the bucket had nothing", "arena", k.me)
+}
+
+// A sweep writes the rooms of this node that the bucket does not have, unless others or the program are faster.
+func TestRoomsThatTheBucketDoesNotHave(t *testing.T) {
+	nodes := newKeepers(t, 2)
+	k, other := nodes[0], nodes[1].me
+	r := k.claims("arena")
+	drop := func() { must(t, k.bucket.KeyValue.Delete(context.Background(), "arena")) }
+	drop()
+	k.sweeps("the bucket has lost a room", false)
+	k.wants("the bucket has lost a room", "arena", k.me)
+	drop()
+	k.bucket.update = once(1, func() { k.write("arena", k.me) }, nil)
+	k.sweeps("somebody writes meanwhile", true)
+	k.sweeps("the next sweep", false)
+	drop()
+	k.bucket.update = once(1, nil, errBroken)
+	k.failsToSweep("nothing can be written", errBroken)
+	must(t, k.js.DeleteKeyValue(t.Context(), k.bucketName("rooms")))
+	k.sweeps("the bucket is gone", false)
+	k.open()
+	k.wants("the bucket is gone", "arena", k.me)
+
+	drop()
+	k.bucket.get = once(1, func() { k.write("arena", other) }, nil)
+	k.sweeps("another node has claimed it since", false)
+	k.wants("another node has claimed it since", "arena", other)
+	if !isLost(r) {
+		t.Error("another node has the room, and this one has not lost it")
+	}
+	drop()
+	r = k.claims("arena")
+	drop()
+	k.bucket.update = once(1, func() { must(t, r.Release(context.Background())) }, nil)
+	k.sweeps("the program releases it meanwhile", true)
+	k.sweeps("the next sweep", false)
+	k.wants("the program has released it", "arena", instance{})
+}
+
+// A sweep does not take a part of the bucket for the whole, and ends its subscription.
+func TestTheBucketCannotBeRead(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.claims("arena")
+	k.bucket.update = func() error { t.Error("a sweep that has not seen the whole bucket writes"); return nil }
+	k.watched(nil, errBroken)
+	k.failsToSweep("no subscription", errBroken)
+	ended := &watcher{updates: make(chan jetstream.KeyValueEntry)}
+	close(ended.updates)
+	k.watched(ended, nil)
+	k.failsToSweep("the connection is closed", nats.ErrConnectionClosed)
+	silent := &watcher{}
+	k.watched(silent, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := k.sweepRooms(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("nothing comes: %v, want the error of the context", err)
+	}
+	if !ended.stopped || !silent.stopped {
+		t.Errorf("the subscriptions are ended: %v, %v; want both", ended.stopped, silent.stopped)
+	}
+}
+
+// The rooms are compared every 10 s, and soon after a failure or while there are rooms of nodes that are gone, but not without NATS.
+func TestWhenRoomsAreCompared(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	now := time.Now()
+	broken := func() (jetstream.KeyWatcher, error) { return nil, errBroken }
+	for _, c := range []struct {
+		name   string
+		before func(r *rooms)
+		sweeps bool
+		again  bool // afterwards
+	}{
+		{"10 s have passed", func(*rooms) {}, true, false},
+		{"less than 10 s have passed", func(r *rooms) { r.swept = now.Add(1 - sweepEvery) }, false, false},
+		{"for the first time", func(r *rooms) { r.swept = time.Time{} }, true, false},
+		{"there is more to do", func(r *rooms) { r.swept, r.again = now, true }, true, false},
+		{"NATS is away", func(r *rooms) { r.again = true; k.away.Store(true) }, false, true},
+		{"there is no bucket", func(r *rooms) { r.again, r.kv = true, nil }, false, true},
+		{"it fails", func(*rooms) { k.bucket.watch = broken }, true, true},
+		{"a node is gone", func(*rooms) { k.write("arena", instance{9}); k.nodes.self.Adopts = false }, true, true},
+		{"this node adopts its room", func(*rooms) {}, true, false},
+	} {
+		k.open()
+		r := &k.rooms
+		r.swept, r.again = now.Add(-sweepEvery), false
+		k.away.Store(false)
+		k.nodes.self.Adopts = true
+		k.spent.late = map[string]time.Time{"an old token": now}
+		c.before(r)
+		k.compareRooms(now)
+		if swept := r.swept.Equal(now) && len(k.spent.late) == 0; swept != c.sweeps || r.again != c.again {
+			t.Errorf("%s: the rooms are compared: %v, want %v; again soon: %v, want %v", c.name, swept, c.sweeps, r.again, c.again)
+		}
+	}
+	if !slices.Equal(k.adopted, []string{"arena"}) {
+		t.Errorf("%v are adopted, want the room of the node that is gone", k.adopted)
+	}
+}
