@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/ufrag"
 )
 
@@ -175,7 +176,7 @@ func TestSiteOfADirectConnection(t *testing.T) {
 	if a.peer.Remote() != forged || a.addrs[0] != victimAddr {
 		t.Fatalf("the server sends to %v, and knows %v", a.peer.Remote(), a.addrs)
 	}
-	a.noteSite(x.now)
+	a.event(x.now, &peer.Event{Type: peer.Established})
 	x.wantPlaces("it is open", victimAddr.Addr(), 1, 0, 1)
 	x.wantPlaces("at the other address", forged.Addr(), 1, 0, 0)
 	if a.Site() != victimAddr.Addr() {

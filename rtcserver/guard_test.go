@@ -39,8 +39,10 @@ func TestGuard(t *testing.T) {
 		if h := w.Header(); w.Code != http.StatusNoContent || h.Get("Access-Control-Allow-Origin") != "https://game.example" || h.Get("Access-Control-Max-Age") == "" {
 			t.Errorf("a preflight: %d %v", w.Code, h)
 		}
-		if w := ask("POST", "https://evil.example", "192.0.2.1:1"); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `"code":"origin"`) {
-			t.Errorf("a foreign page: %d %s", w.Code, w.Body)
+		for _, method := range []string{"POST", "OPTIONS"} {
+			if w := ask(method, "https://evil.example", "192.0.2.1:1"); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `"code":"origin"`) {
+				t.Errorf("%s of a foreign page: %d %s", method, w.Code, w.Body)
+			}
 		}
 		for i, method := range []string{"POST", "GET", "DELETE", "POST", "GET", "HEAD", "PUT", "POST"} {
 			if w := ask(method, "https://game.example", fmt.Sprint("192.0.2.1:", i)); w.Code != http.StatusTeapot || w.Header().Get("Access-Control-Allow-Credentials") != "true" {
@@ -62,7 +64,7 @@ func TestGuard(t *testing.T) {
 				t.Errorf("request %d after a second: %d, want %d", i, w.Code, want)
 			}
 		}
-		if want := []int{403, 429, 429, 429}; !slices.Equal(refused, want) || len(got) != 11 {
+		if want := []int{403, 403, 429, 429, 429}; !slices.Equal(refused, want) || len(got) != 11 {
 			t.Errorf("refused %v and passed on %v, want %v and 11", refused, got, want)
 		}
 	})
