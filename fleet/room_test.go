@@ -38,7 +38,7 @@ func newKeepers(t *testing.T, n int) []*keeper {
 	all := make([]*keeper, n)
 	for i := range all {
 		k := &keeper{t: t}
-		k.Fleet = &Fleet{me: instance{byte(i + 1)}, nc: nc, js: testkit.Must(jetstream.New(nc)), config: Config{
+		k.Fleet = &Fleet{me: instance{byte(i + 1)}, nc: nc, js: testkit.Must(jetstream.New(nc)), stop: make(chan struct{}), config: Config{
 			Prefix: "rooms", Name: fmt.Sprint("node ", i), Replicas: 1, deadAfter: time.Hour, Logger: slog.New(slog.DiscardHandler),
 			Adopt: func(r *Room) { k.adopted = append(k.adopted, r.Name()) },
 		}}
@@ -234,6 +234,16 @@ func TestWhatTheBucketHasOfARoom(t *testing.T) {
 		}
 	}
 	k.wantWake("after claims that have succeeded, or found another node", false)
+	r := k.rooms.mine["nothing"]
+	for _, c := range [][2]uint64{{1000, 1000}, {999, 1000}} { // two more claims at once, whose answers come in this order
+		if same, fresh := k.keepRoom("nothing", "nothing", c[0]); same != r || fresh || r.revision != c[1] {
+			t.Errorf("two claims at once: %p, %v in revision %d; want %p, false and %d", same, fresh, r.revision, r, c[1])
+		}
+	}
+	k.releaseRooms(t.Context())
+	k.wants("the end", "this node", instance{})
+	k.sweeps("after a release of a revision that the bucket does not have", false)
+	k.wants("the end", "nothing", instance{})
 }
 
 // Others write between the read and the write of a claim, NATS returns errors, or its bucket is gone.

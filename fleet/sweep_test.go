@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // watcher is what a test returns for WatchAll.
@@ -82,8 +84,17 @@ func TestRoomsThatTheBucketDoesNotHave(t *testing.T) {
 	k.sweeps("somebody writes meanwhile", true)
 	k.sweeps("the next sweep", false)
 	drop()
+	k.nodes.self.Adopts = false
+	k.write("cave", instance{9})
+	k.sweeps("a room has no heir, and another one is restored", true)
+	drop()
 	k.bucket.update = once(1, nil, errBroken)
 	k.failsToSweep("nothing can be written", errBroken)
+	k.write("arena", k.me)
+	k.saw("arena", k.me)
+	k.sweeps("an old entry", false)
+	k.sweeps("this node has written it again", true)
+	k.wants("this node has written it again", "arena", k.me)
 	must(t, k.js.DeleteKeyValue(t.Context(), k.bucketName("rooms")))
 	k.sweeps("the bucket is gone", false)
 	k.open()
@@ -120,8 +131,8 @@ func TestTheBucketCannotBeRead(t *testing.T) {
 	k.watched(silent, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := k.sweepRooms(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("nothing comes: %v, want the error of the context", err)
+	if all, err := k.allRooms(ctx); all != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("nothing comes: %v, %v, want the error of the context", all, err)
 	}
 	if !ended.stopped || !silent.stopped {
 		t.Errorf("the subscriptions are ended: %v, %v; want both", ended.stopped, silent.stopped)
@@ -164,4 +175,18 @@ func TestWhenRoomsAreCompared(t *testing.T) {
 	if !slices.Equal(k.adopted, []string{"arena"}) {
 		t.Errorf("%v are adopted, want the room of the node that is gone", k.adopted)
 	}
+}
+
+// A node that is not heard any more is noticed within a moment, and its rooms are adopted, long before all rooms are compared again.
+func TestTheRoomsOfANodeThatIsNotHeardAnyMore(t *testing.T) {
+	k, other := newKeepers(t, 1)[0], instance{9}
+	adopted := make(chan string, 1)
+	k.config.Adopt = func(r *Room) { adopted <- r.Name() }
+	k.write("arena", other)
+	k.nodes.peers[other.String()] = &peer{heard: time.Now().Add(-2 * time.Hour)}
+	k.rooms.swept = time.Now().Add(time.Hour)
+	k.running.Go(k.keepRooms)
+	testkit.Want(t, "the room", adopted, "arena")
+	close(k.stop)
+	k.running.Wait()
 }
