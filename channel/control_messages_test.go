@@ -31,6 +31,11 @@ func TestControlMessages(t *testing.T) {
 	for range ControlMessages(b) {
 		break
 	}
+	others := append(appendHeader(nil, 0), controlPadding)
+	others = append(append(others, bare(Control, "bare")...), part(Control, 2, 1500, 0)...)
+	if got := read(append(others, whole(Control, 3, "whole")...)); !slices.Equal(got, []string{"whole"}) {
+		t.Errorf("among frames of other kinds: %q, want the whole message", got)
+	}
 	for n := range b {
 		if got := read(b[:n]); len(got) > 2 || !slices.Equal(got, []string{"one", "two"}[:len(got)]) {
 			t.Errorf("the first %d of %d bytes have %q", n, len(b), got)

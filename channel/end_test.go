@@ -82,6 +82,31 @@ func TestCloseOnAnotherLink(t *testing.T) {
 	x.wantPacket("after twice the time", "close 7 ")
 }
 
+// On a reliable link a close frame is sent once, and once more if it is not acknowledged for 1.26 s.
+func TestCloseOnAReliableLink(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		x := newTestMux(t, Config{ReliableLink: true})
+		x.m.Close(x.now, 7, "bye")
+		x.wantPacket("at once", "close 7 bye")
+		x.wait(1260*ms - 1)
+		x.wantIdle("the link does not lose it")
+		if x.m.Closed() {
+			t.Error("Closed() = true before an acknowledgement and before the second close frame")
+		}
+		if answered {
+			x.ack(0, 0)
+			x.wait(time.Second)
+			x.wantIdle("the peer has it")
+		} else {
+			x.wait(1)
+			x.wantPacket("once more", "close 7 bye")
+		}
+		if d := x.m.Deadline(); !x.m.Closed() || !d.IsZero() {
+			t.Errorf("answered %v: Closed() = %v, want true; the deadline is %v, want none", answered, x.m.Closed(), d)
+		}
+	}
+}
+
 // A text is cut to 256 bytes between characters, and left away if it is not UTF-8.
 func TestTextOfAClose(t *testing.T) {
 	for text, want := range map[string]string{

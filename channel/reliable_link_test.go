@@ -2,6 +2,7 @@ package channel
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 )
@@ -74,6 +75,32 @@ func TestWindowOfAReliableLink(t *testing.T) {
 	drainInto(now, a, b)
 	if n := drainInto(now, b, a); n == 0 {
 		t.Error("6000 bytes are not acknowledged at once")
+	}
+}
+
+// On a reliable link an acknowledgement is due at once after 4096 bytes, to the byte. Packets that
+// need no acknowledgement do not count.
+func TestBytesThatAreAcknowledgedAtOnce(t *testing.T) {
+	content, padding := bare(effects, strings.Repeat("x", 1018)), make([]byte, 1021) // packets of 1024 bytes
+	for _, c := range []struct {
+		name     string
+		reliable bool
+		last     []byte
+		wait     time.Duration
+	}{
+		{"a byte less", true, bare(effects, strings.Repeat("x", 1017)), maxAckDelay},
+		{"4096 bytes", true, content, 0},
+		{"padding", true, padding, maxAckDelay},
+		{"another link", false, content, maxAckDelay},
+	} {
+		x := newTestMux(t, Config{ReliableLink: c.reliable})
+		for range 3 {
+			x.receive(content)
+		}
+		x.receive(c.last)
+		if d := x.m.Deadline().Sub(x.now); d != c.wait {
+			t.Errorf("%s: an acknowledgement is due in %v, want %v", c.name, d, c.wait)
+		}
 	}
 }
 
