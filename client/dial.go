@@ -235,6 +235,9 @@ func (e *Endpoint) open(now time.Time, c *Conn, config peer.Config) error {
 	for _, r := range c.routes {
 		e.conns[r] = c
 	}
+	if c.session != nil {
+		c.session.opening = c
+	}
 	e.live++
 	e.loop.Touch(c)
 	e.loop.Wake()

@@ -320,6 +320,26 @@ func TestALateWebRTCIsNoReasonToBeginWithAWebSocket(t *testing.T) {
 	})
 }
 
+// A connection that is still being opened when its session ends, because a WebSocket was faster, ends with the session.
+func TestAConnectionThatIsNotOpenEndsWithItsSession(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		g.dark(time.Hour)
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		g.wantLink(s, session.LinkWebSocket)
+		if n := e.Stats().Conns; n != 1 {
+			t.Errorf("%d connections, want the one that is being opened", n)
+		}
+		s.Close(0, "")
+		g.want("closed here: normal")
+		<-s.Done()
+		synctest.Wait()
+		if st := e.Stats(); st.Conns != 0 || st.Opened != 0 {
+			t.Errorf("%d connections after the end, %d opened; want 0", st.Conns, st.Opened)
+		}
+	})
+}
+
 // UDP opens, and is gone five seconds after each move to WebRTC. The race that follows is without
 // WebRTC, so that the WebSocket carries the session for longer and longer. A WebRTC link that lasts
 // is in the next race.
