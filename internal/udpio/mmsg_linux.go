@@ -80,45 +80,65 @@ func (h *half) setPayload(i int, b []byte) {
 	h.iovs[i].SetLen(len(b))
 }
 
+// read reads until ds is full or nothing is waiting: a caller may conclude from a batch that is not full that no more is there.
 func (m *mmsg) read(ds []Datagram) (int, error) {
 	ds = ds[:min(len(ds), maxBatch)]
-	in := ds
+	n := 0
 	if m.groups != nil {
-		if n := m.groups.divide(ds, m.n); n > 0 {
-			return m.took(n), nil
-		}
-		in = m.groups.in
+		n = m.groups.divide(ds, m.n)
 	}
+	for reads := 1; n < len(ds); reads++ {
+		in := ds[n:]
+		if m.groups != nil {
+			in = m.groups.in
+		}
+		k, overdue, err := m.receive(in, n == 0)
+		switch {
+		case err != nil && n == 0:
+			return 0, err
+		case err != nil: // nothing more, or the next read finds the error
+			return m.took(n), nil
+		case m.groups != nil:
+			m.groups.n, m.groups.next = k, 0
+			k = m.groups.divide(ds[n:], m.n)
+		}
+		n += k
+		switch full := m.r.done == len(in); {
+		case full && reads < maxReads:
+		case n > 0:
+			return m.took(n), nil
+		case overdue:
+			return 0, os.ErrDeadlineExceeded // all were too large, and more of them may come
+		}
+	}
+	return m.took(n), nil
+}
+
+// receive is one successful recvmmsg, of at most len(in) messages. It returns how many of them are whole. With wait it waits
+// for the first one until the deadline; overdue says that the deadline has passed, and that it has not waited.
+func (m *mmsg) receive(in []Datagram, wait bool) (n int, overdue bool, err error) {
 	for failures := 0; failures < maxReadErrors; {
 		m.prepareRead(in)
-		err := m.raw.Read(m.recvFunc)
-		overdue := errors.Is(err, os.ErrDeadlineExceeded)
-		if overdue {
-			err = m.raw.Control(m.recvNowFunc) // one read, although the deadline has passed
+		if wait {
+			err = m.raw.Read(m.recvFunc)
+			overdue = errors.Is(err, os.ErrDeadlineExceeded)
+		}
+		if overdue || !wait {
+			err = m.raw.Control(m.recvNowFunc)
 		}
 		switch {
 		case err != nil:
-			return 0, net.ErrClosed
+			return 0, overdue, net.ErrClosed
 		case m.r.errno == unix.EAGAIN:
-			return 0, os.ErrDeadlineExceeded
+			return 0, overdue, os.ErrDeadlineExceeded
 		case m.r.errno != 0:
 			m.n.readErrors.Add(1)
 			failures++
 		default:
-			n := m.collect(in[:m.r.done])
-			if m.groups != nil {
-				m.groups.n, m.groups.next = n, 0
-				n = m.groups.divide(ds, m.n)
-			}
-			if n > 0 {
-				return m.took(n), nil
-			}
-			if overdue {
-				return 0, os.ErrDeadlineExceeded // all were too large, and more of them may come
-			}
+			return m.collect(in[:m.r.done]), overdue, nil
 		}
 	}
-	return 0, os.NewSyscallError("recvmmsg", m.r.errno)
+	return 0, overdue, os.NewSyscallError("recvmmsg", m.r.errno)
 }
 
 // took counts n datagrams that are given to the caller, and returns n.

@@ -173,8 +173,8 @@ func TestOneByOneReadsWhatIsThereAfterTheDeadline(t *testing.T) {
 	}
 	o := &overdue{RawConn: raw, send: func() { write(t, client, Datagram{Remote: server.LocalAddr(), B: make([]byte, 100)}) }}
 	s := &single{pc: u, n: new(counters), look: newLook(o)}
-	if _, err := s.read(ds); err != os.ErrDeadlineExceeded || o.looks != 1 {
-		t.Errorf("too large ones: after %d looks: %v, want the deadline after one", o.looks, err)
+	if _, err := s.read(ds); err != os.ErrDeadlineExceeded || o.looks != maxBatch {
+		t.Errorf("too large ones: after %d looks: %v, want the deadline after %d", o.looks, err, maxBatch)
 	}
 	server.Close()
 	if _, err := server.ReadBatch(ds); err != net.ErrClosed {

@@ -109,7 +109,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 func (s *single) read(ds []Datagram) (int, error) {
 	ds = ds[:min(len(ds), maxBatch)]
-	k, failures := 0, 0
+	k, failures, large := 0, 0, 0
 	for k == 0 || k < len(ds) && (s.look != nil || s.queued != nil && s.queued() > 0) {
 		d := &ds[k]
 		d.B = d.B[:cap(d.B)]
@@ -119,10 +119,12 @@ func (s *single) read(ds []Datagram) (int, error) {
 			// The system cuts off what does not fit, without an error. A full buffer is the
 			// only sign of it.
 			s.n.truncated.Add(1)
+			large++
 			switch { // there may be any number of datagrams that are too large
-			case looked && k == 0:
+			case !looked || large < maxBatch:
+			case k == 0:
 				return 0, os.ErrDeadlineExceeded
-			case looked:
+			default:
 				return s.took(k), nil
 			}
 		case err == nil:

@@ -16,6 +16,10 @@ const maxBatch = 64
 // the error. Fewer may be caused by ICMP messages.
 const maxReadErrors = 16
 
+// maxReads is the number of system calls for many datagrams after which ReadBatch gives a batch that is not full, although more may be
+// waiting: anybody can send any number of datagrams that are too large, and fill no batch.
+const maxReads = 16
+
 // A Datagram is one UDP datagram, received or to be sent.
 type Datagram struct {
 	// Remote is the address of the other end. ReadBatch sets IPv4 addresses in their
@@ -119,7 +123,8 @@ type counters struct {
 // ReadBatch waits for a datagram, and then reads all datagrams that have arrived, up to
 // len(ds) and to 64, without waiting for more. It reads each into the capacity of
 // ds[i].B, sets its length and addresses, and returns the number of datagrams: at least
-// one if there is no error. It drops datagrams that are larger than their buffers, and
+// one if there is no error. If that is less than len(ds) and less than 64, no more are waiting, unless
+// many are too large. It drops datagrams that are larger than their buffers, and
 // perhaps one that fills its buffer completely: make the buffers a byte larger than
 // needed. It may exchange buffers within ds.
 //
