@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -205,7 +204,8 @@ type Joining struct {
 
 // Front returns the front of the fleet, for players. A POST is answered with the JSON of an auth.Seat: at the node of
 // Joining.Room or, if no node has that room, at one that claims it; without a room, at the node that Pick chooses. who says who makes
-// the request; an error is answered as that of godwit.Config.Authorize. If who is nil every player may join, without a name. A GET with the
+// the request; an error is answered as that of godwit.Config.Authorize. who may read a body of at most 64 KiB,
+// which has ten seconds to arrive. If who is nil every player may join, without a name. A GET with the
 // parameter node, the Node of a seat, is answered with 204 if the node is there, with 410 if it is gone for good, and
 // with 503 if the front does not know. Each node may have a front. client.Front is the client's side.
 //
@@ -243,12 +243,20 @@ func (f *Fleet) serveGone(w http.ResponseWriter, node string) {
 	}
 }
 
+// Limits of the body of a request to join, for programs that read it.
+const (
+	maxBody  = 64 << 10
+	bodyTime = 10 * time.Second
+)
+
 // joinTries is how many nodes a front asks for a seat.
 const joinTries = 4
 
 func (f *Fleet) serveJoin(w http.ResponseWriter, r *http.Request, who func(*http.Request) (Joining, error)) {
 	var j Joining
 	if who != nil {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		var err error
 		if j, err = who(r); err != nil {
 			refuseError(w, err)
@@ -264,7 +272,6 @@ func (f *Fleet) serveJoin(w http.ResponseWriter, r *http.Request, who func(*http
 	}
 	if err != nil {
 		f.config.Logger.Debug("fleet: no seat", "node", f.config.Name, "player", j.Identity.Name, "why", err)
-		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, "full", "there is no seat now: try again")
 		return
 	}
@@ -299,22 +306,14 @@ func (f *Fleet) join(ctx context.Context, j Joining) (seat auth.Seat, err error)
 }
 
 func refuse(w http.ResponseWriter, status int, code, text string) {
-	b, _ := json.Marshal(map[string]string{"error": text, "code": code})
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(append(b, '\n'))
+	rtcserver.Refuse(w, &rtcserver.StatusError{Status: status, Code: code, Text: text})
 }
 
 // refuseError answers with the error of a program's func.
 func refuseError(w http.ResponseWriter, err error) {
-	var token *auth.Error
-	var status *rtcserver.StatusError
-	switch {
-	case errors.As(err, &token):
+	if token, ok := errors.AsType[*auth.Error](err); ok {
 		refuse(w, http.StatusUnauthorized, "token", token.Text())
-	case errors.As(err, &status):
-		refuse(w, status.Status, cmp.Or(status.Code, "forbidden"), status.Text)
-	default:
-		refuse(w, http.StatusForbidden, "forbidden", err.Error())
+		return
 	}
+	rtcserver.Refuse(w, err)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -186,7 +187,10 @@ func TestAnswersOfAFront(t *testing.T) {
 		{errors.New("who are you?"), 403, "forbidden", "who are you?"},
 		{fmt.Errorf("front: %w", auth.ErrExpired), 401, "token", auth.ErrExpired.Text()},
 		{fmt.Errorf("front: %w", &rtcserver.StatusError{Status: 409, Code: "identity", Text: "again"}), 409, "identity", "again"},
-		{&rtcserver.StatusError{Status: 429, Text: "later"}, 429, "forbidden", "later"},
+		{&rtcserver.StatusError{Status: 429, Text: "later"}, 429, "rate", "later"},
+		{&rtcserver.StatusError{Text: "without a status"}, 403, "forbidden", "without a status"},
+		{&rtcserver.StatusError{Status: 99, Text: "not a status"}, 403, "forbidden", "not a status"},
+		{&rtcserver.StatusError{Status: 401}, 401, "token", "Unauthorized"},
 	} {
 		refused = c.err
 		ask("POST", "", c.status, c.code, c.text)
@@ -215,6 +219,24 @@ func TestAnswersOfAFront(t *testing.T) {
 	testkit.Must(n.Front(nil, rtcserver.Settings{})).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/join", nil))
 	if s, err := auth.ParseSeat(w.Body.Bytes()); w.Code != 200 || w.Header().Get("Content-Type") != "application/json" || err != nil || s.Invite == nil {
 		t.Errorf("everybody may join, and gets %d %s (%v)", w.Code, w.Body, err)
+	}
+}
+
+// The func that says who makes a request may read a body, but not one of any length.
+func TestBodiesOfAFront(t *testing.T) {
+	n := joinNode(t, Config{deadAfter: time.Hour})
+	var read int
+	front := testkit.Must(n.Front(func(r *http.Request) (Joining, error) {
+		b, err := io.ReadAll(r.Body)
+		read = len(b)
+		return Joining{}, err
+	}, rtcserver.Settings{}))
+	for size, status := range map[int]int{maxBody: 503, maxBody + 1: 403} {
+		w := httptest.NewRecorder()
+		front.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/join", strings.NewReader(strings.Repeat("x", size))))
+		if w.Code != status || read != maxBody {
+			t.Errorf("a body of %d bytes: %d, and %d bytes are read; want %d and %d", size, w.Code, read, status, maxBody)
+		}
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 // Other requests are refused as by ServeHTTP: with the status 403 and the code "origin", or with 429 and "rate". refused, if
 // not nil, is called for each of them, on the goroutine of the request, before it is answered.
 //
+// Browsers send no Origin with a GET or HEAD that a foreign page causes by a link, an image or a script: h must change nothing for these
+// methods, nor answer them with a script that has secrets. Pages of other origins can use no other methods than these and POST. h limits how long
+// it reads a body, and how much of it; what h leaves of it must arrive within ten seconds, or the connection is closed.
+//
 // Guard uses of c only these fields of Settings and Logger. The error says which of them is wrong.
 func Guard(c Config, h http.Handler, refused func(*StatusError)) (http.Handler, error) {
 	if err := c.setDefaults(); err != nil {
@@ -22,6 +26,9 @@ func Guard(c Config, h http.Handler, refused func(*StatusError)) (http.Handler, 
 	}
 	s := &Server{config: c, offers: newLimiter(c.MaxOffers)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody { // without one h may have taken over the connection
+			defer limitReading(w) // net/http reads the rest of the body before it answers
+		}
 		no := s.admitOrigin(w, r)
 		if no == nil && r.Method == http.MethodOptions {
 			w.WriteHeader(http.StatusNoContent)

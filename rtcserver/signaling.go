@@ -73,6 +73,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeRefusal(w, no)
 }
 
+// Refuse answers a request as ServeHTTP answers one for which Config.Authorize returns err, which must not be nil: with the JSON, the status
+// and the headers of a refusal. It is for handlers behind Guard. A [*StatusError] chooses them; any other error means the status 403.
+func Refuse(w http.ResponseWriter, err error) { writeRefusal(w, refusalOf(err)) }
+
 // writeRefusal answers a request with a refusal.
 func writeRefusal(w http.ResponseWriter, no *StatusError) {
 	h := w.Header()
