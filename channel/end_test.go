@@ -82,6 +82,29 @@ func TestCloseOnAnotherLink(t *testing.T) {
 	x.wantPacket("after twice the time", "close 7 ")
 }
 
+// Packets that left before the close are not in flight any more, and their acknowledgement does not end it.
+func TestPacketsBeforeTheClose(t *testing.T) {
+	x := newTestMux(t, Config{Rate: 1 << 30, Ceiling: -1})
+	for range minFlight + 1 {
+		x.send(loot, "x", Options{})
+		x.m.Append(x.now, nil, MaxPacket)
+	}
+	x.m.Close(x.now, 7, "")
+	closing := x.m.flight.next
+	n := len(x.m.Append(x.now, nil, MaxPacket))
+	if s := x.m.Stats(); n == 0 || s.InFlight != n {
+		t.Errorf("%d bytes are in flight, want those of the close frame's packet, %d", s.InFlight, n)
+	}
+	x.ack(closing-minFlight, closing-minFlight)
+	if x.m.Closed() {
+		t.Error("Closed() = true after an acknowledgement of a packet before the close")
+	}
+	x.ack(closing, closing)
+	if s := x.m.Stats(); !x.m.Closed() || s.InFlight != 0 {
+		t.Errorf("the close frame has arrived: Closed() = %v, want true; %d bytes in flight, want 0", x.m.Closed(), s.InFlight)
+	}
+}
+
 // On a reliable link a close frame is sent once, and once more if it is not acknowledged for 1.26 s.
 func TestCloseOnAReliableLink(t *testing.T) {
 	for _, answered := range []bool{true, false} {

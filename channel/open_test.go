@@ -228,6 +228,7 @@ func TestOpenRefuses(t *testing.T) {
 		{0, ok, "table", "new"},
 		{64, ok, "table", "new"},
 		{4, ok, "number", "new"},
+		{5, ok, "number", "new"},
 	} {
 		err := x.m.Open(c.id, c.c, false)
 		if te, is := err.(*TableError); !is || te.Field != c.field || te.Channel != c.about {

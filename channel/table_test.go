@@ -141,6 +141,7 @@ func TestLinesOfATable(t *testing.T) {
 		"5 chat reliable-ordered to-client 1000 5000 x 0 1", "5 chat reliable-ordered to-client 1000 5000 0 x 1", "5 chat reliable-ordered to-client 1000 5000 0 0 x",
 		"5 chat reliable-ordered to-client 1000 5000 8 0 1", "5 chat reliable-ordered to-client 1000 5000 0 -1 1", "5 chat reliable-ordered to-client 1000 5000 0 0 1001",
 		"5 chat reliable-ordered to-client 1000 5000 0 0 0", "5 chat reliable-ordered to-client 1000 5000 0 0 +1", "5 chat reliable-ordered to-client 1000 5000 0 2147483648 1",
+		"5 chat reliable-ordered to-client +1000 5000 0 0 1",
 	} {
 		if got, ok := ParseChannel(line, 5); ok {
 			t.Errorf("ParseChannel(%q) = %+v, true; want false", line, got)
@@ -155,6 +156,7 @@ func TestTextThatIsNoTable(t *testing.T) {
 		{Channel: "#1", Field: "table", Problem: "not the text of a table"}: "\n",
 		{Channel: "#2", Field: "table", Problem: "not the text of a table"}: good + "3 b unreliable both 16384 65536\n",
 		{Channel: "#3", Field: "table", Problem: "not the text of a table"}: good + "2 b unreliable both 16384 65536\n\n",
+		{Channel: "#4", Field: "table", Problem: "not the text of a table"}: good + "2 b unreliable both 1 65536\n3 c unreliable both 1 65536\n4 d unreliable both 1 65536 0 0 1\n",
 		{Channel: "b", Field: "Mode", Problem: "unknown"}:                   good + "2 b unheard-of both 16384 65536\n",
 		{Channel: "b", Field: "Direction", Problem: "unknown"}:              good + "2 b unreliable neither 16384 65536\n",
 	} {
