@@ -97,6 +97,23 @@ func TestChecksOfAnAddressAreLimited(t *testing.T) {
 	}
 }
 
+// Once a check has made its connection, further checks find it, although the invite is spent and has
+// expired, and the server refuses new connections.
+func TestChecksOfAConnectionNeedNoGoodInvite(t *testing.T) {
+	var d directState
+	x := newDirectShards(t, 1, d.config(Settings{MaxOffers: -1}))
+	invite := inviteFor(1, time.Minute)
+	x.hand(0, attackerAddr, checkOf(invite, "page"))
+	d.spent[invite.ID] = true
+	x.Refuse()
+	x.now = x.now.Add(2 * time.Minute)
+	x.hand(0, victimAddr, checkOf(invite, "page"))
+	s := x.shards[0]
+	if c := s.byAddr[victimAddr]; len(d.engines) != 1 || c != d.engines[0].conn || s.stats.drops != [dropReasons]uint64{} {
+		t.Errorf("%d connections, of which %v has the second address; drops: %v", len(d.engines), c, s.stats.drops)
+	}
+}
+
 // Sessions have three times the connections of an address, and at most half of all places.
 func TestRoomForDirectConnections(t *testing.T) {
 	r := newRegistry(8, time.Minute)

@@ -128,6 +128,21 @@ func TestPendingAnswersExpire(t *testing.T) {
 	})
 }
 
+// Poll tells of the end of a connection whose page never came when its time is over, and not a turn
+// later.
+func TestThePollAtTheTimeLimitTellsOfTheEnd(t *testing.T) {
+	inWorld(t, Config{Manual: true, Settings: Settings{PendingTimeout: 5 * time.Second}}, func(w *world) {
+		w.offer("")
+		time.Sleep(5*time.Second - time.Nanosecond)
+		w.server.Poll(0)
+		w.wantQuiet("a nanosecond before its time")
+		time.Sleep(time.Nanosecond)
+		w.server.Poll(0)
+		w.want("at its time", "fail 1: the page never connected")
+		w.wantQuiet("that was all")
+	})
+}
+
 // An attacker posts offers and never connects, more than twice as many as there is room for in
 // the time that answers wait. Other pages connect nevertheless.
 func TestOffersThatAreNeverUsedKeepNobodyOut(t *testing.T) {

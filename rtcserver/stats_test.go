@@ -95,18 +95,19 @@ func TestStatsAreSumsOverShards(t *testing.T) {
 // What came and went is counted, for the server and the connection.
 func TestTrafficIsCounted(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
-		w.network.Inject(attackerAddr, serverAddr, []byte("neither of them"))
+		w.network.Inject(attackerAddr, serverAddr, []byte{19, 254, 253}) // a first byte of no protocol
+		w.network.Inject(attackerAddr, serverAddr, []byte("QUIC"))
 		w.network.Inject(attackerAddr, serverAddr, []byte{0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 		w.network.Inject(attackerAddr, serverAddr, checkFor("nobody:page", "0123456789012345678901", true))
 		w.network.Inject(attackerAddr, serverAddr, record(23, 1, 7, make([]byte, 40)))
 		w.network.Inject(attackerAddr, serverAddr, checkFor("a:b", "0123456789012345678901", true)[:30])
 		synctest.Wait()
 		st := w.server.Stats()
-		if st.Drops[DropNotOurs] != 1 || st.Drops[DropBadSTUN] != 2 || st.Drops[DropUnknownUfrag] != 1 || st.Drops[DropUnknownAddr] != 1 {
-			t.Errorf("the drops of five datagrams: %v, want 1 not ours, 2 bad STUN, 1 unknown ufrag, 1 unknown address", st.Drops)
+		if st.Drops[DropNotOurs] != 2 || st.Drops[DropBadSTUN] != 2 || st.Drops[DropUnknownUfrag] != 1 || st.Drops[DropUnknownAddr] != 1 {
+			t.Errorf("the drops of six datagrams: %v, want 2 not ours, 2 bad STUN, 1 unknown ufrag, 1 unknown address", st.Drops)
 		}
-		if st.DatagramsIn != 5 || st.BytesIn == 0 || st.Batches == 0 || st.DatagramsOut != 0 || st.BytesOut != 0 {
-			t.Errorf("%+v, want 5 datagrams in and none out", st)
+		if st.DatagramsIn != 6 || st.BytesIn == 0 || st.Batches == 0 || st.DatagramsOut != 0 || st.BytesOut != 0 {
+			t.Errorf("%+v, want 6 datagrams in and none out", st)
 		}
 		p := w.open()
 		p.echoes("it is open")
