@@ -271,7 +271,21 @@ func (f *Fleet) holder(name string) *godwit.Conn {
 
 // release removes the claim of this node from the bucket.
 func (f *Fleet) release(ctx context.Context, key string, c claim) (claim, error) {
-	err := f.claims.kv.Delete(ctx, key, jetstream.LastRevision(c.revision))
+	revision := c.revision
+	if c.again { // the bucket may be a new one, in which a claim of another node has this revision
+		e, err := f.claims.kv.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) || isGone(err) {
+			return claim{}, nil
+		}
+		if err != nil {
+			return c, err
+		}
+		if node, _ := readClaim(e); node != f.me {
+			return claim{}, nil
+		}
+		revision = e.Revision()
+	}
+	err := f.claims.kv.Delete(ctx, key, jetstream.LastRevision(revision))
 	if err != nil && !isConflict(err) && !isGone(err) {
 		return c, err
 	}

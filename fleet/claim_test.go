@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/godwit-rtc/godwit"
 	native "github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
@@ -228,4 +230,38 @@ func TestAnInterruptedSessionKeepsItsName(t *testing.T) {
 	wants(session.StateInterrupted, c)
 	c.Kick("")
 	wants(session.StateClosed, nil)
+}
+
+// After NATS has started again revisions begin again. A node that releases a name does not remove the claim of another node that
+// has the revision of its own one.
+func TestAReleaseAfterNATSWasAway(t *testing.T) {
+	x := newClaimed(t, godwit.DuplicatesReplace)
+	elsewhere, kv := newInstance(), x.bucket.KeyValue
+	for _, c := range []struct {
+		name  string
+		value []byte // nil: none
+		get   error
+		left  bool // in the bucket
+		err   error
+	}{
+		{"another node", appendClaim(elsewhere, 7), nil, true, nil}, {"this node", appendClaim(x.me, 7), nil, false, nil},
+		{"nobody", nil, nil, false, nil}, {"no bucket", nil, jetstream.ErrBucketNotFound, false, nil}, {"an error", appendClaim(x.me, 7), errBroken, true, errBroken},
+	} {
+		key, had := token(c.name), claim{held: true, session: 7, again: true, revision: 1}
+		if c.value != nil {
+			testkit.Must(kv.Put(t.Context(), key, []byte("before")))
+			had.revision = testkit.Must(kv.Put(t.Context(), key, c.value))
+		}
+		if c.name == "this node" {
+			had.revision-- // that of the bucket before
+		}
+		x.bucket.get = once(1, nil, c.get)
+		after, err := x.settleName(c.name, key, had)
+		if !errors.Is(err, c.err) || after != (claim{}) && after != had || (after == had) != (c.err != nil) {
+			t.Errorf("%s has the name: %+v, %v; want an error: %v, and the claim as it was then", c.name, after, err, c.err)
+		}
+		if _, err := kv.Get(t.Context(), key); (err == nil) != c.left {
+			t.Errorf("%s has the name: %v afterwards, want it in the bucket: %v", c.name, err, c.left)
+		}
+	}
 }

@@ -280,7 +280,7 @@ func (r *Room) Release(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	err := f.roomsBucket().Delete(ctx, key, jetstream.LastRevision(revision))
+	err := f.removeRoom(ctx, key, revision)
 	if err != nil {
 		f.wakeRooms() // the bucket may still say that the room belongs to this node
 	}
@@ -288,6 +288,24 @@ func (r *Room) Release(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// removeRoom removes a revision of a room of this node from the bucket. It reads the bucket first: in a new one, after NATS has
+// started again, a claim of another node may have this revision.
+func (f *Fleet) removeRoom(ctx context.Context, key string, revision uint64) error {
+	kv := f.roomsBucket()
+	e, err := kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var v roomValue
+	if json.Unmarshal(e.Value(), &v) == nil && v.Node != f.me.String() {
+		return nil
+	}
+	return kv.Delete(ctx, key, jetstream.LastRevision(revision))
 }
 
 // loseRoom notes that a room does not belong to this node any more.

@@ -338,6 +338,24 @@ func TestAnswersAboutRoomsThatGetLost(t *testing.T) {
 		k.wants("after the release", "arena", instance{})
 	}
 	r = k.claims("arena")
+	k.write("arena", instance{9}) // in a new bucket
+	r.revision++
+	must(t, r.Release(t.Context()))
+	k.wants("another node has the room in this revision", "arena", instance{9})
+	for _, get := range []error{errBroken, nil} {
+		k.write("arena", "?")
+		r = k.claims("arena")
+		k.bucket.get = once(1, nil, get)
+		if err := r.Release(t.Context()); !errors.Is(err, get) {
+			t.Errorf("a release returns %v, want %v", err, get)
+		}
+		k.wantWake("a release that NATS has noted, or not", get != nil)
+	}
+	r = k.claims("arena")
+	must(t, k.bucket.Delete(t.Context(), "arena"))
+	must(t, r.Release(t.Context()))
+	k.wantWake("a room that the bucket does not have", false)
+	r = k.claims("arena")
 	must(t, r.Release(t.Context()))
 	k.wantWake("a release that NATS has noted", false)
 	k.wants("a release that NATS has noted", "arena", instance{})
