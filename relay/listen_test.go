@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -62,6 +64,14 @@ func TestPortsOfARelay(t *testing.T) {
 		receives(t, "the client", player, func(from netip.AddrPort, b []byte) bool {
 			return from == r.Addr() && string(b) == string(answer(question))
 		})
+		page := testkit.Serve(r, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		if text := page.Body.String(); page.Header().Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" ||
+			!strings.Contains(text, "\ngodwit_relay_datagrams_total{direction=\"down\"} 1\n") {
+			t.Errorf("the metrics are %v, %s", page.Header(), text)
+		}
+		if s := r.Stats(); s.Public.Batched != r.public.Stats().Batched || s.Inner.Batched != r.inner.Stats().Batched {
+			t.Errorf("the sockets are %+v and %+v", s.Public, s.Inner)
+		}
 		if err := r.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}

@@ -162,3 +162,21 @@ func TestSocketsThatAreReady(t *testing.T) {
 		t.Errorf("a socket that is closed: %v, want ErrClosed", err)
 	}
 }
+
+// If the wait for the sockets ends the relay ends, and closes them.
+func TestTheWaitForSocketsEnds(t *testing.T) {
+	r := testkit.Must(Listen("127.0.0.1:0", "127.0.0.1:0", Config{Logger: slog.New(slog.DiscardHandler)}))
+	defer r.Close()
+	if r.poll == nil {
+		t.Skip("this system moves datagrams one by one")
+	}
+	r.poll.Close()
+	if err := r.Wait(); err != nil {
+		t.Errorf("Wait = %v, want nil", err)
+	}
+	for _, c := range []*udpio.Conn{r.public, r.inner} {
+		if _, err := c.ReadBatch(newBatch(1, inLen)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a socket: %v, want ErrClosed", err)
+		}
+	}
+}

@@ -262,7 +262,7 @@ func (e *entry) unclaim(now time.Duration, another bool) {
 		}
 	}
 	for i := len(e.claims) - 1; i >= 0; i-- {
-		if e.claims[i].node != nil && (another || i != newest) && e.claims[i].stale(now) {
+		if (another || i != newest) && e.claims[i].stale(now) {
 			e.removeClaim(i)
 		}
 	}
