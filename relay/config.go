@@ -23,7 +23,7 @@ type Config struct {
 	Nodes []Node
 
 	// MaxClients limits the clients that the relay remembers, of all nodes together; each needs
-	// about 190 bytes, which Listen and Serve allocate. If there are MaxClients, a new client takes the place of the
+	// about 150 bytes, which Listen and Serve allocate. If there are MaxClients, a new client takes the place of the
 	// one that its node knows least about, but never of one that has been heard in the last 15 s and
 	// whose address its node has proved; then its datagrams are dropped and counted (DropFull). Zero
 	// means 65,536; the limit is 1<<24.

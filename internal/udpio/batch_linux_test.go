@@ -5,6 +5,10 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A batch has all datagrams that have arrived, as far as there is room: a caller who gets fewer knows that no more are
@@ -50,4 +54,33 @@ func TestABatchIsFullIfMoreAreWaiting(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Options of a socket that a program has opened and given away do not change what is read and written, nor keep a Poll from waiting.
+func TestOptionsOfATakenSocket(t *testing.T) {
+	options := [][2]int{{unix.SOL_UDP, unix.UDP_GRO}, {unix.SOL_UDP, unix.UDP_SEGMENT}, {unix.IPPROTO_IP, unix.IP_RECVERR}}
+	u := testkit.Must(listenUDP("udp4", "127.0.0.1:0", nil))
+	testkit.Must(u.SyscallConn()).Control(func(fd uintptr) {
+		for _, o := range options {
+			if err := unix.SetsockoptInt(int(fd), o[0], o[1], 1); err != nil {
+				t.Skipf("this kernel does not know option %v: %v", o, err)
+			}
+		}
+	})
+	server := testkit.Must(Take(u, Config{}))
+	defer server.Close()
+	if server.raw == nil {
+		t.Skip("this process may not move many datagrams with a call")
+	}
+	server.raw.Control(func(fd uintptr) {
+		for _, o := range options {
+			if n := testkit.Must(unix.GetsockoptInt(int(fd), o[0], o[1])); n != 0 {
+				t.Errorf("option %v is %d, want 0", o, n)
+			}
+		}
+	})
+	client := segmenting(t, "127.0.0.1:0")
+	out := to(server.LocalAddr(), 5)
+	write(t, client, out...)
+	wantPayloads(t, readAll(t, server, len(out)), out)
 }

@@ -25,6 +25,7 @@ func sharePort(_, _ string, raw syscall.RawConn) error {
 
 // newSocket takes over the socket of u, also if it fails.
 func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
+	resetOptions(u)
 	if !batches(u) {
 		return oneByOne(u, c), nil
 	}
@@ -43,6 +44,24 @@ func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
 	}
 	conn.local, conn.only6 = func() netip.AddrPort { return local }, only6
 	return conn, nil
+}
+
+// resetOptions turns off what a program may have turned on at a socket that it gives away, and what would change the meaning of
+// reads and writes: with UDP_GRO several datagrams would be read as one, with UDP_SEGMENT one would leave as several, and with
+// IP_RECVERR the socket would be ready after an error until somebody reads the queue of errors, which nobody does.
+func resetOptions(u *net.UDPConn) {
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) {
+		for _, o := range [][2]int{
+			{unix.SOL_UDP, unix.UDP_GRO}, {unix.SOL_UDP, unix.UDP_SEGMENT},
+			{unix.IPPROTO_IP, unix.IP_RECVERR}, {unix.IPPROTO_IPV6, unix.IPV6_RECVERR},
+		} {
+			unix.SetsockoptInt(int(fd), o[0], o[1], 0) // fails where the option does not exist
+		}
+	})
 }
 
 // batches reports whether this process may call recvmmsg and sendmmsg: some sandboxes
