@@ -3,7 +3,6 @@ package interop
 import (
 	"cmp"
 	"io"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 // other's box and the other's chat. In WebKitGTK, which has no WebRTC, a WebSocket carries
 // the game.
 func TestBoxes(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "boxes")
 	everyBrowser(t, append([]browser.Kind{browser.WebKit}, browser.Kinds...), func(t *testing.T, b *browser.Browser) {
 		url, _ := startExample(t, program)
@@ -84,41 +84,39 @@ func (p *tab) playAgain() {
 // TestBoxesComesBack plays with two pages. One goes to another page and back with the button of the browser. Chromium brings the page
 // back as it was, with the player's session; Firefox loads it again, and the player enters again.
 func TestBoxesComesBack(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "boxes")
-	for _, kind := range browser.Kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			b := browser.Own(t, kind) // Chromium of browser.Start brings no page back as it was
-			url, _ := startExample(t, program)
-			ada, bob := enterBoxes(t, b, url, "ada"), enterBoxes(t, b, url, "bob")
-			bob.shows("state", "ada is it")
-			bob.do(`window.asItWas = true;`, nil, nil)
-			bob.Leave(url + "/table.js")
-			bob.Back("/")
-			var asItWas bool
-			if bob.do(`return !!window.asItWas;`, nil, &asItWas); asItWas != (kind == browser.Chromium) {
-				var why any
-				bob.do(`return JSON.stringify(performance.getEntriesByType("navigation")[0].notRestoredReasons);`, nil, &why)
-				t.Errorf("the page was brought back as it was: %v, because %v", asItWas, why)
-			}
-			bob.do(`const show = (id) => document.getElementById(id);
+	inFront(t, func(t *testing.T, b *browser.Browser) { // Chromium of browser.Start brings no page back as it was
+		url, _ := startExample(t, program)
+		ada, bob := enterBoxes(t, b, url, "ada"), enterBoxes(t, b, url, "bob")
+		bob.shows("state", "ada is it")
+		bob.do(`window.asItWas = true;`, nil, nil)
+		bob.Leave(url + "/table.js")
+		bob.Back("/")
+		var asItWas bool
+		if bob.do(`return !!window.asItWas;`, nil, &asItWas); asItWas != (b.Kind == browser.Chromium) {
+			var why any
+			bob.do(`return JSON.stringify(performance.getEntriesByType("navigation")[0].notRestoredReasons);`, nil, &why)
+			t.Errorf("the page was brought back as it was: %v, because %v", asItWas, why)
+		}
+		bob.do(`const show = (id) => document.getElementById(id);
 				while (!show("log").innerText.includes("bob here I am")) {
 					show("text").value = "here I am";
 					if (!show("chat").hidden) show("chat").requestSubmit();
 					await new Promise((go) => setTimeout(go, 1000));
 				}`, nil, nil)
-			ada.shows("log", "bob here I am")
-			bob.shows("state", " it: ")
-		})
-	}
+		ada.shows("log", "bob here I am")
+		bob.shows("state", " it: ")
+	})
 }
 
 // TestBoxesGoesOn plays tag. Then a player leaves and plays again, loads the page again, and gets a new server: each time the player
 // is in the game again, and the other player sees it.
 func TestBoxesGoesOn(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "boxes")
 	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
-		web := netip.AddrPortFrom(browser.Host(t), 0).String()
+		web := freePort(t).String() // for two programs, one after the other
 		cmd, _, lines := runExample(t, program, "-data", ":0", "-http", web)
 		said, err := lines.ReadString('\n')
 		if err != nil {
@@ -148,7 +146,7 @@ func TestBoxesGoesOn(t *testing.T) {
 		for _, p := range []*tab{ada, bob} {
 			p.shows("state", "waiting for a new one")
 		}
-		startExample(t, program, "-http", strings.TrimPrefix(url, "http://"))
+		startExample(t, program, "-http", web)
 		for _, p := range []*tab{ada, bob} {
 			p.shows("state", " it: ")
 		}

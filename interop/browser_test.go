@@ -17,6 +17,7 @@ import (
 //
 // A new version of pion must pass it.
 func TestBrowser(t *testing.T) {
+	t.Parallel()
 	scripts := []struct {
 		name string
 		run  func(t *testing.T, w *world)

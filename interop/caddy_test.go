@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 // TestCaddy is TestNginx with Caddy, and the Caddyfile of deploy/compose. It has the certificate of the tests in place of one of a
 // CA.
 func TestCaddy(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("caddy"); err != nil {
 		t.Skip("caddy is not installed")
 	}
@@ -25,12 +25,7 @@ func TestCaddy(t *testing.T) {
 // startCaddy runs Caddy before an HTTP server until the test ends, and returns the URL of the page.
 func startCaddy(t testing.TB, listen netip.AddrPort, upstream string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", listen.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	site := "https://" + l.Addr().String()
-	l.Close()
+	site := "https://" + listen.String()
 	recipe, err := os.ReadFile("../deploy/compose/Caddyfile")
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ var capture = flag.String("capture", "", "write what browsers send into the test
 // TestCapture records the datagrams of each browser in a connection that has every kind of
 // packet, and checks that it has.
 func TestCapture(t *testing.T) {
+	// Not parallel: a page tells of a gap only if a message arrives before it abandons the one that is lost.
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			b := browser.Start(t, kind)

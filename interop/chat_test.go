@@ -19,6 +19,7 @@ import (
 // TestChat chats in examples/chat with two pages, the host on its terminal, who kicks one of
 // them, and a native client on another terminal.
 func TestChat(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "chat")
 	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
 		url, host := startExample(t, program, "-host", "ada")
@@ -56,6 +57,7 @@ func TestChat(t *testing.T) {
 // TestChatShowsInterruptions loses all datagrams of a page for a time. The page says so, and gets
 // what was said in the meantime.
 func TestChatShowsInterruptions(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "chat")
 	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
 		target := freePort(t)

@@ -31,6 +31,7 @@ const maxImage = 15_000_000
 // The stage that compiles needs an image of the internet, so the test runs its command outside; the last stage is as it is.
 func TestContainer(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	pod := newPodman(t)
 	program := compileStage(t, filepath.Join(pod.dir, "image"))
 	pod.run(t, "build", "--isolation=chroot", "-t", "hosted", filepath.Dir(program))

@@ -97,7 +97,8 @@ const dashboardScript = `
 const hostile = `</script><img src="/x.png" onerror="window.harmed=1"><script>window.harmed=1</script>` + "\u202e"
 
 func TestDashboard(t *testing.T) {
-	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
+	t.Parallel()
+	inFront(t, func(t *testing.T, b *browser.Browser) {
 		g := newDashboardPage(t, b)
 		player := g.tab()
 		player.do(`await join(); window.talk = setInterval(() => conn.send("chat", new Uint8Array(100)), 30);`, nil, nil)
@@ -177,21 +178,18 @@ func TestDashboard(t *testing.T) {
 // A page that nobody sees asks for nothing, and goes on when it is seen.
 func TestDashboardRestsWhileItIsHidden(t *testing.T) {
 	t.Parallel()
-	for _, kind := range browser.Kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			g := newDashboardPage(t, browser.Own(t, kind))
-			p := g.open()
-			p.do(dashboardScript+`await until(() => document.querySelector("#state").className === "ok");`, nil, nil)
-			p.Hide()
-			p.do(dashboardScript+`await until(() => !busy);`, nil, nil)
-			before := g.polls.Load()
-			p.do(`await new Promise((r) => setTimeout(r, 3000)); await poll();`, nil, nil)
-			if n := g.polls.Load() - before; n > 0 {
-				t.Errorf("the page has polled %d times in 3 s while it was hidden, want 0", n)
-			}
-		})
-	}
+	inFront(t, func(t *testing.T, b *browser.Browser) {
+		g := newDashboardPage(t, b)
+		p := g.open()
+		p.do(dashboardScript+`await until(() => document.querySelector("#state").className === "ok");`, nil, nil)
+		p.Hide()
+		p.do(dashboardScript+`await until(() => !busy);`, nil, nil)
+		before := g.polls.Load()
+		p.do(`await new Promise((r) => setTimeout(r, 3000)); await poll();`, nil, nil)
+		if n := g.polls.Load() - before; n > 0 {
+			t.Errorf("the page has polled %d times in 3 s while it was hidden, want 0", n)
+		}
+	})
 }
 
 // The page fits windows of common widths: cards fill their rows, and no table is cut

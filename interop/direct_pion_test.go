@@ -15,6 +15,7 @@ import (
 // TestPionConnectsWithAnInvite writes the answer of an invite with the longest fragment for pion/webrtc,
 // whose channel opens.
 func TestPionConnectsWithAnInvite(t *testing.T) {
+	t.Parallel()
 	key, err := auth.NewInviteKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)

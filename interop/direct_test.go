@@ -97,13 +97,13 @@ func TestClientResumesWithoutARequest(t *testing.T) {
 // continues takes the link of a session away twice, while messages are exchanged: none is lost.
 func (p *tab) continues(w *webWorld) {
 	p.t.Helper()
-	p.do(`window.going = exchange({ channels: ["loot", "chat"], rate: 30, size: 200, count: 500, drain: 20000 });`, nil, nil)
+	p.do(`window.going = exchange({ channels: ["loot", "chat"], rate: 30, size: 200, count: 500, drain: arg });`, outageDrain.Milliseconds(), nil)
 	for i := range 2 {
 		w.loseLinks()
 		p.do(`await until(Infinity, () => conn.log.filter((e) => e.type === "resumed").length > arg);`, i, nil)
 	}
 	var got []exchanged
-	p.doWithin(time.Minute, `return await going;`, nil, &got)
+	p.doWithin(patience+outageDrain, `return await going;`, nil, &got)
 	for _, e := range got {
 		p.t.Logf("%-9s %s", e.Name, e.figures())
 		e.check(p.t)
@@ -170,6 +170,7 @@ func TestOneInviteIsGoodOnce(t *testing.T) {
 
 // TestAFilePlaysBoxes plays examples/boxes with two pages that are files, on a server without a TCP port.
 func TestAFilePlaysBoxes(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "boxes")
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		file := filepath.Join(t.TempDir(), "boxes.html")
@@ -217,6 +218,7 @@ func TestAFilePlaysBoxes(t *testing.T) {
 
 // A page that is a file, and has no link of the server, says what is missing.
 func TestAFileWithoutALink(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "boxes")
 	b := browser.Start(t, browser.Chromium)
 	file := filepath.Join(t.TempDir(), "boxes.html")

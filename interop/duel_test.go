@@ -16,8 +16,9 @@ import (
 // TestDuel plays examples/duel: both games get states over a link that loses packets, the page shows how old each is, a key
 // goes to both games, and the sliders change the link.
 func TestDuel(t *testing.T) {
+	t.Parallel()
 	program := buildExample(t, "duel")
-	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
+	inFront(t, func(t *testing.T, b *browser.Browser) {
 		url, _ := startExample(t, program, "-loss", "5", "-delay", "20")
 		p := examplePage(t, b, url)
 		p.playDuel()
@@ -56,6 +57,7 @@ func TestDuel(t *testing.T) {
 
 // TestDuelFromAStaticHost serves only the page of examples/duel, which uses a server of another origin.
 func TestDuelFromAStaticHost(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../examples/duel/index.html")
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +69,7 @@ func TestDuelFromAStaticHost(t *testing.T) {
 	static.Start()
 	t.Cleanup(static.Close)
 	program := buildExample(t, "duel")
-	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
+	inFront(t, func(t *testing.T, b *browser.Browser) {
 		url, _ := startExample(t, program, "-loss", "0", "-delay", "20", "-origins", static.URL)
 		lost := examplePage(t, b, static.URL+"/lost")
 		lost.do(`await until(() => !document.getElementById("where").hidden);

@@ -15,6 +15,7 @@ import (
 // the box moves. A browser without WebGL 2, such as Firefox on a machine without a graphics driver, skips it.
 func TestEngines(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	program := buildExample(t, "boxes")
 	for _, engine := range []string{"phaser", "three"} {
 		t.Run(engine, func(t *testing.T) {

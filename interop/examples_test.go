@@ -2,26 +2,37 @@ package interop
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
 
-// buildExample builds a program of the directory examples and returns its path.
+// examples has a func() error by the name of each example that a test has needed.
+var examples sync.Map
+
+// buildExample builds a program of the directory examples, unless another test has done so, and returns its path.
 func buildExample(t *testing.T, name string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), name)
-	build := exec.Command("go", "build", "-o", program, "./examples/"+name)
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	program := filepath.Join(browser.Dir(t), name)
+	build, _ := examples.LoadOrStore(name, sync.OnceValue(func() error {
+		build := exec.Command("go", "build", "-o", program, "./examples/"+name)
+		build.Dir = ".."
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		return nil
+	}))
+	if err := build.(func() error)(); err != nil {
+		t.Fatal(err)
 	}
 	return program
 }

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/interop/browser"
@@ -15,6 +14,7 @@ import (
 // Pages reach two nodes through one port. The nodes know their addresses. The relay is started again while
 // messages are exchanged: both sessions continue, and no reliable message is lost.
 func TestPagesReachTheirNodesThroughARelay(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		host := browser.Host(t)
 		any := netip.AddrPortFrom(host, 0).String()
@@ -46,19 +46,17 @@ func TestPagesReachTheirNodesThroughARelay(t *testing.T) {
 			if a := c.RemoteAddr().Addr(); a == host || !a.Is4() {
 				t.Errorf("node %d: the address of the page is %v, want that of the browser", i+1, a)
 			}
-			pages[i].do(`window.going = exchange({ channels: ["loot", "chat"], rate: 30, size: 200, count: 300, drain: 20000 });`, nil, nil)
+			pages[i].do(`window.going = exchange({ channels: ["loot", "chat"], rate: 30, size: 200, count: 300, drain: arg });`, outageDrain.Milliseconds(), nil)
 		}
 		if st := r.Stats(); st.Clients < 2 || st.Nodes[0].Up == 0 || st.Nodes[1].Up == 0 {
 			t.Errorf("%+v: want clients of both nodes", st)
 		}
 		r.Close()
 		quiet.Nodes = nodes
-		if r, err = relay.Listen(public.String(), inner.String(), quiet); err != nil {
-			t.Fatal(err)
-		}
+		r = listenAgain(t, func() (*relay.Relay, error) { return relay.Listen(public.String(), inner.String(), quiet) })
 		for i, p := range pages {
 			var got []exchanged
-			p.doWithin(time.Minute, `return await going;`, nil, &got)
+			p.doWithin(patience+outageDrain, `return await going;`, nil, &got)
 			for _, e := range got {
 				t.Logf("node %d: %-9s %s", i+1, e.Name, e.figures())
 				e.check(t)

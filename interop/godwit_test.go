@@ -53,6 +53,7 @@ func listenGodwit(addr string, config config) (server, error) {
 // told of a gap once the server knows its channels. When it arrives is for
 // BenchmarkEchoes.
 func TestEchoesUnderLoss(t *testing.T) {
+	// Not parallel: a busy machine loses datagrams of its own.
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		var acks rtcserver.ConnStats
 		f := measureEchoes(t, b, godwitServers, 900, func(c conn) {

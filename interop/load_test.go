@@ -97,8 +97,8 @@ func writeTrace(t testing.TB, tap *wiretap.Tap) {
 // nextPort counts the ports that freePort has returned.
 var nextPort atomic.Uint32
 
-// freePort returns a port for a server whose relay must know it first. No other process serves on the host's address of
-// our namespace, and the system gives sockets that ask for any port one above 32,767. freePort does not try the port: a
+// freePort returns a port for a server whose relay must know it first, or which is another program. No other process serves on
+// the host's address of our namespace, and the system gives sockets that ask for any port one above 32,767. freePort does not try the port: a
 // browser that starts at this moment would inherit the socket and keep the port for some milliseconds.
 func freePort(t testing.TB) netip.AddrPort {
 	t.Helper()
@@ -129,7 +129,7 @@ func (f figures) String() string {
 
 // measureEchoes sends count messages at the comparison's load with 10 % loss on
 // the way up, and times their echoes. At the end it calls look with
-// the connection, if look is not nil.
+// the connection, if look is not nil; then it waits for echoes that are late, too.
 func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count int, look func(c conn)) figures {
 	t.Helper()
 	w := newRelayedWorld(t, b, kind, distant(lossy), distant(0))
@@ -142,7 +142,7 @@ func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count 
 	}
 	limit := time.Duration(count)*time.Second/loadRate + loadDrain*time.Millisecond + patience
 	p.doWithin(limit, `return await load(ch, arg);`, map[string]any{
-		"rate": loadRate, "size": loadSize, "count": count, "drain": loadDrain,
+		"rate": loadRate, "size": loadSize, "count": count, "drain": loadDrain, "all": look != nil,
 	}, &got)
 	if got.Sent != count {
 		t.Errorf("the page has sent %d of %d messages before its channel closed", got.Sent, count)

@@ -15,6 +15,7 @@ import (
 // page behind a proxy opens without a prompt, because the answer has no private address of the server, which has one. A
 // server that names its private address shows that the browser would not let the page connect.
 func TestAPageOfTheInternetGetsNoPrompt(t *testing.T) {
+	// Not parallel: servers that listen on all addresses would name the public one, which goes away with this test.
 	public, private := browser.PublicHost(t), browser.Host(t)
 	b := browser.OwnChromium(t, "--enable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebRTC")
 	for _, test := range []struct {

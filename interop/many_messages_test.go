@@ -13,6 +13,7 @@ import (
 // more messages than that; with -long many more.
 func TestManyMessages(t *testing.T) {
 	slow(t)
+	// Not parallel: an echo that takes 100 ms counts as lost.
 	const (
 		lossy  = 2_000
 		window = 200 // small packets that fit the buffer of a browser's socket

@@ -2,7 +2,6 @@ package interop
 
 import (
 	"testing"
-	"time"
 
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
@@ -11,6 +10,7 @@ import (
 // every bundle policy: with max-bundle the connection goes with the first section. No
 // media is sent, and the channel works.
 func TestChannelBesideMedia(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWorld(t, b, godwitServers)
 		p := w.tab()
@@ -24,7 +24,7 @@ func TestChannelBesideMedia(t *testing.T) {
 					Lines, Tracks       int
 					Directions          []string
 				}
-				p.doWithin(30*time.Second, `
+				p.do(`
 					const pc = new RTCPeerConnection({ bundlePolicy: arg.policy });
 					const r = { echo: "", failed: "", tracks: 0 };
 					pc.ontrack = () => r.tracks++;

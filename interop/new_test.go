@@ -15,6 +15,7 @@ import (
 // from a directory vendor, without the network.
 func TestNewGames(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	for template, play := range map[string]func(t *testing.T, ada, bob *tab){
 		"boxes": playNewBoxes,
 		"chat":  playNewChat,

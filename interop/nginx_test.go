@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -40,6 +39,7 @@ http {
 // WebSockets. Where UDP arrives, pages use WebRTC; where it does not, the WebSocket goes through nginx, and the server
 // sees the address of the page.
 func TestNginx(t *testing.T) {
+	t.Parallel()
 	needNginx(t)
 	playBehind(t, startNginx)
 }
@@ -48,7 +48,7 @@ func TestNginx(t *testing.T) {
 func playBehind(t *testing.T, start func(t testing.TB, listen netip.AddrPort, upstream string) (url string)) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWebWorld(t, b, netsim.Link{Delay: oneWay}, allLinks, behindNginx(t))
-		w.url = start(t, netip.AddrPortFrom(browser.Host(t), 0), w.url)
+		w.url = start(t, freePort(t), w.url)
 		p := w.tab()
 		var protocol string
 		p.do(`return performance.getEntriesByType("navigation")[0].nextHopProtocol;`, nil, &protocol)
@@ -57,9 +57,7 @@ func playBehind(t *testing.T, start func(t testing.TB, listen netip.AddrPort, up
 		}
 		p.do(`await join();`, nil, nil)
 		receive(t, w.conns, "the first connection")
-		if l := p.link(); l != "webrtc" {
-			t.Errorf("with UDP the session is on %q, want WebRTC", l)
-		}
+		p.do(`await until(Infinity, () => conn.link === "webrtc");`, nil, nil) // on a busy machine a WebSocket may be faster
 		p.do(`await conn.close();`, nil, nil)
 
 		w.dropUDP()
@@ -95,12 +93,7 @@ func behindNginx(t testing.TB) func(c *godwit.Config) {
 // startNginx runs nginx before an HTTP server until the test ends, and returns the URL of the page.
 func startNginx(t testing.TB, listen netip.AddrPort, upstream string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", listen.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := listen.String()
 	dir := t.TempDir()
 	config := strings.NewReplacer("LISTEN", address, "LOCATION", readmeLocation(t, upstream)).Replace(nginxConfig)
 	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config), 0o600); err != nil {

@@ -14,12 +14,13 @@ import (
 // An ordered channel without retransmission, over a link that loses and reorders: the
 // messages arrive in order and once, and a lost message causes no other loss.
 func TestOrderedChannelOverALossyLink(t *testing.T) {
+	// Not parallel: a busy machine loses datagrams of its own.
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newRelayedWorld(t, b, godwitServers, netsim.Link{Delay: 20 * time.Millisecond, Loss: 0.05, Reorder: 0.05, ReorderDelay: 30 * time.Millisecond}, netsim.Link{Delay: 20 * time.Millisecond})
 		p := w.tab()
 		p.connect(channelInit{"label": "moves", "ordered": true, "maxRetransmits": 0})
 		const n = 300
-		p.doWithin(60*time.Second, `
+		p.do(`
 			for (let i = 1; i <= arg; i++) {
 				c.channels[0].send(String(i));
 				await new Promise((resolve) => setTimeout(resolve, 16));
@@ -51,13 +52,14 @@ func TestOrderedChannelOverALossyLink(t *testing.T) {
 // The server closes the channels that it refuses, and the page gets an event: a reliable
 // channel, and the seventeenth channel, in-band or negotiated. The other channels work.
 func TestRefusedChannelsAreClosedForThePage(t *testing.T) {
+	t.Parallel()
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWorldAt(t, b, godwitServers, netip.AddrPortFrom(browser.Host(t), 0), config{})
 		p := w.tab()
 		p.connect()
 		p.wantEcho("the first")
 		var got []string
-		p.doWithin(60*time.Second, `
+		p.do(`
 			const said = [];
 			const closes = async (label, init) => {
 				const ch = new Channel(c.pc.createDataChannel(label, init));

@@ -24,6 +24,7 @@ func (w warnings) Write(b []byte) (int, error) {
 // ClientHello of the server it waits for a message that does not come. The server notices, and answers the next offer of the
 // address with a=setup:passive: that connection opens.
 func TestAPionClientThatCanOnlyBeTheDTLSClient(t *testing.T) {
+	t.Parallel()
 	log := make(warnings, 16)
 	srv, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
 		Handler: rtcserver.Handler{Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) }},

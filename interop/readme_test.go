@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 // TestReadme writes the README's first program and page into a directory, and checks that
 // they work. It changes only the addresses.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestReadme(t *testing.T) {
 	if n := strings.Count(program, "\n") + strings.Count(page, "\n"); n > 40 {
 		t.Errorf("program and page have %d lines together, want at most 40", n)
 	}
-	address := freeAddress(t)
+	address := freePort(t).String()
 	program = strings.NewReplacer(`"localhost:8080"`, `"`+address+`"`, `":7777"`, `":0"`).Replace(program)
 
 	dir := t.TempDir()
@@ -80,17 +80,6 @@ func block(t *testing.T, text []byte, language string) string {
 	return string(m[1])
 }
 
-// freeAddress returns a TCP address that browsers reach and that is free.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // start runs the program until the test ends, and returns when it listens.
 func start(t *testing.T, dir, address string) {
 	t.Helper()
@@ -112,7 +101,7 @@ func waitListening(t testing.TB, address string) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for give := time.Now().Add(10 * time.Second); ; <-again.C {
+	for give := time.Now().Add(patience); ; <-again.C {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()

@@ -129,6 +129,7 @@ func (m *faultyRelay) pass(p *faultyPath, direction int, b []byte, send func([]b
 // duplicated, or swapped with the next one, and in both DTLS roles. Every connection opens,
 // and its channel works.
 func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
+	t.Parallel()
 	harms, roles := []string{"dropped"}, []string{"actpass"}
 	if *long {
 		harms, roles = []string{"dropped", "doubled", "swapped"}, []string{"actpass", "active"}

@@ -12,6 +12,7 @@ import (
 // channels, and echoes continue: never are as many messages in a row without an echo as the page sends
 // in a second. Another offer, for a section of audio, changes nothing, either.
 func TestARestartOfICEKeepsTheConnection(t *testing.T) {
+	t.Parallel()
 	everyBrowser(t, []browser.Kind{browser.Chromium, browser.ChromiumSNAP, browser.Firefox}, func(t *testing.T, b *browser.Browser) {
 		w := newWorld(t, b, godwitServers)
 		p := w.tab()

@@ -13,6 +13,7 @@ import (
 // other move. It changes only the addresses.
 func TestSamplePrograms(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	for _, sample := range []struct{ page, program string }{
 		{"start.md", "start"}, {"loop.md", "smooth"}, {"loop.md", "predicted"},
 	} {
@@ -25,7 +26,7 @@ func TestSamplePrograms(t *testing.T) {
 			if program == nil {
 				t.Fatalf("docs/guide/%s has no program %s", sample.page, sample.program)
 			}
-			address := freeAddress(t)
+			address := freePort(t).String()
 			program["main.go"] = strings.NewReplacer(`"localhost:8080"`, `"`+address+`"`, `":7777"`, `":0"`).Replace(program["main.go"])
 			program.Write(t, dir)
 			samples.Run(t, dir, "go", "build", "-o", "pasted")

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/interop/browser"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -62,7 +63,7 @@ var implementations = []implementation{godwitServers, pionServers}
 
 // patience limits every wait of a test for an event. It only bounds a hang: a busy machine may take
 // seconds.
-const patience = time.Minute
+const patience = testkit.Patience
 
 // world is one server, its pages, and the events of the server. The server echoes every
 // message on its channel, with its kind.

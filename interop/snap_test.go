@@ -78,6 +78,7 @@ func wantHandshake(t *testing.T, chunks []string, want bool) {
 // with channels of both kinds. If the answer has lost the attribute on its way, and in browsers
 // without SNAP, a handshake takes place.
 func TestSNAPInBrowsers(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		kind  browser.Kind
@@ -141,6 +142,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 
 // pion/webrtc as the offerer, with SNAP and without, and godwit as the server.
 func TestSNAPOfPion(t *testing.T) {
+	t.Parallel()
 	for name, snap := range map[string]bool{"with SNAP": true, "without SNAP": false} {
 		t.Run(name, func(t *testing.T) {
 			socket := listenUDP(t, loopback)
@@ -206,6 +208,7 @@ func (l *keyLog) Write(b []byte) (int, error) { return l.tap.Write(b) }
 // The native client, which always offers an INIT, with pion/webrtc as the server, with SNAP and
 // without.
 func TestSNAPAtPion(t *testing.T) {
+	t.Parallel()
 	for name, snap := range map[string]bool{"with SNAP": true, "without SNAP": false} {
 		t.Run(name, func(t *testing.T) {
 			log := new(keyLog)

@@ -33,6 +33,7 @@ func trialToken(t *testing.T, key ed25519.PrivateKey, origin, feature string) st
 // in a meta element, also if a script adds the element before it connects. The token does nothing in other responses, and
 // without it nothing changes.
 func TestOriginTrial(t *testing.T) {
+	t.Parallel()
 	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func BenchmarkScript(b *testing.B) {
 				continue // all but the last of a tick would be outdated
 			}
 			b.Run(way.name+"/"+pace.name+"/chromium/godwit", func(b *testing.B) {
-				w := newWebWorld(b, browser.Own(b, browser.Chromium), netsim.Link{Delay: 10 * time.Millisecond}, func(c *godwit.Config) {
+				w := newWebWorld(b, browser.OwnChromium(b), netsim.Link{Delay: 10 * time.Millisecond}, func(c *godwit.Config) {
 					c.Handler.Message = func(*godwit.Conn, godwit.ChannelID, []byte) {}
 				})
 				p := w.tab()
@@ -170,7 +170,7 @@ func BenchmarkHeap(b *testing.B) {
 		b.Skip("minutes: -long")
 	}
 	b.Run("chromium/godwit", func(b *testing.B) {
-		w := newWebWorld(b, browser.Own(b, browser.Chromium), netsim.Link{Delay: oneWay})
+		w := newWebWorld(b, browser.OwnChromium(b), netsim.Link{Delay: oneWay})
 		p := w.tab()
 		p.do(`await join();
 			for (const name of ["positions", "chat"]) conn.on(name, () => {});

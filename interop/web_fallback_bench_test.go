@@ -64,7 +64,7 @@ func openTwice(b *testing.B, kind browser.Kind, way string, host netip.Addr) (fi
 	w := newWebWorld(b, browser.Start(b, kind), netsim.Link{}, allLinks, behindNginx(b))
 	w.dropUDP()
 	if way == "nginx" {
-		w.url = startNginx(b, netip.AddrPortFrom(host, 0), w.url)
+		w.url = startNginx(b, netip.AddrPortFrom(host, freePort(b).Port()), w.url)
 	} else {
 		w.url = w.serveAt(host)
 	}

@@ -200,16 +200,21 @@ func (w *webWorld) loseLinks() {
 // start starts the game server, also again after it was closed.
 func (w *webWorld) start() {
 	w.t.Helper()
-	var err error
+	w.server = listenAgain(w.t, func() (*godwit.Server, error) { return godwit.Listen(w.target.String(), w.config) })
+}
+
+// listenAgain opens sockets at addresses that were in use. A program that starts when a socket is closed, such as a browser, keeps
+// the socket until it runs its own code.
+func listenAgain[T any](t testing.TB, listen func() (T, error)) T {
+	t.Helper()
 	for began := time.Now(); ; <-time.After(5 * time.Millisecond) {
-		w.server, err = godwit.Listen(w.target.String(), w.config)
-		// A browser that starts when a server ends keeps the socket of the server until it runs its own program.
-		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > patience {
-			break
+		l, err := listen()
+		if err == nil {
+			return l
 		}
-	}
-	if err != nil {
-		w.t.Fatal(err)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > patience {
+			t.Fatal(err)
+		}
 	}
 }
 

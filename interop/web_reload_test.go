@@ -21,7 +21,7 @@ func TestClientOutlivesItsPage(t *testing.T) {
 		c := receive(t, w.conns, "the connection")
 		pour := startPour(t, c, 60, count, "news")
 		for _, seen := range []int{100, 200} {
-			p.do(`await until(15000, () => books[1].seen.size >= arg);`, seen, nil)
+			p.do(`await until(Infinity, () => books[1].seen.size >= arg);`, seen, nil)
 			p.Reload()
 			var continued bool
 			p.do(`await until(Infinity, () => window.godwit);

@@ -107,12 +107,12 @@ func TestClientResumesWithoutItsToken(t *testing.T) {
 			await join({ token });
 			window.first = conn.id;
 			window.going = exchange(arg);`, map[string]any{
-			"channels": []string{"positions", "chat"}, "rate": 30, "size": 200, "count": 180, "drain": 20_000,
+			"channels": []string{"positions", "chat"}, "rate": 30, "size": 200, "count": 180, "drain": outageDrain.Milliseconds(),
 		}, nil)
 		c := receive(t, w.conns, "the connection")
 		w.loseLinks()
 		var got []exchanged
-		p.doWithin(time.Minute, `return await going;`, nil, &got)
+		p.doWithin(patience+outageDrain, `return await going;`, nil, &got)
 		for _, e := range got {
 			t.Logf("%-9s %s, %d refused while interrupted", e.Name, e.figures(), e.Refused)
 			e.check(t)

@@ -91,6 +91,7 @@ func (p *tab) enterWorker(webrtc bool) *tab {
 // TestWorkerEchoesWhileItsPageIsBlocked has a session in a worker. The thread of the page does nothing but read the memory
 // that it shares with the worker, until the server has got the echoes of the worker.
 func TestWorkerEchoesWhileItsPageIsBlocked(t *testing.T) {
+	// Not parallel: the thread of the page takes a processor all the time.
 	const rounds = 100
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {

@@ -45,11 +45,12 @@ type Browser struct {
 
 // running has what the test binary has started; Main ends it.
 var running struct {
-	starts   sync.Mutex // held while a browser starts; locked before mu
-	browsers map[Kind]*Browser
+	starts sync.Mutex // held while a browser starts; locked before mu
 
-	mu      sync.Mutex
-	network *network
+	mu       sync.Mutex
+	browsers map[Kind]*Browser
+	idle     map[Kind][]*Browser // of Own, which no test has now
+	network  *network
 }
 
 // Main runs the tests of a binary, then ends its browsers and its namespace. SIGTERM and an interrupt end the tests, the browsers
@@ -72,15 +73,20 @@ func Start(t testing.TB, kind Kind) *Browser {
 	t.Helper()
 	needProgram(t, kind)
 	n := needNetwork(t)
+	if b := started(kind); b != nil {
+		return b // without a wait for others that start
+	}
 	running.starts.Lock()
 	defer running.starts.Unlock()
-	if b := running.browsers[kind]; b != nil {
+	if b := started(kind); b != nil {
 		return b
 	}
 	b, err := launch(n, order{Browser: string(kind)})
 	if err != nil {
 		t.Fatalf("browser: %s: %v", kind, err)
 	}
+	running.mu.Lock()
+	defer running.mu.Unlock()
 	if running.browsers == nil {
 		running.browsers = make(map[Kind]*Browser)
 	}
@@ -89,25 +95,73 @@ func Start(t testing.TB, kind Kind) *Browser {
 	return b
 }
 
-// Own starts a browser for one test; the browser ends with the test. Like a user's browser it runs the timers of a hidden
-// page once a second. The pages of Start do not know that they are hidden.
-func Own(t testing.TB, kind Kind) *Browser { return own(t, kind) }
+// started returns the binary's browser of a kind; nil if it is not there.
+func started(kind Kind) *Browser {
+	running.mu.Lock()
+	defer running.mu.Unlock()
+	return running.browsers[kind]
+}
 
-// OwnChromium is Own for Chromium with further arguments.
-func OwnChromium(t testing.TB, args ...string) *Browser { return own(t, Chromium, args...) }
+// Own returns a browser that no other test has until this one ends. It is one that another test has had, or a new one.
+// Like a user's browser it runs the timers of a hidden page once a second. The pages of Start do not know that they are hidden.
+func Own(t testing.TB, kind Kind) *Browser {
+	t.Helper()
+	b := takeIdle(kind)
+	if b == nil {
+		b = own(t, kind, true)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			b.driver.stop() // it may be what has failed
+			return
+		}
+		running.mu.Lock()
+		defer running.mu.Unlock()
+		if running.idle == nil {
+			running.idle = make(map[Kind][]*Browser)
+		}
+		running.idle[kind] = append(running.idle[kind], b)
+	})
+	return b
+}
 
-func own(t testing.TB, kind Kind, args ...string) *Browser {
+// OwnChromium returns a new Chromium with further arguments, which ends with the test.
+func OwnChromium(t testing.TB, args ...string) *Browser {
+	t.Helper()
+	b := own(t, Chromium, false, args...)
+	t.Cleanup(b.driver.stop)
+	return b
+}
+
+// own starts a browser, or takes one that has become idle meanwhile, if the test may have such a one.
+func own(t testing.TB, kind Kind, used bool, args ...string) *Browser {
 	t.Helper()
 	needProgram(t, kind)
 	n := needNetwork(t)
 	running.starts.Lock() // several that start at once take longer
+	defer running.starts.Unlock()
+	if used {
+		if b := takeIdle(kind); b != nil {
+			return b
+		}
+	}
 	b, err := launch(n, order{Browser: string(kind), Own: true, Args: args})
-	running.starts.Unlock()
 	if err != nil {
 		t.Fatalf("browser: %s: %v", kind, err)
 	}
-	t.Cleanup(b.driver.stop)
 	return b
+}
+
+// takeIdle returns a browser of Own that no test has; nil if there is none.
+func takeIdle(kind Kind) *Browser {
+	running.mu.Lock()
+	defer running.mu.Unlock()
+	idle := running.idle[kind]
+	if len(idle) == 0 {
+		return nil
+	}
+	running.idle[kind] = idle[:len(idle)-1]
+	return idle[len(idle)-1]
 }
 
 func launch(n *network, o order) (*Browser, error) {
@@ -169,8 +223,13 @@ func stopAll() {
 	for _, b := range running.browsers {
 		wg.Go(b.driver.stop)
 	}
+	for _, of := range running.idle {
+		for _, b := range of {
+			wg.Go(b.driver.stop)
+		}
+	}
 	wg.Wait()
-	running.browsers = nil
+	running.browsers, running.idle = nil, nil
 	if running.network == nil {
 		return
 	}

@@ -25,7 +25,7 @@ import (
 type network struct {
 	lock    *os.File
 	name    string // of the namespace and of the host's end of the pair
-	temp    string // directory of the browsers' profiles
+	temp    string // directory of the browsers' profiles and of Dir
 	host    netip.Addr
 	filters bool // nftables has dropRules
 
@@ -59,6 +59,12 @@ func PublicHost(t testing.TB) netip.Addr {
 		}
 	})
 	return a
+}
+
+// Dir returns a directory for files of several tests. It is removed when the tests have ended.
+func Dir(t testing.TB) string {
+	t.Helper()
+	return needNetwork(t).temp
 }
 
 func newNetwork() (*network, error) {

@@ -6,7 +6,7 @@
 //   return describe(await c.channels[0].next());
 
 // patience is how long a page waits for anything before it gives up, in ms.
-const patience = 45000;
+const patience = 100000;
 
 function within(ms, promise, what) {
   return new Promise((resolve, reject) => {
@@ -185,13 +185,15 @@ async function flood(channel, { count, window }) {
 }
 
 // load sends count messages of size bytes, rate a second, and waits drain ms more
-// for echoes. latencies are sorted, in ms.
-async function load(channel, { rate, size, count, drain }) {
+// for echoes, or, if all is true, until none has come for drain ms. latencies are sorted, in ms.
+async function load(channel, { rate, size, count, drain, all }) {
   const sent = [];
   const seen = new Set();
   const latencies = [];
   let duplicates = 0;
+  let heard = 0;
   const take = ({ data }) => {
+    heard = performance.now();
     const n = new DataView(data).getUint32(0);
     if (seen.has(n)) return duplicates++;
     seen.add(n);
@@ -205,7 +207,8 @@ async function load(channel, { rate, size, count, drain }) {
     sent.push(performance.now());
     channel.send(message);
   });
-  await new Promise((resolve) => setTimeout(resolve, drain));
+  do await new Promise((resolve) => setTimeout(resolve, drain));
+  while (all && performance.now() - heard < drain);
   channel.dc.removeEventListener("message", take);
   channel.inbox.length = 0;
   return { sent: sent.length, echoed: latencies.length, duplicates, latencies: latencies.sort((a, b) => a - b) };
