@@ -32,6 +32,24 @@ func TestPiecesInTurnByWeight(t *testing.T) {
 	}
 }
 
+// Bytes count for the turn, not pieces.
+func TestSmallPiecesHaveMoreTurns(t *testing.T) {
+	x := newTestMux(t, Config{Channels: Channels{{Name: "a", Mode: ReliableOrdered}, {Name: "b", Mode: ReliableOrdered}}})
+	small, large := strings.Repeat("x", 97), strings.Repeat("x", 296) // 100 and 300 bytes with the headers
+	for range 8 {
+		x.send(1, small, Options{})
+		x.send(2, large, Options{})
+	}
+	b := x.m.Append(x.now, nil, MaxPacket)
+	var order string
+	for piece := range strings.SplitSeq(script(b), "; ") {
+		order += piece[:len("message 1")][len("message "):]
+	}
+	if want := "1211121"; order != want {
+		t.Errorf("pieces of the channels %s, want %s", order, want)
+	}
+}
+
 // A message that comes while its channel has others to send does not change its turn.
 func TestSendingMoreDoesNotChangeTheTurn(t *testing.T) {
 	x := newTestMux(t, Config{Rate: 1 << 20, Channels: Channels{{Name: "a", Mode: ReliableOrdered}, {Name: "b", Mode: ReliableOrdered}}})

@@ -45,6 +45,11 @@ func TestARunOfLostPackets(t *testing.T) {
 	if r.add(time.Second, 50, 60, 1100, fallRun); r.began != time.Second || r.since != 50 || r.least != 1100 {
 		t.Errorf("the next run began at %v with packet %d of %d bytes, want 1 s, 50, 1100", r.began, r.since, r.least)
 	}
+	r.end()
+	r.add(0, 60, 70, MaxPacket, fallRun)
+	if r.acked(61, MaxPacket-1); r.lost != 1 {
+		t.Errorf("a packet that is a byte smaller arrives: %d lost, want 1", r.lost)
+	}
 }
 
 // A run is long after a number of packets and a number of turns. Both numbers are exact.

@@ -69,6 +69,17 @@ func TestIncompleteMessagesAreWithinQueueLimit(t *testing.T) {
 	x.m.check(t)
 }
 
+// One more incomplete message needs room for its bytes and 32 more.
+func TestRoomForOneMoreIncompleteMessage(t *testing.T) {
+	for size, evicted := range map[int]uint64{1100: 0, 1101: 1} {
+		x := newTestMux(t, Config{Channels: Channels{{Name: "a", MaxMessage: 2000, QueueLimit: 3100 + 2*messageCost}}})
+		x.receive(part(1, 0, 2000, 0), part(1, 1, size, 0))
+		if n := x.m.Dropped(DropEvicted); n != evicted {
+			t.Errorf("2000 and %d bytes: %d messages made room, want %d", size, n, evicted)
+		}
+	}
+}
+
 // An incomplete unreliable message is given up three seconds after its first piece. Each
 // has its own time.
 func TestIncompleteMessagesGrowOld(t *testing.T) {
