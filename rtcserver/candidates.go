@@ -177,8 +177,8 @@ func (o *own) rank() []netip.AddrPort {
 		loopback = netip.IPv6Loopback()
 	}
 	here(o.asked)
-	if where == reachLoopback && o.wild {
-		here(loopback)
+	if o.wild {
+		here(loopback) // only a page on this machine gets it: see tells
 	}
 	for _, a := range o.routes {
 		here(a)
@@ -190,7 +190,7 @@ func (o *own) rank() []netip.AddrPort {
 	for _, a := range o.interfaces {
 		here(a.Addr())
 	}
-	if len(all) == 0 && where == reachUnknown && o.wild {
+	if len(all) == 0 && where == reachUnknown {
 		all = append(all, netip.AddrPortFrom(loopback, o.port))
 	}
 	return all[:min(len(all), maxPublic)]

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -48,6 +49,8 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 		return all
 	}
 	one := netip.MustParseAddr("192.0.2.1")
+	each := func(netip.Addr) []netip.AddrPort { return nil }
+	const severalPublic = "Config has more than one of Public, PublicFunc and Discover"
 	for _, test := range []struct {
 		name string
 		c    Config
@@ -63,6 +66,10 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 		{"no address", Config{Settings: Settings{Public: []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7777)}}}, "Config.Public has"},
 		{"no port", Config{Settings: Settings{Public: []netip.AddrPort{netip.AddrPortFrom(one, 0)}}}, "Config.Public has 192.0.2.1:0"},
 		{"any address", Config{Settings: Settings{Public: []netip.AddrPort{netip.MustParseAddrPort("[::]:7777")}}}, "Config.Public has [::]:7777"},
+		{"addresses of a func", Config{Settings: Settings{PublicFunc: each}}, ""},
+		{"addresses, and those of a func", Config{Settings: Settings{Public: public(1), PublicFunc: each}}, severalPublic},
+		{"addresses, and those of a STUN server", Config{Settings: Settings{Public: public(1), Discover: "stun.example:3478"}}, severalPublic},
+		{"addresses of a func and of a STUN server", Config{Settings: Settings{PublicFunc: each, Discover: "stun.example:3478"}}, severalPublic},
 		{"1,199 bytes", Config{Settings: Settings{MaxReceive: 1199}}, "Config.MaxReceive is 1199, but must be 1200 to 65536"},
 		{"1,200 bytes", Config{Settings: Settings{MaxReceive: 1200}}, ""},
 		{"64 KiB", Config{Settings: Settings{MaxReceive: 64 << 10}}, ""},
@@ -71,6 +78,8 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 		{"a channel", Config{Settings: Settings{MaxChannels: 1}}, ""},
 		{"256 channels", Config{Settings: Settings{MaxChannels: 256}}, ""},
 		{"257 channels", Config{Settings: Settings{MaxChannels: 257}}, "Config.MaxChannels is 257"},
+		{"the last node", Config{Settings: Settings{Node: ufrag.MaxNode}}, ""},
+		{"a node more", Config{Settings: Settings{Node: ufrag.MaxNode + 1}}, "Config.Node is"},
 		{"less than a second", Config{Settings: Settings{SilenceTimeout: time.Second - 1}}, "Config.SilenceTimeout is 999.999999ms"},
 		{"a second", Config{Settings: Settings{SilenceTimeout: time.Second}}, ""},
 		{"half a minute", Config{Settings: Settings{SilenceTimeout: 30 * time.Second}}, ""},
