@@ -399,7 +399,11 @@ func TestPlaysOverALossyDevice(t *testing.T) {
 // with TCP of the kernel: go test -run '^$' -bench Age -benchtime 20x ./examples/duel
 func BenchmarkAge(b *testing.B) {
 	for name, tun := range map[string]bool{"stand-in": false, "kernel": true} {
-		for _, loss := range []float64{0, 2, 5, 10} {
+		losses := []float64{0, 2, 5, 10}
+		if testing.Short() {
+			losses = losses[3:]
+		}
+		for _, loss := range losses {
 			b.Run(fmt.Sprintf("%s/loss=%v", name, loss), func(b *testing.B) {
 				tcp, udp := measureAges(b, options{loss: loss, delay: 50, tun: tun}, time.Duration(b.N)*time.Second)
 				b.ReportMetric(float64(tcp)/1e6, "ms-WebSocket")
