@@ -81,9 +81,10 @@ func TestWhenMessagesLeave(t *testing.T) {
 	})
 }
 
-// More than fits a batch leaves too.
+// More than fits a batch leaves too. The page sends first: of what a server sends to a page whose handshake is not
+// complete yet, some is dropped.
 func TestManyMessagesOfAHandler(t *testing.T) {
-	inWorld(t, Config{Handler: Handler{Open: func(c *Conn) {
+	inWorld(t, Config{Handler: Handler{Message: func(c *Conn, _ Message) {
 		for i := range 5*batchLen + 1 {
 			if err := c.Send(0, Text, fmt.Append(nil, i)); err != nil {
 				t.Error(err)
@@ -91,6 +92,7 @@ func TestManyMessagesOfAHandler(t *testing.T) {
 		}
 	}}}, func(w *world) {
 		p := w.open()
+		p.send("go")
 		synctest.Wait()
 		seen := make(map[string]bool)
 		for len(p.events) > 0 {
