@@ -64,7 +64,12 @@ func enterBoxes(t *testing.T, b *browser.Browser, url, name string) *tab {
 			await until(find);
 			return find();
 		};
-		window.press = (type, code) => document.activeElement.dispatchEvent(new KeyboardEvent(type, { code, bubbles: true }));
+		window.press = (type, code) => { // a key that is held repeats; a page that loses the focus to the tab of another test forgets its keys
+			const send = () => document.activeElement.dispatchEvent(new KeyboardEvent(type, { code, bubbles: true }));
+			clearInterval(window.held);
+			if (type === "keydown") window.held = setInterval(send, 50);
+			send();
+		};
 		await until(() => window.players);
 		enter("join", "name", arg);
 		await until(() => [...players.values()].some((p) => p.name === arg)); // in a tab that is hidden nothing is drawn`, name, nil)
