@@ -252,6 +252,9 @@ func (e *Endpoint) remove(c *Conn) {
 			delete(e.conns, r)
 		}
 	}
+	if s := c.session; s != nil && s.opening == c {
+		s.opening = nil
+	}
 	e.live--
 	e.sources.release(c.local)
 	if e.single {

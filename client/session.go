@@ -51,7 +51,7 @@ type Session struct {
 	token        sessioncore.Token // the newest resume token
 	next         nextLink          // what the session needs for a link without a request
 	trying       *Conn             // the last such link
-	opening      *Conn             // the last connection that was begun for the session
+	opening      *Conn             // the last connection that was begun for the session; nil if it is gone
 	seat         *auth.Seat        // where the session is; nil if it is where Connect or Join began it
 	goal         *auth.Seat        // where the next session is to be; see move.go
 	moves        moves
@@ -374,7 +374,6 @@ func (s *Session) end() {
 	if c := s.opening; c != nil && c.state == connOpening { // another link was faster
 		c.close(time.Now())
 	}
-	s.opening = nil
 	e.loop.Remove(s)
 	delete(e.sessions, s)
 }
