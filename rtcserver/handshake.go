@@ -61,6 +61,7 @@ func (s *shard) beginHandshake(c *Conn) {
 // startHandshake starts h, which is then the handshake of c.
 func (s *shard) startHandshake(c *Conn, h *handshake) {
 	c.handshake = h
+	s.places.yieldsBy(h.yields())
 	h.Handshake = dtls.StartHandshake(dtls.HandshakeConfig{
 		Certificate: s.server.config.Certificate,
 		Client:      c.active,

@@ -2,12 +2,14 @@ package rtcserver
 
 import (
 	"log/slog"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // opened returns a bareConn that is open, and its engine.
@@ -199,4 +201,62 @@ func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 			s.loop.Wake()
 		})
 	}
+}
+
+// A handshake that begins while others wait gives its place up in time, although the handshakes that began before
+// it have more time.
+func TestAHandshakeThatBeginsWhileOthersWaitYieldsInTime(t *testing.T) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: 2}}, func(w *world) {
+		for range cap(w.server.gate) {
+			w.server.gate <- struct{}{} // all handshakes wait for their turn to compute
+		}
+		begin := func(site byte, setup string) *Conn {
+			text := testkit.Replace("a=setup:actpass", setup)(browserOffer(t))
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, site}), 6666)
+			answer, err := w.signal(from.Addr(), text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := w.offeredWith(text, string(answer))
+			o.check(from, "")
+			synctest.Wait()
+			return o.conn
+		}
+		want := func(what string, want connState, c *Conn) {
+			t.Helper()
+			synctest.Wait()
+			c.Acquire()
+			got := c.state
+			c.shard.loop.Unlock()
+			if got != want {
+				t.Errorf("%s is %v, want %v", what, got, want)
+			}
+		}
+		first, second := begin(1, "a=setup:actpass"), begin(2, "a=setup:actpass")
+		silent, last := begin(3, insistsOnActive), begin(4, "a=setup:actpass")
+		want("the second", stateShaking, second)
+		want("the silent one, which waits,", stateQueued, silent)
+		first.Close("")
+		want("the silent one, which has the place of the first,", stateShaking, silent)
+		time.Sleep(pageRests - 1)
+		want("the last, before the silent one must yield,", stateQueued, last)
+		time.Sleep(time.Nanosecond)
+		want("the last, when the silent one must yield,", stateShaking, last)
+		want("the second, which waits for its turn to compute,", stateShaking, second)
+	})
+}
+
+// The memory of the outbox keeps no connection.
+func TestTheOutboxKeepsNothing(t *testing.T) {
+	x := newBareShards(t, 1)
+	s, c := x.shards[0], x.bareConn(0).Conn
+	s.loop.Lock()
+	defer s.loop.Unlock()
+	*s.outbox.Add() = outboxed{c, new(handshake), dtls.HandshakeEvent{Kind: dtls.Flight, Datagram: []byte("flight")}} // of a handshake that was stopped
+	s.takeOutbox(x.now)
+	s.outbox.Take() // the other half of the outbox
+	if o := s.outbox.Add(); o.conn != nil || o.handshake != nil || o.event.Datagram != nil {
+		t.Errorf("the outbox keeps %+v, want nothing", *o)
+	}
+	s.outbox.Undo()
 }
