@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/internal/ufrag"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -113,6 +114,23 @@ func TestListenAndServeReportErrors(t *testing.T) {
 			if s != nil {
 				s.Close()
 			}
+		}
+	}
+}
+
+// A server behind relays takes messages of several datagrams from the kernel, unless NoSegments is set.
+func TestSegmentsAreForServersBehindRelays(t *testing.T) {
+	relays := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}
+	for _, test := range []struct {
+		relays     []netip.Prefix
+		noSegments bool
+		want       bool
+	}{
+		{nil, false, false}, {nil, true, false}, {relays, false, true}, {relays, true, false},
+	} {
+		c := Config{Settings: Settings{Shards: 3, ReadBuffer: 1, WriteBuffer: 2, TrustedRelays: test.relays, NoSegments: test.noSegments}}
+		if got, want := c.socket(), (udpio.Config{Sockets: 3, ReadBuffer: 1, WriteBuffer: 2, Segments: test.want}); got != want {
+			t.Errorf("%d relays, NoSegments %v: %+v, want %+v", len(test.relays), test.noSegments, got, want)
 		}
 	}
 }

@@ -228,6 +228,31 @@ func TestWithdrawnConnectionsEnd(t *testing.T) {
 	})
 }
 
+// A connection may open from its answer on, until it is open, closed or withdrawn.
+func TestOpeningConnections(t *testing.T) {
+	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
+		want := func(what string, c *Conn, opening bool) {
+			t.Helper()
+			synctest.Wait()
+			if got := w.server.Opening(c); got != opening {
+				t.Errorf("%s: Opening() = %v, want %v", what, got, opening)
+			}
+		}
+		want("a connection that is open", p.conn, false)
+		page.conn.Close()
+		want("a connection that its page has closed", p.conn, false)
+		o := w.offer("")
+		want("an answer", o.conn, true)
+		o.check(attackerAddr, "")
+		want("a handshake", o.conn, true)
+		o.conn.Close("")
+		want("a handshake that was closed", o.conn, false)
+		o = w.offer("")
+		w.server.Withdraw(o.conn, "")
+		want("an answer that was withdrawn", o.conn, false)
+	})
+}
+
 // The engines of a polled server send only in Poll and Flush.
 func TestEnginesOfAPolledServer(t *testing.T) {
 	var p *testEngine

@@ -102,3 +102,23 @@ func TestChargeInAFullTable(t *testing.T) {
 		t.Error("a new site is allowed one offer too many though there is room in the table")
 	}
 }
+
+// A full table is searched at most once a second, although buckets become full meanwhile.
+func TestAFullTableIsSearchedOnceASecond(t *testing.T) {
+	l, now := newLimiter(1), time.Unix(1000, 0)
+	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	for i := range maxBuckets {
+		l.buckets[at(i)] = bucket{l.burst - 0.5, now} // full after half a second
+	}
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {time.Second - 1, false}, {time.Second, true}} {
+		if ok := l.allow(now.Add(c.after), at(maxBuckets)); ok != c.want {
+			t.Errorf("after %v a new site is allowed an offer: %v, want %v", c.after, ok, c.want)
+		}
+	}
+	if n := len(l.buckets); n != 1 {
+		t.Errorf("the table has %d sites after the search, want 1", n)
+	}
+}
