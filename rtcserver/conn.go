@@ -73,7 +73,7 @@ type Conn struct {
 	free   bool       // no limit per address applies
 	direct bool       // it began without an offer; see Direct
 
-	yields    bool        // this end may become the DTLS server if the page is a client, too; guarded by the shard's lock
+	chosen    bool        // this end is the DTLS client because the offer left the choice; guarded by the shard's lock
 	withdrawn bool        // Withdraw was called; guarded by the registry's lock
 	stage     directStage // guarded by the registry's lock
 	opened    bool        // it is open, or was; guarded by the registry's lock

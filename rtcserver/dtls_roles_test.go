@@ -110,8 +110,8 @@ func TestAPageThatCanOnlyBeTheDTLSClientIsServed(t *testing.T) {
 		if got := setupFor(p.addr().Addr()); got != "passive" {
 			t.Errorf("the next answer to the same address says %s, want passive", got)
 		}
-		if answer, yields := w.server.setup(sdp.SetupActpass, p.addr().Addr()); answer != sdp.SetupPassive || yields {
-			t.Errorf("the next answer says %v, want passive; it yields: %v, though it is the server already", answer, yields)
+		if answer, chosen := w.server.setup(sdp.SetupActpass, p.addr().Addr()); answer != sdp.SetupPassive || chosen {
+			t.Errorf("the next answer says %v, want passive; it is the client by choice: %v, though it is the server", answer, chosen)
 		}
 		if n := strings.Count(log.String(), "a page sent a ClientHello though this server is the DTLS client"); n != 1 {
 			t.Errorf("%d warnings, want 1: %s", n, log.String())
@@ -161,8 +161,8 @@ func TestRoles(t *testing.T) {
 			}
 			for offer, want := range map[string]string{insistsOnActive: "passive", "a=setup:passive": "active"} {
 				o := w.offer(offer)
-				if got := map[bool]string{true: "active", false: "passive"}[o.conn.active]; got != want || o.conn.yields {
-					t.Errorf("role %v: the answer to %s says %s, want %s; it may yield: %v", role, offer, got, want, o.conn.yields)
+				if got := map[bool]string{true: "active", false: "passive"}[o.conn.active]; got != want || o.conn.chosen {
+					t.Errorf("role %v: the answer to %s says %s, want %s; this end has chosen: %v", role, offer, got, want, o.conn.chosen)
 				}
 			}
 		})
@@ -253,4 +253,32 @@ func TestWarningsOfRolesAreWrittenUnderNoLock(t *testing.T) {
 			t.Errorf("%d warnings, want 1; the lock was held at %d lines, want 0", n, j.locked)
 		}
 	})
+}
+
+// The warning is about offers that leave the choice. A page that goes away has no part in it if its offer says
+// a=setup:passive, or if it has an invite and makes no offer.
+func TestNoWarningOfRolesWithoutAChoice(t *testing.T) {
+	for name, begin := range map[string]func(w *world){
+		"a=setup:passive": func(w *world) { w.offer("a=setup:passive").check(attackerAddr, "") },
+		"an invite": func(w *world) {
+			w.network.Inject(attackerAddr, serverAddr, checkOf(inviteFor(1, time.Minute), "page"))
+		},
+	} {
+		var d directState
+		var log testkit.Log
+		c := d.config(Settings{})
+		c.Logger = log.Logger(slog.LevelInfo)
+		inWorld(t, c, func(w *world) {
+			begin(w)
+			time.Sleep(11 * time.Second)
+			synctest.Wait()
+			if st := w.server.Stats(); st.HandshakesFailed != 1 {
+				t.Errorf("%s: %d handshakes have failed, want 1", name, st.HandshakesFailed)
+			}
+			w.server.Shutdown(context.Background())
+			if strings.Contains(log.String(), "a=setup") {
+				t.Errorf("%s: the log is %q, want no warning about a=setup", name, log.String())
+			}
+		})
+	}
 }

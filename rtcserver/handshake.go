@@ -118,9 +118,9 @@ func (s *shard) takeOutbox(now time.Time) {
 }
 
 // warnOfRoles logs, at most once a minute, that the peer of a failed handshake may only
-// work as DTLS client. The operator of that peer would see only a timeout.
+// work as DTLS client, if its offer left the choice. The operator of that peer would see only a timeout.
 func (s *shard) warnOfRoles(now time.Time, c *Conn, err error) {
-	if (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.server.rolesWarning.due(now) {
+	if c.chosen && (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.server.rolesWarning.due(now) {
 		s.log(slog.LevelWarn, "rtcserver: a handshake failed in which this server was the DTLS client, because the offer left the choice (a=setup:actpass)",
 			"conn", c.id, "remote", clientAddr(c.peer.Remote()), "err", err)
 	}

@@ -50,26 +50,26 @@ func checkRole(r Role) error {
 	return nil
 }
 
-// setup returns the a=setup of the answer to an offer from a site, and whether this end may become
-// the DTLS server later. If the offer leaves no choice, it may not.
-func (s *Server) setup(offer sdp.Setup, site netip.Addr) (answer sdp.Setup, yields bool) {
+// setup returns the a=setup of the answer to an offer from a site. chosen says that this end is the
+// DTLS client, and that the offer left the choice.
+func (s *Server) setup(offer sdp.Setup, site netip.Addr) (answer sdp.Setup, chosen bool) {
 	preferred := sdp.SetupActive
 	if s.config.Role == RoleServer || s.registry.isPassive(time.Now(), site) {
 		preferred = sdp.SetupPassive
 	}
 	answer = offer.Answer(preferred)
-	return answer, offer == sdp.SetupActpass && answer == sdp.SetupActive && s.config.Role == RoleAuto
+	return answer, offer == sdp.SetupActpass && answer == sdp.SetupActive
 }
 
-// yieldRole makes this end the DTLS server of c, whose page has sent a ClientHello, if c may yield. It
-// returns true if c has a new handshake, for which the ClientHello is. The limits for addresses that
-// are not proved stay what they are, and so does the place of the handshake: a forged ClientHello
-// draws no more than one of a page whose offer says a=setup:active.
+// yieldRole makes this end the DTLS server of c, whose page has sent a ClientHello, if the offer left the
+// choice and Config.Role is RoleAuto. It returns true if c has a new handshake, for which the ClientHello
+// is. The limits for addresses that are not proved stay what they are, and so does the place of the
+// handshake: a forged ClientHello draws no more than one of a page whose offer says a=setup:active.
 func (s *shard) yieldRole(now time.Time, c *Conn) bool {
-	if !c.yields || c.handshake == nil {
+	if !c.chosen || s.server.config.Role != RoleAuto || c.handshake == nil {
 		return false
 	}
-	c.yields, c.active = false, false
+	c.chosen, c.active = false, false
 	began := c.handshake.began
 	c.handshake.Stop()
 	c.peer.Yield()

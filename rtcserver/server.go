@@ -166,12 +166,12 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 	if a, no := s.renew(offer, local, r, from); a != nil || no != nil {
 		return a, no
 	}
-	setup, yields := s.setup(offer.Setup, site(from.addr))
+	setup, chosen := s.setup(offer.Setup, site(from.addr))
 	c := &Conn{
 		ufrag:  local.Ufrag,
 		site:   site(from.addr),
 		active: setup == sdp.SetupActive,
-		yields: yields,
+		chosen: chosen,
 		resume: s.config.Resumes != nil && s.config.Resumes(r),
 		free:   from.free,
 
