@@ -90,6 +90,28 @@ const (
 // Join connects to NATS, or starts a NATS server in this process. It waits for the connection until the deadline of ctx, or
 // for 2 s if there is none. It returns an error if NATS cannot be reached; later NATS may go away and come back.
 func Join(ctx context.Context, c Config) (*Fleet, error) {
+	f, err := unconnected(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.connect(ctx); err != nil {
+		f.disconnect()
+		return nil, err
+	}
+	f.running.Go(f.write)
+	f.running.Go(f.collect)
+	f.running.Go(f.process)
+	f.running.Go(f.watch)
+	f.running.Go(f.keepRooms)
+	for range claimers {
+		f.running.Go(f.settleClaims)
+	}
+	f.appear(time.Now())
+	return f, nil
+}
+
+// unconnected returns a Fleet without a connection and without goroutines.
+func unconnected(c Config) (*Fleet, error) {
 	f := &Fleet{
 		me:          newInstance(),
 		stop:        make(chan struct{}),
@@ -113,24 +135,16 @@ func Join(ctx context.Context, c Config) (*Fleet, error) {
 	f.initRooms()
 	f.initTravels()
 	f.relays.nodes = make(map[uint32]relayed)
-	if err := f.connect(ctx); err != nil {
-		f.disconnect()
-		return nil, err
-	}
-	f.running.Go(f.write)
-	f.running.Go(f.collect)
-	f.running.Go(f.process)
-	f.running.Go(f.watch)
-	f.running.Go(f.keepRooms)
-	for range claimers {
-		f.running.Go(f.settleClaims)
-	}
+	return f, nil
+}
+
+// appear begins to receive what other nodes send to this node and to all, and tells them of this node.
+func (f *Fleet) appear(now time.Time) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.subscribe(f.inboxPrefix + ">")
 	f.subscribe(f.beatSubject())
-	f.beat(time.Now(), false)
-	f.mu.Unlock()
-	return f, nil
+	f.beat(now, false)
 }
 
 // connect connects to NATS.

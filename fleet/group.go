@@ -263,17 +263,20 @@ func (f *Fleet) publishGroup(s *groupState, h groupHeader, b []byte) {
 	f.publish(f.groupSubject(s.token, "m"), "", data)
 }
 
-// ask asks which other nodes have members of a group. f.mu is held.
+// ask asks which other nodes have members of a group. A question that cannot be sent counts as none. f.mu is held.
 func (f *Fleet) ask(s *groupState, now time.Time) {
 	s.asked = now
+	err := f.publish(f.groupSubject(s.token, "w"), f.inboxSubject("g", s.token),
+		append(appendHeader(f.buffer(), kindWho, f.me), s.name...))
+	if err != nil {
+		return
+	}
 	s.round++
 	for node, round := range s.needed {
 		if s.round-round > 2 { // no answer to the last two questions
 			delete(s.needed, node)
 		}
 	}
-	f.publish(f.groupSubject(s.token, "w"), f.inboxSubject("g", s.token),
-		append(appendHeader(f.buffer(), kindWho, f.me), s.name...))
 }
 
 // nobodyIn notes that no other node has members of a group: NATS says so.
@@ -311,7 +314,7 @@ func (f *Fleet) membersElsewhere(m message) bool {
 		if s.needed == nil {
 			s.needed = make(map[instance]uint32)
 		}
-		if len(s.needed) < maxOrigins {
+		if _, known := s.needed[m.from]; known || len(s.needed) < maxOrigins {
 			s.needed[m.from] = s.round
 		}
 		s.known = true
