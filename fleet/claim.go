@@ -112,7 +112,7 @@ func (f *Fleet) inquire(ctx context.Context, subject string, k kind, body []byte
 // settle notes that the sessions of a player have changed. f.mu is held.
 func (f *Fleet) settle(p *player) {
 	switch c := &p.claim; {
-	case f.claims.kv == nil:
+	case f.claims.kv == nil || f.closed:
 		if p.sessions == 0 {
 			delete(f.players, p.name)
 		}

@@ -340,7 +340,7 @@ func (f *Fleet) Close() error {
 	}
 	f.beat(time.Now(), true)
 	f.closed = true
-	f.do(op{sub: new(subscription), end: true}) // an op that does nothing, after which write ends
+	f.wakeWriter()
 	f.mu.Unlock()
 	close(f.stop)
 	f.running.Wait()

@@ -74,6 +74,7 @@ func (f *Fleet) Send(name string, ch godwit.ChannelID, b []byte) error {
 // Kick ends every session whose Identity has a name at once, wherever it is, as godwit.Conn.Kick does. It does not wait.
 // The errors are those of Send.
 func (f *Fleet) Kick(name, text string) error {
+	text = text[:min(len(text), 2*session.MaxText)] // the session cuts it to MaxText bytes, at the end of a character
 	here := f.named(name)
 	for _, c := range here {
 		c.Kick(text)
@@ -92,7 +93,7 @@ func (f *Fleet) Kick(name, text string) error {
 // exactly once: with the bytes of a reply, which are valid until done returns, or with nil for an acknowledgement;
 // or with an error, which is a *session.RequestError, ErrNotHere, ErrAway or ErrTimeout. After the last two, the
 // client may act on the request nevertheless. done runs like a handler of the session if the session is on this
-// node, otherwise on a goroutine of the fleet; it must not block.
+// node, otherwise on a goroutine of the fleet; it must not block, and calls that wait return session.ErrInHandler in it.
 func (f *Fleet) Ask(name, request string, b []byte, done func([]byte, error)) error {
 	_, err := f.ask1(name, request, b, done)
 	return err
@@ -189,6 +190,10 @@ type question struct {
 	until time.Time
 }
 
+// over calls done. Package handling knows it: calls that wait return session.ErrInHandler in done, because the goroutine that runs done
+// may be the one that they wait for.
+func (q question) over(b []byte, err error) { q.done(b, err) }
+
 // question publishes a question, and returns its number. f.mu is held.
 func (f *Fleet) question(subject string, k kind, body []byte, done func([]byte, error)) (uint64, error) {
 	if len(f.questions) >= f.config.MaxRequests {
@@ -228,25 +233,25 @@ func (f *Fleet) answered(m message) bool {
 	if !ok {
 		return true // too late, or the second one
 	}
-	if m.nobody || len(m.body) == 0 {
-		q.done(nil, ErrNotHere)
+	if len(m.body) == 0 { // NATS says that nobody has got the question
+		q.over(nil, ErrNotHere)
 		return true
 	}
 	switch b := m.body[1:]; m.body[0] {
 	case answerReplied:
-		q.done(b, nil)
+		q.over(b, nil)
 	case answerAcked:
-		q.done(nil, nil)
+		q.over(nil, nil)
 	case answerFailed:
 		e := &session.RequestError{Status: session.StatusResponseLost}
 		if len(b) > 0 {
 			e.Status, e.Text = session.Status(b[0]), string(b[1:])
 		}
-		q.done(nil, e)
+		q.over(nil, e)
 	case answerRejected:
-		q.done(nil, errors.New("fleet: the player's node: "+string(b)))
+		q.over(nil, errors.New("fleet: the player's node: "+string(b)))
 	default:
-		q.done(nil, ErrNotHere)
+		q.over(nil, ErrNotHere)
 	}
 	return true
 }
@@ -274,9 +279,9 @@ func (f *Fleet) expire(now time.Time, away bool) {
 	f.mu.Unlock()
 	for _, q := range over {
 		if away {
-			q.done(nil, ErrAway)
+			q.over(nil, ErrAway)
 		} else {
-			q.done(nil, ErrTimeout)
+			q.over(nil, ErrTimeout)
 		}
 	}
 }

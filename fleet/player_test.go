@@ -3,7 +3,9 @@ package fleet
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/testkit"
@@ -175,4 +177,63 @@ func TestCallsInHandlers(t *testing.T) {
 		}
 	}
 	ada.want(t, "a message of a handler", "chat from a handler")
+}
+
+// In a func that gets an answer calls that wait return ErrInHandler, wherever it runs.
+func TestCallsThatWaitForAnAnswer(t *testing.T) {
+	q := newQuiet(t, Config{})
+	got := make(chan error, 1)
+	ada := q.join("ada").server
+	calls := map[string]func(ctx context.Context) error{
+		"Request": func(ctx context.Context) error { _, err := q.Request(ctx, "bob", "echo", nil); return err },
+		"Where":   func(ctx context.Context) error { _, err := q.Where(ctx, "bob"); return err },
+		"Claim":   func(ctx context.Context) error { _, err := q.Claim(ctx, "arena"); return err },
+		"Find":    func(ctx context.Context) error { _, err := q.Find(ctx, "arena"); return err },
+		"Move":    func(ctx context.Context) error { return q.Move(ctx, ada, "x") },
+		"Drain":   q.Drain,
+		"Close":   func(context.Context) error { return q.Close() },
+	}
+	ask := func() {
+		t.Helper()
+		must(t, q.Ask("bob", "echo", nil, func(_ []byte, err error) {
+			got <- err
+			for name, call := range calls {
+				if err := call(t.Context()); !errors.Is(err, session.ErrInHandler) {
+					t.Errorf("%s: %v, want ErrInHandler", name, err)
+				}
+			}
+		}))
+	}
+	wants := func(want error) {
+		t.Helper()
+		if err := testkit.Next(t, "the answer", got); err != want {
+			t.Errorf("the answer is %v, want %v", err, want)
+		}
+	}
+	ask()
+	q.hear(q.inboxSubject("r", "1"), kindAnswer, instance{1}, answerAcked)
+	wants(nil)
+	ask()
+	q.nobody(q.inboxSubject("r", "2"))
+	wants(ErrNotHere)
+	ask()
+	q.expire(time.Now().Add(time.Hour), false)
+	wants(ErrTimeout)
+	ask()
+	q.natsAway(errBroken)
+	wants(ErrAway)
+}
+
+// A text that is too long for a session does not keep a kick from another node.
+func TestKicksWithALongText(t *testing.T) {
+	q := newQuiet(t, Config{})
+	must(t, q.Kick("bob", strings.Repeat("é", 1<<20)))
+	m := message{body: q.out.ops[0].data}
+	m.parseHeader()
+	if r := (reader{b: m.body}); r.string() != "bob" || string(r.b) != strings.Repeat("é", session.MaxText) {
+		t.Errorf("the text has %d bytes, want %d", len(r.b), 2*session.MaxText)
+	}
+	if err := q.Kick(strings.Repeat("x", maxMessage), ""); err != ErrTooLarge {
+		t.Errorf("a name that NATS does not take: %v, want ErrTooLarge", err)
+	}
 }

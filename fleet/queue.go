@@ -26,7 +26,7 @@ type outbox struct {
 	spare       []op // memory of the ops before
 	msgs, bytes int  // messages that wait or are being written
 	free        [][]byte
-	wake        chan struct{} // holds a token if there are ops
+	wake        chan struct{} // holds a token if there are ops, or after Close
 }
 
 // Limits of the memory that is used again.
@@ -45,8 +45,8 @@ func (f *Fleet) buffer() []byte {
 	return make([]byte, 0, 512)
 }
 
-// publish queues a message, whose bytes it owns from now on. It returns ErrAway or ErrFull if the message
-// is dropped. f.mu is held.
+// publish queues a message, whose bytes it owns from now on. It returns ErrClosed, ErrAway, ErrTooLarge or ErrFull if the
+// message is dropped. f.mu is held.
 func (f *Fleet) publish(subject, reply string, data []byte) error {
 	switch o := &f.out; {
 	case f.closed:
@@ -54,6 +54,8 @@ func (f *Fleet) publish(subject, reply string, data []byte) error {
 	case f.away.Load():
 		f.counts.Away++
 		return ErrAway
+	case len(data) > f.maxPayload+envelope:
+		return ErrTooLarge
 	case o.msgs >= f.config.MaxPending || o.bytes+len(data) > f.config.MaxPendingBytes:
 		f.counts.OutDropped++
 		return ErrFull
@@ -79,8 +81,16 @@ func (f *Fleet) unsubscribe(s *subscription) {
 	}
 }
 
+// do queues an op. After Close nobody takes ops: do drops them then. f.mu is held.
 func (f *Fleet) do(o op) {
+	if f.closed {
+		return
+	}
 	f.out.ops = append(f.out.ops, o)
+	f.wakeWriter()
+}
+
+func (f *Fleet) wakeWriter() {
 	select {
 	case f.out.wake <- struct{}{}:
 	default:
@@ -227,7 +237,6 @@ func (f *Fleet) process() {
 func (f *Fleet) receive(n *nats.Msg) {
 	m := message{subject: n.Subject, reply: n.Reply, body: n.Data}
 	if len(n.Data) == 0 && n.Header.Get("Status") == "503" {
-		m.nobody = true
 		f.handleNobody(m)
 		return
 	}

@@ -48,7 +48,6 @@ type message struct {
 	kind    kind
 	from    instance
 	body    []byte
-	nobody  bool // no message: nobody has subscribed to the subject of the message whose reply subject this is
 }
 
 // headerLen is the length of the envelope: version, kind, instance.

@@ -2,8 +2,8 @@
 // of this module runs on its goroutine. A call that waits for the loop must not be made
 // in a handler: it would wait for itself.
 //
-// The package finds the loops by the names of their functions. A test of package client
-// checks the names.
+// The package finds the loops by the names of their functions. Tests of packages client and
+// fleet check the names.
 package handling
 
 import (
@@ -16,10 +16,10 @@ import (
 var ErrInHandler = errors.New("godwit: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
 
 // loops are the functions that run code of the program: the handlers of each loop, the
-// body of a range over Poll, and the Logger.
+// body of a range over Poll, the Logger, and the funcs that get the answers of a fleet.
 var loops = [...]string{
 	module + "/internal/loop.(*Loop[...]).deliver", module + "/rtcserver.(*shard).writeLines",
-	module + "/internal/loop.(*Puller[...]).Yield",
+	module + "/internal/loop.(*Puller[...]).Yield", module + "/fleet.question.over",
 }
 
 const module = "github.com/godwit-rtc/godwit"
