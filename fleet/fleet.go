@@ -30,6 +30,7 @@ type Fleet struct {
 	js          jetstream.JetStream
 	maxPayload  int // bytes of a program's message
 
+	serving    atomic.Bool // NewServer was called, and has not failed
 	server     atomic.Pointer[godwit.Server]
 	duplicates godwit.Duplicates // set before server
 	table      uint32            // half of the hash of the table of channels; set before server
@@ -83,12 +84,14 @@ const (
 	maxPings      = 2 // a connection that does not answer one ping more is over
 	reconnectWait = 250 * time.Millisecond
 	writeTimeout  = 2 * time.Second
-	maxMessage    = 1 << 20 // bytes of a message that NATS takes by default
-	envelope      = 512     // bytes that are kept for the envelope
+	maxConnect    = 5 * time.Second // of an attempt to connect
+	maxMessage    = 1 << 20         // bytes of a message that NATS takes by default
+	envelope      = 512             // bytes that are kept for the envelope
 )
 
-// Join connects to NATS, or starts a NATS server in this process. It waits for the connection until the deadline of ctx, or
-// for 2 s if there is none. It returns an error if NATS cannot be reached; later NATS may go away and come back.
+// Join connects to NATS, or starts a NATS server in this process. It waits for the connection until the deadline of ctx, 5 s at
+// most for each address of Config.NATS, or for 2 s if there is no deadline. It returns an error if NATS cannot be reached; later NATS
+// may go away and come back.
 func Join(ctx context.Context, c Config) (*Fleet, error) {
 	f, err := unconnected(c)
 	if err != nil {
@@ -170,8 +173,8 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	if c.Credentials != "" {
 		options = append(options, nats.UserCredentials(c.Credentials))
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		options = append(options, nats.Timeout(time.Until(deadline)))
+	if deadline, ok := ctx.Deadline(); ok { // nats.go has this time for later attempts, too, and takes no message meanwhile
+		options = append(options, nats.Timeout(min(time.Until(deadline), maxConnect)))
 	}
 	address := c.NATS
 	switch {
@@ -231,32 +234,39 @@ func (f *Fleet) Listen(addr string, c godwit.Config) (*godwit.Server, error) {
 // c.Duplicates holds in the whole fleet. NewServer puts itself in front of Admit, Handler.Open and Handler.Close of c. Close the
 // server before the fleet.
 func (f *Fleet) NewServer(c godwit.Config, open func(godwit.Config) (*godwit.Server, error)) (*godwit.Server, error) {
-	if f.Server() != nil {
+	if !f.serving.CompareAndSwap(false, true) {
 		return nil, errors.New("fleet: there is a server already")
 	}
+	srv, err := f.newServer(c, open)
+	if err != nil {
+		f.serving.Store(false)
+		return nil, err
+	}
+	return srv, nil
+}
+
+func (f *Fleet) newServer(c godwit.Config, open func(godwit.Config) (*godwit.Server, error)) (*godwit.Server, error) {
 	f.duplicates = c.Duplicates
 	f.table = uint32(channel.Table{Channels: c.Channels.WithDefaults(), Schema: c.Schema}.Hash())
 	c = f.inFront(c)
 	if err := f.prepare(&c); err != nil {
 		return nil, err
 	}
+	var kv jetstream.KeyValue
 	if c.Duplicates != godwit.DuplicatesAllow {
-		kv, err := f.openClaims()
-		if err != nil {
+		var err error
+		if kv, err = f.openClaims(); err != nil {
 			return nil, err
 		}
-		f.mu.Lock()
-		f.claims.kv = kv
-		f.mu.Unlock()
 	}
+	f.mu.Lock()
+	f.claims.kv = kv
+	f.mu.Unlock()
 	srv, err := open(c)
 	if err != nil {
 		return nil, err
 	}
-	if !f.server.CompareAndSwap(nil, srv) {
-		srv.Close()
-		return nil, errors.New("fleet: there is a server already")
-	}
+	f.server.Store(srv)
 	f.mu.Lock()
 	f.nodes.self.MaxSessions = cmp.Or(c.MaxConns, 4096)
 	if rtc := srv.RTC(); rtc != nil {

@@ -266,6 +266,7 @@ type proxy struct {
 	to       string
 	going    chan struct{} // closed while bytes pass
 	swallows bool
+	saw      []byte // what has passed on the way to the other address; nil if no test wants it
 	conns    []net.Conn
 	running  sync.WaitGroup
 }
@@ -310,12 +311,12 @@ func (p *proxy) accept() {
 		p.mu.Lock()
 		p.conns = append(p.conns, a, b)
 		p.mu.Unlock()
-		p.running.Go(func() { p.carry(a, b) })
-		p.running.Go(func() { p.carry(b, a) })
+		p.running.Go(func() { p.carry(a, b, true) })
+		p.running.Go(func() { p.carry(b, a, false) })
 	}
 }
 
-func (p *proxy) carry(from, to net.Conn) {
+func (p *proxy) carry(from, to net.Conn, there bool) {
 	defer from.Close()
 	defer to.Close()
 	b := make([]byte, 16<<10)
@@ -323,6 +324,9 @@ func (p *proxy) carry(from, to net.Conn) {
 		n, err := from.Read(b)
 		p.mu.Lock()
 		going, swallows := p.going, p.swallows
+		if there && !swallows && p.saw != nil {
+			p.saw = append(p.saw, b[:n]...)
+		}
 		p.mu.Unlock()
 		<-going
 		if n > 0 && !swallows {
