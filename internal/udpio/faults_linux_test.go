@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -142,6 +141,9 @@ func TestErrorsOfSocketsAreReturned(t *testing.T) {
 	}
 	if batches(&net.UDPConn{}) || lookAt(&net.UDPConn{}) != nil {
 		t.Error("batches or lookAt accepts a UDPConn without a socket")
+	}
+	if onlyIPv6(&net.UDPConn{}) {
+		t.Error("a UDPConn without a socket receives only IPv6")
 	}
 	u, err := listenUDP("udp4", "127.0.0.1:0", nil)
 	if err != nil {
@@ -330,14 +332,9 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		"IP_PKTINFO":       {unix.IPPROTO_IP, unix.IP_PKTINFO},
 		"IPV6_RECVPKTINFO": {unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO},
 	} {
-		child := exec.Command(os.Args[0], "-test.run=^TestOptionsThatAreRefused$")
-		child.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %d", optionVariable, unix.SYS_SETSOCKOPT, option[0], option[1]))
-		out, err := child.CombinedOutput()
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 3 {
-			t.Skipf("this kernel lets no process sandbox itself: %s", out)
-		}
-		if err != nil || !strings.Contains(string(out), "refused: setsockopt "+want) {
-			t.Errorf("%s: %v\n%s", want, err, out)
+		out := inSandbox(t, "^TestOptionsThatAreRefused$", fmt.Sprintf("%s=%d %d %d", optionVariable, unix.SYS_SETSOCKOPT, option[0], option[1]))
+		if !strings.Contains(out, "refused: setsockopt "+want) {
+			t.Errorf("%s:\n%s", want, out)
 		}
 	}
 }

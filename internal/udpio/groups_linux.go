@@ -42,20 +42,17 @@ func (g *groups) pending() bool { return g.next < g.n }
 // divide copies the next datagrams into ds, and returns how many. It drops those that are larger than their
 // buffers. It returns 0 only if nothing is left.
 func (g *groups) divide(ds []Datagram, n *counters) int {
-	k, truncated := 0, 0
+	k := 0
 	for ; k < len(ds) && g.pending(); g.advance() {
 		b := g.datagram()
 		d := &ds[k]
 		if len(b) > cap(d.B) {
-			truncated++
+			n.truncated.Add(1)
 			continue
 		}
 		message := &g.in[g.next]
 		d.Remote, d.Local, d.B = message.Remote, message.Local, append(d.B[:0], b...)
 		k++
-	}
-	if truncated > 0 {
-		n.truncated.Add(uint64(truncated))
 	}
 	return k
 }
@@ -63,8 +60,8 @@ func (g *groups) divide(ds []Datagram, n *counters) int {
 // datagram returns the payload of the next datagram.
 func (g *groups) datagram() []byte {
 	rest := g.in[g.next].B[g.at:]
-	if size := g.sizes[g.next]; size > 0 && size < len(rest) {
-		return rest[:size]
+	if size := g.sizes[g.next]; size > 0 {
+		return rest[:min(size, len(rest))]
 	}
 	return rest
 }

@@ -6,14 +6,17 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // grouping opens a socket that takes messages of several datagrams.
 func grouping(t *testing.T, addr string) *Conn {
 	t.Helper()
+	needBatches(t, "UDP_GRO", unix.UDP_GRO)
 	c := listenN(t, addr, Config{Segments: true})[0]
 	if c.pending == nil {
-		t.Skip("this kernel does not know UDP_GRO")
+		t.Fatal("a socket with Segments takes no groups")
 	}
 	return c
 }
@@ -161,6 +164,47 @@ func TestDivide(t *testing.T) {
 					t.Errorf("%s, %d at a time: %q, want %q", what, batch, got, tt.want)
 				}
 			}
+		}
+	}
+}
+
+// Segments takes effect where the kernel knows the two options, and only then.
+func TestKernelsThatKnowNoGroups(t *testing.T) {
+	if canSegment(-1) || newGroups(-1) != nil {
+		t.Error("an invalid socket knows UDP_SEGMENT or UDP_GRO")
+	}
+	needBatches(t, "UDP_SEGMENT", unix.UDP_SEGMENT)
+	needBatches(t, "UDP_GRO", unix.UDP_GRO)
+	c := listen(t, "127.0.0.1:0")
+	if c.pending != nil {
+		t.Error("a socket without Segments takes groups")
+	}
+	c.raw.Control(func(fd uintptr) {
+		if !canSegment(int(fd)) {
+			t.Error("canSegment = false at a socket that knows UDP_SEGMENT")
+		}
+	})
+}
+
+// Datagrams that are too large, of which there may be any number, do not keep ReadBatch: it ends after maxReads system calls.
+func TestABatchEndsThoughMoreAreWaiting(t *testing.T) {
+	for _, small := range []int{0, 1} {
+		server, client := grouping(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+		write(t, client, to(server.LocalAddr(), small)...)
+		const most, more = maxReads * maxGroups, 40
+		for range most - small + more { // each is one message
+			write(t, client, sized(server.LocalAddr(), 0, 100))
+		}
+		server.SetReadDeadline(longAgo)
+		k, err := server.ReadBatch(buffers(maxBatch, 50))
+		if n := server.Stats().Truncated; k != small || (err == nil) != (small > 0) || n != uint64(most-small) {
+			t.Errorf("%d datagrams, %v, %d too large; want %d and %d", k, err, n, small, most-small)
+		}
+		if k, err = server.ReadBatch(buffers(maxBatch, 50)); k != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the next batch: %d, %v; want %v", k, err, os.ErrDeadlineExceeded)
+		}
+		if n := server.Stats().Truncated; n != uint64(most-small+more) {
+			t.Errorf("%d are too large, want %d", n, most-small+more)
 		}
 	}
 }

@@ -276,10 +276,11 @@ func (m *mmsg) send(fd uintptr) bool {
 		n, errno := sendmmsg(fd, &h.hdrs[i], h.n-i)
 		switch {
 		case errno == unix.EINTR:
-			continue
 		case errno == 0:
 		case h.runs[i] > 1 && errno != unix.EAGAIN && errno != unix.ENOBUFS:
-			m.segments = m.segments && errno != unix.EIO // EIO: this device cannot
+			if errno == unix.EIO { // this device cannot
+				m.segments = false
+			}
 			h.full = m.sendApart(fd, i)
 			i++
 		default:

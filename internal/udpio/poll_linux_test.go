@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
@@ -53,6 +55,53 @@ func TestPollSaysWhichSocketsAreReady(t *testing.T) {
 			t.Errorf("ReadBatch without a datagram = %d, %v; want %v at once", n, err, os.ErrDeadlineExceeded)
 		}
 	}
+}
+
+// A Poll has up to maxPoll sockets, and Wait knows each of them at once.
+func TestPollOfManySockets(t *testing.T) {
+	client := listen(t, "127.0.0.1:0")
+	var conns []*Conn
+	for range maxPoll {
+		conns = append(conns, listen(t, "127.0.0.1:0"))
+	}
+	p := pollOf(t, conns...)
+	for _, c := range conns {
+		write(t, client, to(c.LocalAddr(), 1)...)
+	}
+	wantReady(t, p, 1<<maxPoll-1)
+}
+
+// Wait returns the system's error.
+func TestErrorOfAPoll(t *testing.T) {
+	p := &Poll{raw: badRaw{}}
+	p.look = p.lookAt
+	if ready, err := p.Wait(); ready != 0 || !errors.Is(err, unix.EBADF) || err.Error() != "epoll_pwait: "+unix.EBADF.Error() {
+		t.Errorf("Wait = %b, %v; want %v", ready, err, unix.EBADF)
+	}
+	if !p.lookAt(^uintptr(0)) {
+		t.Error("Wait goes on waiting after an error")
+	}
+}
+
+// NewPoll fails if the runtime cannot wait for an epoll, and changes nothing then.
+func TestPollThatTheRuntimeCannotWaitFor(t *testing.T) {
+	const variable = "GODWIT_TEST_EPOLL"
+	if os.Getenv(variable) == "" {
+		inSandbox(t, "^TestPollThatTheRuntimeCannotWaitFor$", variable+"=1")
+		return
+	}
+	a, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	before, next := descriptors(t), testkit.Must(unix.Dup(0))
+	unix.Close(next) // it is the descriptor of the epoll, which nothing may wait for
+	needSandbox(refuseOption(unix.SYS_EPOLL_CTL, unix.EPOLL_CTL_ADD, uint32(next)))
+	if p, err := NewPoll(a); p != nil || !errors.Is(err, os.ErrNoDeadline) {
+		t.Errorf("NewPoll = %v, %v; want %v", p, err, os.ErrNoDeadline)
+	}
+	if n := descriptors(t); n != before {
+		t.Errorf("%d files are left open, want 0", n-before)
+	}
+	write(t, client, to(a.LocalAddr(), 1)...)
+	readAll(t, a, 1) // waits
 }
 
 // Wait returns when a datagram comes later, and when the Poll is closed.
@@ -121,6 +170,9 @@ func TestSocketsWithoutAPoll(t *testing.T) {
 	closed := listen(t, "127.0.0.1:0")
 	closed.Close()
 	before := descriptors(t)
+	if p, err := NewPoll(a, a); p != nil || !errors.Is(err, unix.EEXIST) {
+		t.Errorf("NewPoll of one socket twice = %v, %v; want %v", p, err, unix.EEXIST)
+	}
 	if p, err := NewPoll(a, closed); p != nil || !errors.Is(err, net.ErrClosed) {
 		t.Errorf("NewPoll = %v, %v; want %v", p, err, net.ErrClosed)
 	}

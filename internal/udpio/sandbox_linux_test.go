@@ -27,10 +27,7 @@ func TestMain(m *testing.M) {
 		if err == nil {
 			err = refuseBatches(unix.Errno(errno))
 		}
-		if err != nil {
-			os.Stderr.WriteString("sandbox: " + err.Error() + "\n")
-			os.Exit(3)
-		}
+		needSandbox(err)
 	}
 	if v := os.Getenv(optionVariable); v != "" {
 		var call, level, option uint32
@@ -38,12 +35,36 @@ func TestMain(m *testing.M) {
 		if err == nil {
 			err = refuseOption(call, level, option)
 		}
-		if err != nil {
-			os.Stderr.WriteString("sandbox: " + err.Error() + "\n")
-			os.Exit(3)
-		}
+		needSandbox(err)
 	}
 	os.Exit(m.Run())
+}
+
+// noSandbox is the exit code of a child that the kernel lets not sandbox itself.
+const noSandbox = 3
+
+// needSandbox ends a child whose sandbox failed.
+func needSandbox(err error) {
+	if err != nil {
+		os.Stderr.WriteString("sandbox: " + err.Error() + "\n")
+		os.Exit(noSandbox)
+	}
+}
+
+// inSandbox runs tests of this package in a child process with a variable, which makes the child sandbox itself. It returns
+// what the child prints.
+func inSandbox(t *testing.T, tests, variable string) string {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.v", "-test.run="+tests)
+	child.Env = append(os.Environ(), variable)
+	out, err := child.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == noSandbox {
+		t.Skipf("this kernel lets no process sandbox itself: %s", out)
+	}
+	if err != nil {
+		t.Errorf("%s with %s: %v\n%s", tests, variable, err, out)
+	}
+	return string(out)
 }
 
 // refuseBatches makes the kernel refuse both calls to every thread of this process.
@@ -85,14 +106,10 @@ func TestSandboxThatRefusesBatches(t *testing.T) {
 	}
 	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
 		t.Run(errno.Error(), func(t *testing.T) {
-			child := exec.Command(os.Args[0], "-test.v", "-test.run=^(TestSandboxThatRefusesBatches|TestEcho|TestSeveralSocketsShareAPort|TestEmptyDatagramIsADatagram|TestDeadlineWakesReader|TestDeadlineComes|TestCloseWakesReader)$")
-			child.Env = append(os.Environ(), sandboxVariable+"="+strconv.Itoa(int(errno)))
-			out, err := child.CombinedOutput()
-			if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 3 {
-				t.Skipf("this kernel lets no process sandbox itself: %s", out)
-			}
-			if err != nil || !strings.Contains(string(out), "--- PASS: TestEcho") {
-				t.Fatalf("TestEcho without batches: %v\n%s", err, out)
+			out := inSandbox(t, "^(TestSandboxThatRefusesBatches|TestEcho|TestSeveralSocketsShareAPort|TestEmptyDatagramIsADatagram|TestDeadlineWakesReader|TestDeadlineComes|TestCloseWakesReader)$",
+				sandboxVariable+"="+strconv.Itoa(int(errno)))
+			if !strings.Contains(out, "--- PASS: TestEcho") {
+				t.Errorf("TestEcho without batches:\n%s", out)
 			}
 		})
 	}

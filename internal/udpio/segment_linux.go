@@ -44,7 +44,6 @@ func run(ds []Datagram) int {
 // putSegment writes the message that makes the kernel divide a payload into datagrams of size bytes, and returns
 // its length.
 func putSegment(b []byte, size int) int {
-	clear(b[:segmentLen])
 	putCmsg(b, cmsgData+2, unix.SOL_UDP, unix.UDP_SEGMENT)
 	binary.NativeEndian.PutUint16(b[cmsgData:], uint16(size))
 	return segmentLen

@@ -1,22 +1,58 @@
 package udpio
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // segmenting opens a socket that sends runs of datagrams together.
 func segmenting(t *testing.T, addr string) *Conn {
 	t.Helper()
-	c := listenN(t, addr, Config{Segments: true})[0]
-	c.raw.Control(func(fd uintptr) {
-		if !canSegment(int(fd)) {
-			t.Skip("this kernel does not know UDP_SEGMENT")
+	needBatches(t, "UDP_SEGMENT", unix.UDP_SEGMENT)
+	return listenN(t, addr, Config{Segments: true})[0]
+}
+
+// needBatches skips a test if this process may not move many datagrams with a system call, or the kernel does not know an option of UDP.
+func needBatches(t *testing.T, name string, option int) {
+	t.Helper()
+	raw := listen(t, "127.0.0.1:0").raw
+	if raw == nil {
+		t.Skip("this process may not move many datagrams with a call")
+	}
+	var err error
+	raw.Control(func(fd uintptr) { _, err = unix.GetsockoptInt(int(fd), unix.SOL_UDP, option) })
+	if err != nil {
+		t.Skipf("this kernel does not know %s: %v", name, err)
+	}
+}
+
+// A run leaves as one message, which a receiver with UDP_GRO can see.
+func TestARunIsOneMessage(t *testing.T) {
+	needBatches(t, "UDP_GRO", unix.UDP_GRO)
+	client := segmenting(t, "127.0.0.1:0")
+	u := testkit.Must(listenUDP("udp4", "127.0.0.1:0", nil))
+	defer u.Close()
+	testkit.Must(u.SyscallConn()).Control(func(fd uintptr) {
+		if err := unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
+			t.Fatal(err)
 		}
 	})
-	return c
+	out := to(addrPort(u.LocalAddr()), 3)
+	write(t, client, out...)
+	u.SetReadDeadline(time.Now().Add(testkit.Patience))
+	b := make([]byte, groupLen)
+	if n, err := u.Read(b); err != nil || n != 3*len(out[0].B) {
+		t.Errorf("a message of %d bytes, %v; want the %d bytes of three datagrams", n, err, 3*len(out[0].B))
+	}
 }
 
 // sized returns a datagram of n bytes, which begins with its number.
@@ -88,6 +124,7 @@ func TestRunsOfDatagrams(t *testing.T) {
 		"another address":         {append(of(a, 9, 9), of(b, 9)...), 2},
 		"another local address":   {local, 1},
 		"as much as fits":         {of(a, maxRun/2, maxRun/2), 2},
+		"the largest message":     {of(a, maxRun/3, maxRun/3, maxRun/3), 3},
 		"more than fits":          {of(a, maxRun/2+1, maxRun/2+1), 1},
 	} {
 		if n := run(tt.ds); n != tt.want {
@@ -105,10 +142,17 @@ func TestMessagesOfABatch(t *testing.T) {
 	for segments, want := range map[bool]int{true: 1, false: maxBatch} {
 		m := newMmsg(badRaw{}, false, netip.Addr{}, new(counters))
 		m.segments = segments
+		size := 0 // of the control messages
+		if segments {
+			size = segmentLen
+		}
 		for range 2 { // nothing of an earlier batch is left
-			if m.prepareWrite(ds); m.w.n != want {
-				t.Errorf("segments %v: %d messages, want %d", segments, m.w.n, want)
+			if m.prepareWrite(ds); m.w.n != want || int(m.w.hdrs[0].Hdr.Controllen) != size {
+				t.Errorf("segments %v: %d messages, %d bytes of control; want %d, %d", segments, m.w.n, m.w.hdrs[0].Hdr.Controllen, want, size)
 			}
+		}
+		if m.prepareWrite(ds[:1]); m.w.n != 1 || m.w.hdrs[0].Hdr.Controllen != 0 {
+			t.Errorf("segments %v: one datagram is %d messages with %d bytes of control, want 1 without", segments, m.w.n, m.w.hdrs[0].Hdr.Controllen)
 		}
 	}
 }
@@ -141,6 +185,32 @@ func TestRefusedRunsAreSentOneByOne(t *testing.T) {
 	}
 	if s := client.Stats(); s.Sent != 2*uint64(len(out)) || s.SendFailed+s.SendUnreachable != uint64(len(lost)) {
 		t.Errorf("%+v, want %d sent and %d failed", s, 2*len(out), len(lost))
+	}
+}
+
+// A refusal of a run that says that the device cannot divide it ends runs. One that says that the buffer is full loses the run, and its
+// datagrams are not tried alone.
+func TestCausesOfRefusedRuns(t *testing.T) {
+	if errno, err := strconv.Atoi(os.Getenv(sandboxVariable)); err == nil {
+		var c Conn
+		m := newMmsg(testkit.Must(testkit.Must(listenUDP("udp4", "127.0.0.1:0", nil)).SyscallConn()), false, netip.IPv6Loopback(), &c.counters)
+		m.segments = true
+		n, err := m.write(to(netip.MustParseAddrPort("127.0.0.1:9"), 3))
+		s := c.Stats()
+		fmt.Printf("%v: %d, %v, segments %v, alone %v, full %d, failed %d, too large %d\n",
+			unix.ErrnoName(unix.Errno(errno)), n, err, m.segments, m.w.single.Hdr.Iov != nil, s.SendFull, s.SendFailed, s.SendTooLarge)
+		return
+	}
+	for errno, want := range map[unix.Errno]string{
+		unix.EIO:      "EIO: 0, <nil>, segments false, alone true, full 0, failed 3, too large 0",
+		unix.EMSGSIZE: "EMSGSIZE: 0, <nil>, segments true, alone true, full 0, failed 0, too large 3",
+		unix.EAGAIN:   "EAGAIN: 0, <nil>, segments true, alone false, full 3, failed 0, too large 0",
+		unix.ENOBUFS:  "ENOBUFS: 0, <nil>, segments true, alone false, full 3, failed 0, too large 0",
+	} {
+		out := inSandbox(t, "^TestCausesOfRefusedRuns$", sandboxVariable+"="+strconv.Itoa(int(errno)))
+		if !strings.Contains(out, want+"\n") {
+			t.Errorf("%s\nwant %s", out, want)
+		}
 	}
 }
 

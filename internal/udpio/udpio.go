@@ -112,7 +112,7 @@ type Conn struct {
 	counters counters
 }
 
-// counters are atomic because any goroutine may call Stats. A batch changes each of
+// counters are atomic because any goroutine may call Stats. Most batches change each of
 // them at most once.
 type counters struct {
 	received, truncated, kernelDrops, readErrors atomic.Uint64
