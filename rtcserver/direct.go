@@ -196,7 +196,9 @@ func (r *registry) moveSite(c *Conn, to netip.Addr) {
 		return
 	}
 	r.uncountSite(c)
-	c.site, c.stage = to, stageOpen
+	if c.site = to; c.stage == stageBegun { // else it is admitted already
+		c.stage = stageOpen
+	}
 	r.perIP[to]++
 }
 

@@ -175,17 +175,42 @@ func TestWithdrawDirect(t *testing.T) {
 	}
 }
 
+// direct returns a connection that began with a check of an invite, whose source seems to be at.
+func (x *bareShards) direct(at netip.Addr) *bareConn {
+	a := x.bareConn(0)
+	a.Conn.direct, a.stage, a.site = true, stageBegun, at
+	x.registry.begunPerIP[a.party()]++
+	x.registry.unproved[byInvite]++
+	x.registry.byFragment[a.fragmentOf()]++
+	return a
+}
+
+// A connection that is admitted before it opens counts once: for its address, and not among those that wait, also after its end.
+func TestAdmittedBeforeItOpens(t *testing.T) {
+	var d directState
+	x := newDirectShards(t, 1, d.config(Settings{}))
+	forged, page := netip.MustParseAddr("198.51.100.7"), victimAddr.Addr()
+	a := x.direct(forged)
+	a.become(lives, victimAddr)
+	a.own(victimAddr)
+	a.Acquire()
+	a.Admit(a.engine)
+	a.Release(true, false)
+	x.wantPlaces("it is admitted", forged, 0, 0, 1)
+	a.event(x.now, &peer.Event{Type: peer.Established})
+	x.wantPlaces("it is open", page, 0, 0, 1)
+	x.wantPlaces("at the other address", forged, 0, 0, 0)
+	x.registry.remove(a.Conn)
+	x.wantPlaces("it is gone", page, 0, 0, 0)
+}
+
 // A connection that opens counts for the address that its page has proved, also if its last check seems
 // to come from another one.
 func TestSiteOfADirectConnection(t *testing.T) {
 	var d directState
 	x := newDirectShards(t, 1, d.config(Settings{}))
-	a := x.bareConn(0)
 	forged := netip.MustParseAddrPort("198.51.100.7:99")
-	a.direct, a.stage, a.site = true, stageBegun, forged.Addr()
-	x.registry.begunPerIP[a.party()]++
-	x.registry.unproved[byInvite]++
-	x.registry.byFragment[a.fragmentOf()]++
+	a := x.direct(forged.Addr())
 	a.become(lives, victimAddr)
 	a.own(victimAddr)
 	a.comes(forged)
