@@ -222,17 +222,29 @@ func TestAnswersOfAFront(t *testing.T) {
 	}
 }
 
-// The func that says who makes a request may read a body, but not one of any length.
+// A timed is an answer over a connection that has a read deadline.
+type timed struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (d *timed) SetReadDeadline(t time.Time) error { d.deadline = t; return nil }
+
+// The func that says who makes a request may read a body, but not one of any length, nor for any time.
 func TestBodiesOfAFront(t *testing.T) {
 	n := joinNode(t, Config{deadAfter: time.Hour})
 	var read int
+	var w *timed
 	front := testkit.Must(n.Front(func(r *http.Request) (Joining, error) {
+		if d := time.Until(w.deadline); w.deadline.IsZero() || d > bodyTime {
+			t.Errorf("the body has %v to arrive, want %v", d, bodyTime)
+		}
 		b, err := io.ReadAll(r.Body)
 		read = len(b)
 		return Joining{}, err
 	}, rtcserver.Settings{}))
 	for size, status := range map[int]int{maxBody: 503, maxBody + 1: 403} {
-		w := httptest.NewRecorder()
+		w = &timed{ResponseRecorder: httptest.NewRecorder()}
 		front.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/join", strings.NewReader(strings.Repeat("x", size))))
 		if w.Code != status || read != maxBody {
 			t.Errorf("a body of %d bytes: %d, and %d bytes are read; want %d and %d", size, w.Code, read, status, maxBody)

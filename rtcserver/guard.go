@@ -26,7 +26,7 @@ func Guard(c Config, h http.Handler, refused func(*StatusError)) (http.Handler, 
 	}
 	s := &Server{config: c, offers: newLimiter(c.MaxOffers)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != nil && r.Body != http.NoBody { // without one h may have taken over the connection
+		if r.Body != http.NoBody { // without one h may have taken over the connection
 			defer limitReading(w) // net/http reads the rest of the body before it answers
 		}
 		no := s.admitOrigin(w, r)

@@ -187,6 +187,12 @@ func TestDeadlinesOfAQUICConn(t *testing.T) {
 		if took := <-ends; took != time.Minute+time.Second {
 			t.Errorf("a deadline that has passed ends it after %v", took)
 		}
+		// At its moment a deadline has passed, also if a datagram waits.
+		q.add(w.server.shards[0], &udpio.Datagram{B: []byte("Q"), Remote: attackerAddr})
+		q.SetReadDeadline(time.Now())
+		if n, _, err := q.ReadFrom(make([]byte, 100)); n != 0 || err != os.ErrDeadlineExceeded {
+			t.Errorf("%d bytes, %v at the deadline; want %v", n, err, os.ErrDeadlineExceeded)
+		}
 	})
 }
 
