@@ -396,6 +396,7 @@ func (f *Fleet) tick(now time.Time) {
 	}
 	f.renewClaims(now)
 	f.beat(now, false)
+	f.listen(now) // keepRooms does so more often, and may wait for NATS
 	f.forgetUnheard(now)
 	f.forgetArrivals(now)
 }
@@ -428,7 +429,7 @@ func (f *Fleet) natsBack() {
 		}
 	}
 	f.settleAll()
-	f.nodes.since = time.Now()
+	f.listenAgain(time.Now())
 	f.wakeRooms()
 }
 
@@ -466,6 +467,8 @@ func (f *Fleet) handleNobody(m message) {
 		f.nobodyIn(rest)
 	case "r":
 		f.answered(m)
+	case "t":
+		f.heardAll(rest)
 	case "x":
 		f.count(&f.counts.NotHere)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -41,7 +42,7 @@ func (n *Node) load(promised int) float64 {
 // Times of the nodes.
 const (
 	beatEvery    = time.Second
-	deadAfter    = 3 * time.Second       // a node that was not heard for so long is gone, unless a test says another time
+	deadAfter    = 3 * time.Second       // a node that was not heard for so long is gone, if NATS answers; a test may say another time
 	fullLateness = 50 * time.Millisecond // a node whose ticks are that late is full
 	maxNodes     = 4096
 )
@@ -71,22 +72,22 @@ type nodes struct {
 	late     time.Duration
 	cpu      cpuMeter
 	dead     time.Duration // a node that was not heard for so long is gone
+	begun    time.Time     // when Join was called
 	since    time.Time     // from when on the node has heard the others without a break
-	deaths   uint64        // nodes that are gone
 }
 
 func init() { handlers[kindBeat] = (*Fleet).receiveBeat }
 
 func (f *Fleet) initNodes(now time.Time) {
 	c := &f.config
-	f.nodes = nodes{peers: make(map[string]*peer), since: now, dead: cmp.Or(c.deadAfter, deadAfter), self: Node{
+	f.nodes = nodes{peers: make(map[string]*peer), begun: now, since: now, dead: cmp.Or(c.deadAfter, deadAfter), self: Node{
 		ID: f.me.String(), Name: c.Name, URL: c.URL, Region: c.Region, Version: c.Version, Adopts: c.Adopt != nil, Here: true,
 	}}
 }
 
 func (f *Fleet) beatSubject() string { return f.config.Prefix + ".b" }
 
-// beat tells the other nodes of this one, and forgets those that are gone. f.mu is held.
+// beat tells the other nodes of this one. f.mu is held.
 func (f *Fleet) beat(now time.Time, gone bool) {
 	n := &f.nodes
 	if srv := f.server.Load(); srv != nil {
@@ -95,27 +96,48 @@ func (f *Fleet) beat(now time.Time, gone bool) {
 	n.self.CPU = n.cpu.share(now)
 	n.self.Lateness, n.late = n.late, 0
 	n.promised /= 2
-	f.buryDead(now)
 	body, err := json.Marshal(beat{n.self, gone})
 	if err == nil {
 		f.publish(f.beatSubject(), "", append(appendHeader(f.buffer(), kindBeat, f.me), body...))
 	}
 }
 
-// buryDead forgets the nodes that were not heard for deadAfter. While NATS is away nobody is heard, and nobody is
-// forgotten. f.mu is held.
-func (f *Fleet) buryDead(now time.Time) {
+// listen asks NATS for an answer if a node was not heard for deadAfter: see heardAll. f.mu is held.
+func (f *Fleet) listen(now time.Time) {
 	if f.away.Load() {
-		f.nodes.since = now
-		for _, p := range f.nodes.peers {
-			p.heard = now
+		f.listenAgain(now)
+	}
+	for _, p := range f.nodes.peers {
+		if now.Sub(p.heard) > f.nodes.dead {
+			// Nobody subscribes to the subject, and NATS says so.
+			reply := f.inboxSubject("t", strconv.FormatInt(int64(now.Sub(f.nodes.begun)), 36))
+			f.publish(f.config.Prefix+".t", reply, appendHeader(f.buffer(), kindNobody, f.me))
+			return
 		}
+	}
+}
+
+// heardAll handles the answer to listen, which NATS has given to this node after all that others had said when listen was called. So
+// who was not heard for deadAfter then is gone. Without an answer nobody is: this process, its connection or NATS may have stood still.
+func (f *Fleet) heardAll(asked string) {
+	d, err := strconv.ParseInt(asked, 36, 64)
+	if err != nil {
 		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for id, p := range f.nodes.peers {
-		if now.Sub(p.heard) > f.nodes.dead {
+		if f.nodes.begun.Add(time.Duration(d)).Sub(p.heard) > f.nodes.dead {
 			f.forgetNode(id, "was not heard for too long")
 		}
+	}
+}
+
+// listenAgain begins to wait for the nodes again: while NATS is away nobody is heard, and nobody is forgotten. f.mu is held.
+func (f *Fleet) listenAgain(now time.Time) {
+	f.nodes.since = now
+	for _, p := range f.nodes.peers {
+		p.heard = now
 	}
 }
 
@@ -123,7 +145,6 @@ func (f *Fleet) buryDead(now time.Time) {
 func (f *Fleet) forgetNode(id, why string) {
 	if p := f.nodes.peers[id]; p != nil {
 		delete(f.nodes.peers, id)
-		f.nodes.deaths++
 		f.config.Logger.Info("fleet: a node is gone", "node", f.config.Name, "gone", p.Name, "id", id, "why", why)
 		f.wakeRooms()
 	}
@@ -150,7 +171,6 @@ func (f *Fleet) receiveBeat(m message) bool {
 		p = new(peer)
 		f.nodes.peers[b.ID] = p
 	}
-	b.Here = false
 	first := p.Number != b.Number || p.UDP != b.UDP
 	p.Node, p.heard = b.Node, time.Now()
 	if !f.noteNumber(&p.Node, first, p.heard) && !p.clashes {
@@ -166,7 +186,6 @@ func (f *Fleet) receiveBeat(m message) bool {
 func (f *Fleet) Nodes() []Node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.buryDead(time.Now())
 	all := []Node{f.nodes.self}
 	for _, p := range f.nodes.peers {
 		all = append(all, p.Node)
@@ -179,7 +198,6 @@ func (f *Fleet) Nodes() []Node {
 func (f *Fleet) node(id string) (Node, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.buryDead(time.Now())
 	if id == f.nodes.self.ID {
 		return f.nodes.self, true
 	}
@@ -197,7 +215,7 @@ func (f *Fleet) isGone(id string) (gone, sure bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return true, time.Since(f.nodes.since) > f.nodes.dead+beatEvery
+	return true, !f.away.Load() && time.Since(f.nodes.since) > f.nodes.dead+beatEvery
 }
 
 // Pick returns the node that is least busy, for a new player: of those that have a server, are not full and not
@@ -206,7 +224,6 @@ func (f *Fleet) isGone(id string) (gone, sure bool) {
 func (f *Fleet) Pick(filter func(Node) bool) (Node, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.buryDead(time.Now())
 	var best *Node
 	var counter *int
 	least, ties := 0.0, 0

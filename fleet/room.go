@@ -333,7 +333,7 @@ func (f *Fleet) keepRooms() {
 			f.rooms.again = true
 		case <-tick.C:
 			f.mu.Lock()
-			f.buryDead(time.Now())
+			f.listen(time.Now())
 			f.mu.Unlock()
 		}
 		f.compareRooms(time.Now())

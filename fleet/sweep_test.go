@@ -185,7 +185,18 @@ func TestTheRoomsOfANodeThatIsNotHeardAnyMore(t *testing.T) {
 	k.write("arena", other)
 	k.nodes.peers[other.String()] = &peer{heard: time.Now().Add(-2 * time.Hour)}
 	k.rooms.swept = time.Now().Add(time.Hour)
+	k.config.MaxPending, k.config.MaxPendingBytes = 1000, 1<<20
 	k.running.Go(k.keepRooms)
+	var asked string
+	wait(t, "NATS is asked", func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if len(k.out.ops) > 0 {
+			asked = k.out.ops[0].reply
+		}
+		return asked != ""
+	})
+	k.handleNobody(message{subject: asked, nobody: true})
 	testkit.Want(t, "the room", adopted, "arena")
 	close(k.stop)
 	k.running.Wait()

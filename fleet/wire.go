@@ -29,6 +29,7 @@ const (
 	kindBeat     kind = 12 // once a second, what a node is and does: JSON of a beat
 	kindSeat     kind = 13 // a seat for a player, please: JSON of a seatRequest
 	kindState    kind = 14 // the state of a player who comes: name, state
+	kindNobody   kind = 15 // has no body, and a subject that nobody has: NATS answers after all that others have said
 )
 
 // An instance is a node's life from Join to Close: a node that starts again is another instance.
