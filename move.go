@@ -41,7 +41,8 @@ const (
 // (see [Conn.Move]), and waits until all sessions are over. Interrupted clients can still resume, and are moved
 // then. At most 64 sessions move at a time, so that the other servers do not get all clients at once. Up to 64
 // goroutines call next, once for each session; it may wait until its context, which is ctx, is done. A session for
-// which next returns an error is closed with session.CloseShutdown and text, after its messages are delivered. If ctx
+// which next returns an error is closed with session.CloseShutdown and text, after its messages are delivered, unless
+// it is being closed or moved already. If ctx
 // is done before all sessions are over, Drain returns its error and leaves the other sessions as they are. The server
 // lets in no new clients after Drain: call Shutdown next. With Config.Manual, do not call Drain on the goroutine that
 // calls Poll. In a handler Drain returns session.ErrInHandler.
@@ -93,7 +94,7 @@ func (s *Server) moveAway(ctx context.Context, c *Conn, text string, next func(c
 	if ctx.Err() != nil {
 		return
 	}
-	if err != nil {
+	if err != nil && c.State() < session.StateClosing { // else it has left, or the program has moved it itself
 		s.config.Logger.Warn("godwit: a session cannot be moved", "session", c.id.String(), "why", err)
 		c.drain(session.CloseShutdown, text)
 	}

@@ -477,3 +477,16 @@ func TestDrainThatTakesTooLong(t *testing.T) {
 		}
 	})
 }
+
+// A session that the program moves itself, while Drain waits for a seat for it, goes where the program says.
+func TestDrainOfASessionThatMoves(t *testing.T) {
+	inNodes(t, 2, greeting, func(w *nodes) {
+		w.join(client.SessionConfig{})
+		w.want("open", "chat: this is a")
+		w.must(w.servers["a"].Drain(w.t.Context(), "closing time", func(_ context.Context, c *godwit.Conn) (auth.Seat, error) {
+			w.must(c.Move(urlOf("b")))
+			return auth.Seat{}, errors.New("it moves already")
+		}))
+		w.want(moved, "open", "chat: this is b")
+	})
+}

@@ -34,8 +34,8 @@ func init() { handlers[kindState] = (*Fleet).receiveState }
 // travels is what a node knows of players who come from other nodes or go there. Fleet.mu guards it.
 type travels struct {
 	expected map[string]*arrival     // players who are to come, by name
-	going    map[*godwit.Conn]string // sessions that move, and the IDs of the nodes
-	handing  int                     // states on their way
+	going    map[*godwit.Conn]string // sessions that move, until departed, and the IDs of the nodes
+	handing  int                     // states on their way, from departed on
 }
 
 // An arrival is a player who comes from another node.
@@ -45,6 +45,11 @@ type arrival struct {
 	state []byte
 	until time.Time // when the seat of the player is not good any more
 }
+
+var (
+	errOnTheWay = errors.New("fleet: the player is on the way to another node already")
+	errSameNode = errors.New("fleet: the player is at this node already")
+)
 
 func (f *Fleet) initTravels() {
 	f.travels = travels{expected: make(map[string]*arrival), going: make(map[*godwit.Conn]string)}
@@ -70,15 +75,15 @@ func (f *Fleet) Drain(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		f.mu.Lock()
-		handing := f.travels.handing
+		coming := len(f.travels.going) + f.travels.handing // departed may not have been called yet for the last sessions
 		f.mu.Unlock()
-		if handing == 0 {
+		if coming == 0 {
 			break
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("fleet: drain: the states of %d players have not arrived: %w", handing, ctx.Err())
+			return fmt.Errorf("fleet: drain: the states of %d players have not arrived: %w", coming, ctx.Err())
 		}
 	}
 	f.releaseRooms(ctx)
@@ -89,6 +94,9 @@ func (f *Fleet) Drain(ctx context.Context) error {
 func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error) {
 	refused := make(map[string]bool)
 	for until := time.Now().Add(noNodeFor); ; {
+		if c.State() >= session.StateClosing { // the player leaves, or Move was called
+			return auth.Seat{}, session.ErrClosed
+		}
 		n, err := f.Pick(func(n Node) bool { return !n.Here && !refused[n.ID] && (f.config.Place == nil || f.config.Place(c, n)) })
 		if err == nil {
 			var seat auth.Seat
@@ -104,6 +112,7 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 			timer := time.NewTimer(noNodeWait)
 			select {
 			case <-timer.C:
+			case <-c.Done():
 			case <-ctx.Done():
 			}
 			timer.Stop()
@@ -112,7 +121,9 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 }
 
 // Move moves one player of this node to another one, with the state that Config.Leave returns. It waits until that node has made
-// a seat, or until ctx is done, and not for the player. In a handler it returns session.ErrInHandler.
+// a seat, or until ctx is done, and not for the player. A player moves once: an error says that the player is on the way already. The
+// error is session.ErrClosed if the session is over, is being closed, or is of another server. In a handler Move returns
+// session.ErrInHandler.
 func (f *Fleet) Move(ctx context.Context, c *godwit.Conn, node string) error {
 	if handling.Now() {
 		return session.ErrInHandler
@@ -126,12 +137,21 @@ func (f *Fleet) Move(ctx context.Context, c *godwit.Conn, node string) error {
 
 // seatElsewhere returns a seat at another node for a player of this one, who is about to move there.
 func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) (auth.Seat, error) {
+	if node == f.me.String() {
+		return auth.Seat{}, errSameNode
+	}
 	f.mu.Lock()
-	f.travels.going[c] = node
+	_, moving := f.travels.going[c]
+	if !moving {
+		f.travels.going[c] = node
+	}
 	f.mu.Unlock()
+	if moving {
+		return auth.Seat{}, errOnTheWay
+	}
 	var seat auth.Seat
 	err := session.ErrClosed // departed may have been called before
-	if c.State() != session.StateClosed {
+	if f.canMove(c) {
 		id := c.Identity()
 		r := requestFor(id.Name, id.Data, c.Expires())
 		r.Move = f.config.Leave != nil && id.Name != ""
@@ -139,6 +159,9 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if _, going := f.travels.going[c]; err == nil && !going { // departed was called meanwhile
+		err = session.ErrClosed
+	}
 	if err != nil {
 		delete(f.travels.going, c)
 		return auth.Seat{}, err
@@ -147,40 +170,54 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 	return seat, nil
 }
 
+// canMove reports whether a session is one of this node and is not being closed.
+func (f *Fleet) canMove(c *godwit.Conn) bool {
+	srv := f.server.Load()
+	if srv == nil {
+		return false
+	}
+	here, _ := srv.Conn(c.ID())
+	return here == c && c.State() < session.StateClosing
+}
+
 // departed hands over the state of a player whose session is over.
 func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
+	name := c.Identity().Name
 	f.mu.Lock()
 	to, ok := f.travels.going[c]
 	delete(f.travels.going, c)
-	f.mu.Unlock()
-	name := c.Identity().Name
 	if !ok || why.Code != session.CloseMoved || f.config.Leave == nil || name == "" {
+		f.mu.Unlock()
 		return
 	}
+	f.travels.handing++ // before Leave, which may take time: Drain waits for the state
+	f.mu.Unlock()
 	state := f.config.Leave(c)
 	if len(state) > MaxState {
 		f.config.Logger.Warn("fleet: the state of a player is too large", "node", f.config.Name, "player", name, "bytes", len(state))
-		f.count(&f.counts.StatesLost)
+		f.handed(true)
 		return
 	}
-	f.mu.Lock()
-	f.travels.handing++
-	f.mu.Unlock()
 	f.handOver(to, append(appendString(nil, name), state...), 1)
 }
 
-// handOver sends a state, and again if there is no answer.
+// handOver sends a state, and again if there is no answer. That nobody has got it is no answer while the node is there: it may come back
+// to NATS later than this one.
 func (f *Fleet) handOver(to string, body []byte, try int) {
 	answered := func(_ []byte, err error) {
+		again := try < stateTries && !errors.Is(err, ErrClosed)
+		if errors.Is(err, ErrNotHere) {
+			_, there := f.node(to)
+			again = again && there
+		}
 		switch {
 		case err == nil:
-			f.handed()
-		case try < stateTries && !errors.Is(err, ErrNotHere) && !errors.Is(err, ErrClosed):
+			f.handed(false)
+		case again:
 			time.AfterFunc(stateRetry, func() { f.handOver(to, body, try+1) })
 		default:
 			f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "to", to, "err", err)
-			f.count(&f.counts.StatesLost)
-			f.handed()
+			f.handed(true)
 		}
 	}
 	f.mu.Lock()
@@ -191,10 +228,14 @@ func (f *Fleet) handOver(to string, body []byte, try int) {
 	}
 }
 
-func (f *Fleet) handed() {
+// handed notes that a state has arrived at the other node, or is lost.
+func (f *Fleet) handed(lost bool) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.travels.handing--
-	f.mu.Unlock()
+	if lost {
+		f.counts.StatesLost++
+	}
 }
 
 // expect notes that a player comes from another node, who sends a state.

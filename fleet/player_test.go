@@ -150,7 +150,7 @@ func TestRequestsTimeOut(t *testing.T) {
 // Calls that wait return an error in a handler; those that do not wait work there.
 func TestCallsInHandlers(t *testing.T) {
 	a := newNode(t, Config{Listen: "127.0.0.1:0"}, testConfig)
-	results := make(chan error, 8)
+	results := make(chan error, 16)
 	var b *node // set before its clients can send
 	b = newNode(t, Config{NATS: a.NATSAddress()}, godwit.Config{Handler: godwit.Handler{Message: func(c *godwit.Conn, _ godwit.ChannelID, _ []byte) {
 		_, err := b.Request(context.Background(), "ada", "echo", nil)
@@ -162,6 +162,8 @@ func TestCallsInHandlers(t *testing.T) {
 		_, err = b.Find(context.Background(), "arena")
 		results <- err
 		results <- b.Close()
+		results <- b.Drain(context.Background())
+		results <- b.Move(context.Background(), c, newInstance().String())
 		results <- b.Group("lobby").Send(chat, []byte("from a handler"))
 		if err := b.Ask("ada", "echo", []byte("ask"), func(_ []byte, err error) { results <- err }); err != nil {
 			results <- err
@@ -171,7 +173,7 @@ func TestCallsInHandlers(t *testing.T) {
 	mustJoin(a, a.Group("lobby"), ada)
 	must(t, bob.Send(chat, []byte("go")))
 	in := session.ErrInHandler
-	for _, want := range []error{in, in, in, in, in, nil, nil} {
+	for _, want := range []error{in, in, in, in, in, in, in, nil, nil} {
 		if err := testkit.Next(t, "a call returns", results); err != want {
 			t.Errorf("got %v, want %v", err, want)
 		}
