@@ -289,7 +289,7 @@ func (f *Fleet) expire(now time.Time, away bool) {
 // named returns the open sessions of this node with a name.
 func (f *Fleet) named(name string) []*godwit.Conn {
 	srv := f.server.Load()
-	if srv == nil || name == "" {
+	if srv == nil {
 		return nil
 	}
 	return srv.Named(name)
@@ -332,7 +332,6 @@ func (f *Fleet) ended(c *godwit.Conn) {
 	}
 	if p.sessions--; p.sessions == 0 {
 		f.unsubscribe(p.sub)
-		p.sub = nil
 	}
 	f.settle(p)
 }
