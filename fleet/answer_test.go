@@ -71,7 +71,7 @@ func TestAnswersOfOtherNodes(t *testing.T) {
 		}
 	}
 	m, done := l.asks("ada")
-	l.handleNobody(message{subject: m.reply, nobody: true, body: []byte{answerAcked}})
+	l.handleNobody(message{subject: m.reply})
 	if got := testkit.Next(t, "the answer", done); got.err != ErrNotHere {
 		t.Errorf("nobody is there: %+v", got)
 	}

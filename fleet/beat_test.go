@@ -91,9 +91,9 @@ func TestNodesThatAreNotHeard(t *testing.T) {
 	}
 	there("NATS has not answered", 0, "p", "q")
 	p.heard = now.Add(-deadAfter) // it was heard before the answer
-	n.handleNobody(message{subject: n.inboxSubject("t", "!"), nobody: true})
+	n.handleNobody(message{subject: n.inboxSubject("t", "!")})
 	there("a malformed answer", 0, "p", "q")
-	answer := message{subject: asked[0].reply, nobody: true}
+	answer := message{subject: asked[0].reply}
 	n.handleNobody(answer)
 	there("NATS has answered", 1, "p")
 	<-n.rooms.wake

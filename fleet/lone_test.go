@@ -18,21 +18,11 @@ type lone struct {
 
 func newLone(t *testing.T, c Config, gc godwit.Config) *lone {
 	t.Helper()
-	c.Prefix, c.Name = "lone", "lone"
-	c.MaxPending, c.MaxPendingBytes, c.MaxRequests, c.RequestTimeout = 1<<20, 1<<30, 1<<20, time.Minute
+	c.Prefix, c.Name, c.RequestTimeout, c.MaxPending, c.MaxPendingBytes = "lone", "lone", time.Minute, 1<<20, 1<<30
 	n := &node{t: t, logs: make(chan string, 1024)}
 	c.Logger = slog.New(&lines{n.logs, []string{""}})
-	n.Fleet = &Fleet{
-		me: newInstance(), config: c, maxPayload: maxMessage - envelope, stop: make(chan struct{}),
-		groups: make(map[string]*groupState), memberships: make(map[*godwit.Conn][]*groupState),
-		players: make(map[string]*player), questions: make(map[uint64]question),
-	}
-	n.inboxPrefix = c.Prefix + ".n." + n.me.String() + "."
-	n.out.wake = make(chan struct{}, 1)
-	n.relays.nodes = make(map[uint32]relayed)
-	n.initNodes(time.Now())
-	n.initRooms()
-	n.initTravels()
+	n.Fleet = testkit.Must(unconnected(c))
+	n.maxPayload = maxMessage - envelope
 	l := &lone{n, make(chan *godwit.Conn, 16)}
 	gc.Channels, gc.Handler.Open = table, func(c *godwit.Conn) { l.opens <- c }
 	n.duplicates = gc.Duplicates

@@ -159,7 +159,7 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, going := f.travels.going[c]; err == nil && !going { // departed was called meanwhile
+	if _, going := f.travels.going[c]; !going { // departed was called meanwhile
 		err = session.ErrClosed
 	}
 	if err != nil {
@@ -205,7 +205,7 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 // to NATS later than this one.
 func (f *Fleet) handOver(to string, body []byte, try int) {
 	answered := func(_ []byte, err error) {
-		again := try < stateTries && !errors.Is(err, ErrClosed)
+		again := try < stateTries && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
 		if errors.Is(err, ErrNotHere) {
 			_, there := f.node(to)
 			again = again && there

@@ -158,6 +158,34 @@ func TestMovesThatAreRefused(t *testing.T) {
 	}
 }
 
+// A session that is being closed does not move, and no other node promises it a seat.
+func TestSessionsThatAreBeingClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l *lone
+		results := make(chan error, 2)
+		l = newLone(t, Config{deadAfter: time.Hour}, godwit.Config{Handler: godwit.Handler{Message: func(c *godwit.Conn, _ godwit.ChannelID, _ []byte) {
+			c.Send(chat, []byte("one more"))
+			if c.Close(0, ""); c.State() != session.StateClosing {
+				t.Errorf("the session is %v", c.State())
+			}
+			_, err := l.nextSeat(t.Context(), c)
+			results <- err
+			_, err = l.seatElsewhere(t.Context(), c, "p")
+			results <- err
+		}}})
+		p := l.meets(Node{ID: "p", MaxSessions: 1000})
+		must(t, l.join("ada").Send(chat, nil))
+		for range 2 {
+			if err := <-results; err != session.ErrClosed {
+				t.Errorf("%v, want ErrClosed", err)
+			}
+		}
+		if p.promised != 0 || len(l.sent(kindSeat)) != 0 {
+			t.Errorf("%d seats are promised", p.promised)
+		}
+	})
+}
+
 // nextSeats calls nextSeat.
 func (l *lone) nextSeats(ctx context.Context, c *client) (seat *auth.Seat, result chan error) {
 	seat, result = new(auth.Seat), make(chan error, 1)
@@ -292,6 +320,19 @@ func TestDrainWaitsForStates(t *testing.T) {
 	})
 }
 
+// Drain has an end: that of its context. Then the sessions are left as they are.
+func TestDrainThatTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{}, godwit.Config{})
+		ada := l.join("ada")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := l.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 sessions are left") || ada.State() != session.StateOpen {
+			t.Errorf("without another node Drain returns %v, and the session is %v", err, ada.State())
+		}
+	})
+}
+
 // Only the state of a player with a name, who has moved and not only left, is handed over.
 func TestWhoseStateIsHandedOver(t *testing.T) {
 	leave := func(size int) func(*godwit.Conn) []byte {
@@ -333,7 +374,7 @@ func TestStatesThatAreSentAgain(t *testing.T) {
 		sent int
 	}
 	for _, c := range []outcome{
-		{ErrTimeout, "p", stateTries}, {ErrNotHere, "p", stateTries}, {ErrTimeout, "x", stateTries}, {ErrNotHere, "x", 1}, {ErrClosed, "p", 1},
+		{ErrTimeout, "p", stateTries}, {ErrNotHere, "p", stateTries}, {ErrTimeout, "x", stateTries}, {ErrNotHere, "x", 1}, {ErrClosed, "p", 1}, {ErrTooLarge, "p", 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})

@@ -196,7 +196,7 @@ func TestTheRoomsOfANodeThatIsNotHeardAnyMore(t *testing.T) {
 		}
 		return asked != ""
 	})
-	k.handleNobody(message{subject: asked, nobody: true})
+	k.handleNobody(message{subject: asked})
 	testkit.Want(t, "the room", adopted, "arena")
 	close(k.stop)
 	k.running.Wait()
