@@ -17,7 +17,7 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	var want struct {
 		Client struct {
 			FirstBackoff, LongestBackoff, HeadStart, FallenFor, FirstSeek, LongestSeek time.Duration
-			Settled                                                                    time.Duration
+			Settled, UnknownBackoff                                                    time.Duration
 			HeadTrips, MaxMoves                                                        int
 		}
 	}
@@ -29,6 +29,9 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		t.Errorf("the backoffs are %v and %v, in constants.json %v and %v", firstBackoff, longestBackoff, first, longest)
 	}
 	c := want.Client
+	if unknownBackoff != c.UnknownBackoff*time.Millisecond {
+		t.Errorf("the longest wait after a server that does not know the session is %v, in constants.json %d ms", unknownBackoff, c.UnknownBackoff)
+	}
 	if maxMoves != c.MaxMoves || settled != c.Settled*time.Millisecond {
 		t.Errorf("a session follows %d moves, in constants.json %d; a row ends after %v, in constants.json %d ms", maxMoves, c.MaxMoves, settled, c.Settled)
 	}

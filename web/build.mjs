@@ -127,7 +127,7 @@ const ours = words(`
   ending events exchange failure finish first flush fragment frames full handlers heard in index init interrupted
   kind largest left limit list listeners loss lost mark measure medium minimum move moves network next number
   open opening out over packets pass passes payload pending pick ping pipe promise queue ranges ready receive received
-  reject release reliable remove repeat replaced report resumed run said seek
+  reject release reliable remove repeat replaced report resumed said seek
   sample senders sent serve session settings settled share silent since skip smoothed spare start started stop store
   table take threshold timer tokens told trim uint waiting window words work
 `);
@@ -224,11 +224,11 @@ function namesBesideTypes() {
 }
 
 const entries = { "godwit.min.js": "src/core.ts", "godwit.keep.min.js": "src/godwit.ts" };
-// Properties of Writer and Reader that generated code does not use, and two of a class below Conn, whose names no member of
+// Properties of Writer and Reader that generated code does not use, and one of a class below Conn, whose name no member of
 // Conn has.
 const taken = new Set(["carrier", ...near.get("carrier")].map((name) => names[name]));
-const [heard, forms] = [..."ghabcdefijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((letter) => !taken.has(letter));
-const privates = { words: "t", bytes: "S", at: "l", size: "i", room: "a", skip: "k", past: "j", heard, forms };
+const heard = [..."ghabcdefijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].find((letter) => !taken.has(letter));
+const privates = { words: "t", bytes: "S", at: "l", size: "i", room: "a", skip: "k", past: "j", heard };
 const seconds = Number(/^--names=(\d+)$/m.exec(process.argv.join("\n"))?.[1] ?? 0);
 if (seconds) {
   const bundle =

@@ -106,13 +106,13 @@ function sleep(ms, signal) {
 }
 var longestBackoff = 1e4;
 var firstBackoff = 500;
+var unknownBackoff = 1e3;
 function backoff() {
-  let wait = firstBackoff;
-  return (least) => {
+  let wait = firstBackoff / 2;
+  return (least, most = longestBackoff) => {
     const share = 0.5 + Math.random() / 2;
-    const pause = wait * share;
-    wait = Math.min(2 * wait, longestBackoff);
-    return Math.max((least || 0) * (share + 0.5), pause);
+    wait *= 2;
+    return Math.max((least || 0) * (share + 0.5), Math.min(wait, most) * share);
   };
 }
 
@@ -478,6 +478,15 @@ function restoreInbox(inbox, saved) {
   for (const b of saved) inbox.push(b);
 }
 var inboxOf = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
+function run(f, b) {
+  try {
+    f(b);
+  } catch (e) {
+    queueMicrotask(() => {
+      throw e;
+    });
+  }
+}
 
 // src/link.ts
 var defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
@@ -1324,7 +1333,7 @@ var leastBudget = 1060;
 var retryWide = 6e4;
 var fallTurns = 32;
 var stuckTurns = 80;
-function run(needed) {
+function run2(needed) {
   let least = 0;
   let turns = 0;
   let since = 0;
@@ -1383,9 +1392,9 @@ var Recovery = class {
     // next packets that must be small, so that the content of lost large ones arrives
     this.tiny = false;
     // the next packet is tiny, to show whether only larger packets do not arrive
-    this.large = run(fallTurns);
+    this.large = run2(fallTurns);
     // run of packets above the least budget
-    this.medium = run(stuckTurns);
+    this.medium = run2(stuckTurns);
     this.minimum = 0;
     this.latest = this.smoothed = guess;
     this.variance = guess / 2;
@@ -3045,61 +3054,6 @@ var Session = class {
     return this.mux.closed();
   }
 };
-function snapshotSession(s, shift2) {
-  const { outbox, receivers } = s.mux;
-  const { table } = s.config;
-  if (s.phase !== open || s.closing) return;
-  return [
-    s.grace,
-    `${s.id}`,
-    s.token,
-    s.moves,
-    s.lastID,
-    [...s.serving],
-    table.flatMap((c, i) => [
-      [i, c, outbox.senders[i] && snapshotSender(outbox.senders[i], shift2), receivers[i] && snapshotReceiver(receivers[i])]
-    ]),
-    s.inbox.map(([channel, b]) => [channel, b]),
-    s.theirs,
-    s.closes,
-    s.maxQueue,
-    s.opening,
-    [...s.ending],
-    s.home,
-    s.next
-  ];
-}
-function restoreSession(s, t, saved, shift2) {
-  const { outbox, receivers } = s.mux;
-  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue2, opening, ending, home, next] = saved;
-  outbox.abandon();
-  for (const [i, c, sender, receiver] of channels) {
-    if (i >= s.tableSize) s.addChannel(nextChannel([], c), i);
-    if (sender) {
-      outbox.senders[i].shut = opening.includes(i);
-      restoreSender(outbox, t, i, sender, shift2);
-    } else outbox.remove(i);
-    if (receiver) restoreReceiver(receivers[i], t, receiver);
-    else s.mux.stopReceiving(i);
-  }
-  for (const [id2, request] of serving) s.serving.set(id2, request);
-  s.inbox.push(...inbox);
-  Object.assign(s, {
-    id: BigInt(id),
-    token,
-    grace,
-    moves,
-    lastID,
-    theirs,
-    closes,
-    maxQueue: maxQueue2,
-    opening,
-    ending: new Set(ending),
-    home,
-    next,
-    phase: open
-  });
-}
 
 // src/signaling.ts
 var protocolVersion = 1;
@@ -3210,6 +3164,7 @@ function seekerOf(conn) {
   let rival = new AbortController();
   let seeking;
   let trying = null;
+  let woken = new AbortController();
   let lost = 0;
   let moved = -Infinity;
   let pause = firstSeek;
@@ -3291,12 +3246,15 @@ function seekerOf(conn) {
       else if (links.some(lossless)) links = links.filter(lossless);
     }
     let quick = void 0;
-    let head = Math.max(headStart, headTrips2 * session.mux.loss.smoothed);
+    let head = Math.max(headStart, headTrips2 * session.mux.loss.smoothed) * (1 + Math.random() / 2);
     const attempt = async () => {
       const { home, next } = session;
       if (home[0] && home[1] && next[0] && direct() && (!url || head && links.includes("webrtc"))) {
         quick ??= own2(signal);
-        quick.catch(() => quick = void 0);
+        quick.then(
+          () => woken.abort(),
+          () => quick = void 0
+        );
       }
       if (url) return quick ? before(quick, head, rest, take) : rest();
       if (quick) return quick;
@@ -3306,43 +3264,44 @@ function seekerOf(conn) {
     const { gone } = conn.settings;
     const ask = async () => {
       while (gone && session.interrupted && !signal.aborted) {
-        const yes = await Promise.resolve().then(() => gone()).catch(() => false);
+        const yes = await (async () => gone())().catch(() => false);
         if (yes && !signal.aborted) conn.giveUp(new ConnectError("resume", "the server is gone"));
         else await sleep(askEvery, signal);
       }
     };
     void ask();
+    const wait = (ms) => {
+      woken = new AbortController();
+      return sleep(ms, AbortSignal.any([signal, woken.signal]));
+    };
     let stranger;
     let strangers = 0;
     for (const next = backoff(); !signal.aborted; calm = false, links = wanted(), head = 0) {
-      let wait = patience;
+      let after = 0;
+      let most;
       try {
         const link = await attempt();
         quick = void 0;
         if (signal.aborted) link.close();
         else conn.move(link);
+        if (conn.carrier) await wait(patience);
       } catch (e) {
-        let after = 0;
         if (e instanceof ConnectError) {
           after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
           conn.failure = e;
-          const instance = e.code === "resume" ? e.details["instance"] : void 0;
-          if (stranger !== (stranger = instance)) strangers = 0;
-          if (instance && ++strangers === maxStrangers) after = void 0;
+          const instance = e.code === "resume" && e.details["instance"];
+          if (instance) {
+            most = unknownBackoff;
+            strangers = stranger === (stranger = instance) ? strangers + 1 : 1;
+            if (strangers === maxStrangers) after = void 0;
+          }
         }
         if (after === void 0) {
           if (session.interrupted) conn.giveUp(e);
           break;
         }
-        wait = links === wanted() ? next(Math.min(after, longestBackoff)) : 0;
       }
-      const opened = new AbortController();
-      quick?.then(
-        () => opened.abort(),
-        () => {
-        }
-      );
-      await sleep(wait, AbortSignal.any([signal, opened.signal]));
+      await wait(next(Math.min(after, longestBackoff), most));
     }
     quick?.then(
       (link) => link.close(),
@@ -3369,10 +3328,14 @@ function seekerOf(conn) {
     },
     refused(e) {
       if (!e) return;
+      if (conn.session.phase < open || !conn.url && e.retryAfter === void 0) conn.giveUp(e);
+      else conn.failure = e;
+      conn.seeker.ended();
+    },
+    ended() {
       conn.carrier?.close();
       conn.carrier = null;
-      if (conn.session.phase < open || !conn.url && e.retryAfter === void 0) return conn.giveUp(e);
-      conn.failure = e;
+      woken.abort();
       conn.session.interrupt(now());
     },
     seek,
@@ -3441,15 +3404,13 @@ var Conn = class extends EventTarget {
      * close frame.
      */
     this.pagehide = (e) => {
-      const { phase } = this.session;
-      if (!e.persisted || phase === closed || this.session.closing) return this.hide();
+      const { phase, closing } = this.session;
+      if (!e.persisted || phase === closed || closing) return this.hide();
       if (phase < open) return;
       this.frozen = true;
       this.seeker.stop();
       this.onFreeze();
-      this.carrier?.close();
-      this.carrier = null;
-      this.session.interrupt(now());
+      this.seeker.ended();
     };
     /** Is called when the browser shows the page again. */
     this.pageshow = () => {
@@ -3531,8 +3492,8 @@ var Conn = class extends EventTarget {
     return Object.values(this.table.slice(this.session.tableSize));
   }
   get state() {
-    const { phase, interrupted } = this.session;
-    return phase === closed || this.session.closing || this.session.moving ? "closed" : phase < open ? "connecting" : interrupted ? "interrupted" : "open";
+    const { phase, interrupted, closing, moving } = this.session;
+    return phase === closed || closing || moving ? "closed" : phase < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
   send(channel, b, { deadline = Infinity, key, receipt } = {}) {
     const fate = receipt ? deferred() : void 0;
@@ -3556,7 +3517,7 @@ var Conn = class extends EventTarget {
       throw new GodwitError("direction", `channel "${channel}" is to-server: only the client sends on it`);
     }
     this.listeners[id] = new Set(this.listeners[id]).add(f);
-    for (let b; b = this.unheard[id]?.take(); ) this.run(f, b);
+    for (let b; b = this.unheard[id]?.take(); ) run(f, b);
     this.unheard[id] = null;
     return () => this.table[id] === c && this.listeners[id].delete(f);
   }
@@ -3709,7 +3670,7 @@ var Conn = class extends EventTarget {
       message: (channel, b) => {
         const waiting = this.unheard[channel];
         if (waiting) waiting.push(b);
-        else for (const f of this.listeners[channel] ?? []) if (this.listeners[channel].has(f)) this.run(f, b);
+        else for (const f of this.listeners[channel] ?? []) if (this.listeners[channel].has(f)) run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c, id, own2) => {
@@ -3752,16 +3713,6 @@ var Conn = class extends EventTarget {
       }
     };
   }
-  /** Calls a handler of the program. */
-  run(f, b) {
-    try {
-      f(b);
-    } catch (e) {
-      queueMicrotask(() => {
-        throw e;
-      });
-    }
-  }
   /** Answers a request of the server. @internal */
   async serve(id, name, b) {
     if (!this.handlers.has(name)) await sleep(0);
@@ -3801,10 +3752,7 @@ var Conn = class extends EventTarget {
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
       refused: (b) => this.seeker.refused(refused(b.subarray(1), this.table)),
-      ended: () => {
-        this.carrier = null;
-        session.interrupt(now());
-      }
+      ended: this.seeker.ended
     });
     this.seeker.seek();
     this.flush();
@@ -3958,6 +3906,63 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
   const { times } = link;
   times.total = times.offer + times.http + times.ice + times.transport;
   return new RawConn(link);
+}
+
+// src/saved.ts
+function snapshotSession(s, shift2) {
+  const { outbox, receivers } = s.mux;
+  const { table } = s.config;
+  if (s.phase !== open || s.closing) return;
+  return [
+    s.grace,
+    `${s.id}`,
+    s.token,
+    s.moves,
+    s.lastID,
+    [...s.serving],
+    table.flatMap((c, i) => [
+      [i, c, outbox.senders[i] && snapshotSender(outbox.senders[i], shift2), receivers[i] && snapshotReceiver(receivers[i])]
+    ]),
+    s.inbox.map(([channel, b]) => [channel, b]),
+    s.theirs,
+    s.closes,
+    s.maxQueue,
+    s.opening,
+    [...s.ending],
+    s.home,
+    s.next
+  ];
+}
+function restoreSession(s, t, saved, shift2) {
+  const { outbox, receivers } = s.mux;
+  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue2, opening, ending, home, next] = saved;
+  outbox.abandon();
+  for (const [i, c, sender, receiver] of channels) {
+    if (i >= s.tableSize) s.addChannel(nextChannel([], c), i);
+    if (sender) {
+      outbox.senders[i].shut = opening.includes(i);
+      restoreSender(outbox, t, i, sender, shift2);
+    } else outbox.remove(i);
+    if (receiver) restoreReceiver(receivers[i], t, receiver);
+    else s.mux.stopReceiving(i);
+  }
+  for (const [id2, request] of serving) s.serving.set(id2, request);
+  s.inbox.push(...inbox);
+  Object.assign(s, {
+    id: BigInt(id),
+    token,
+    grace,
+    moves,
+    lastID,
+    theirs,
+    closes,
+    maxQueue: maxQueue2,
+    opening,
+    ending: new Set(ending),
+    home,
+    next,
+    phase: open
+  });
 }
 
 // src/keep.ts

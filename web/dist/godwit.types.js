@@ -112,7 +112,7 @@ var Reader = class extends Stream {
     for (let unit = 1; ; unit *= 128, n -= 7) {
       const c = this.bits(n > 7 ? 8 : n);
       v += (c & 127) * unit;
-      if (c > 127 && n > 7) continue;
+      if (c > 127) continue;
       must(c > 0 || unit < 2, "form");
       must(v < 2 ** 53, "range");
       return v;
@@ -180,9 +180,6 @@ var Typed = class extends Conn {
       throw new Error(why);
     }
   }
-  forms(name) {
-    return this.game.requests?.[name] ?? [];
-  }
   send(channel, m, options) {
     return super.send(channel, encode(channel, this.game.messages[channel], m), options);
   }
@@ -193,11 +190,11 @@ var Typed = class extends Conn {
     for await (const b of super.messages(channel)) yield* this.heard(channel, this.game.messages[channel], b);
   }
   async request(name, q, options) {
-    const [question, reply] = this.forms(name);
+    const [question, reply] = this.game.requests?.[name] ?? [];
     return this.heard(`${name}()`, reply, await super.request(name, encode(name, question, q), options))[0];
   }
   handle(name, f) {
-    const [question, reply] = this.forms(name);
+    const [question, reply] = this.game.requests?.[name] ?? [];
     super.handle(name, async (b) => encode(name, reply, await f(this.heard(`${name}()`, question, b)[0])));
   }
 };

@@ -4,7 +4,7 @@ import { deferred, now, sleep } from "./deferred";
 import { homeOf, inviteOf, type Seat, type Target } from "./direct";
 import { ConnectError, GodwitError, option, SendError, words } from "./error";
 import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./event";
-import { type Inbox, inboxOf } from "./inbox";
+import { type Inbox, inboxOf, run } from "./inbox";
 import { type ConnectTimes, defaults, type Link, noTimes } from "./link";
 import {
   allLinks,
@@ -99,15 +99,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * close frame.
    */
   private readonly pagehide = (e: Event): void => {
-    const { phase } = this.session;
-    if (!(e as PageTransitionEvent).persisted || phase === closed || this.session.closing) return this.hide();
+    const { phase, closing } = this.session;
+    if (!(e as PageTransitionEvent).persisted || phase === closed || closing) return this.hide();
     if (phase < open) return; // it continues to connect if the page is shown again
     this.frozen = true;
     this.seeker.stop();
     this.onFreeze();
-    this.carrier?.close();
-    this.carrier = null;
-    this.session.interrupt(now());
+    this.seeker.ended();
   };
 
   /** Is called when the browser shows the page again. */
@@ -188,14 +186,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   get state(): "connecting" | "open" | "interrupted" | "closed" {
-    const { phase, interrupted } = this.session;
-    return phase === closed || this.session.closing || this.session.moving
-      ? "closed"
-      : phase < open
-        ? "connecting"
-        : interrupted
-          ? "interrupted"
-          : "open";
+    const { phase, interrupted, closing, moving } = this.session;
+    return phase === closed || closing || moving ? "closed" : phase < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
 
   /**
@@ -228,7 +220,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       throw new GodwitError("direction", `channel "${channel}" is to-server: only the client sends on it`);
     }
     this.listeners[id] = new Set(this.listeners[id]).add(f); // a copy: a message that is being handled goes to the listeners before
-    for (let b; (b = this.unheard[id]?.take()); ) this.run(f, b);
+    for (let b; (b = this.unheard[id]?.take()); ) run(f, b);
     this.unheard[id] = null;
     return () => this.table[id] === c && this.listeners[id]!.delete(f);
   }
@@ -399,7 +391,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       message: (channel, b) => {
         const waiting = this.unheard[channel];
         if (waiting) waiting.push(b);
-        else for (const f of this.listeners[channel] ?? []) if (this.listeners[channel]!.has(f)) this.run(f, b);
+        else for (const f of this.listeners[channel] ?? []) if (this.listeners[channel]!.has(f)) run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c, id, own) => {
@@ -443,17 +435,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.flushSoon();
       },
     };
-  }
-
-  /** Calls a handler of the program. */
-  private run(f: Heard, b: Uint8Array): void {
-    try {
-      f(b);
-    } catch (e) {
-      queueMicrotask(() => {
-        throw e;
-      });
-    }
   }
 
   /** Answers a request of the server. @internal */
@@ -500,10 +481,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
       refused: (b) => this.seeker.refused(refused(b.subarray(1), this.table)),
-      ended: () => {
-        this.carrier = null;
-        session.interrupt(now());
-      },
+      ended: this.seeker.ended,
     });
     this.seeker.seek();
     this.flush();

@@ -32,17 +32,18 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 /** The longest pause between attempts, in ms, and the longest to which Retry-After extends it. */
 export const longestBackoff = 10_000;
 export const firstBackoff = 500;
+/** The longest pause after the answer of a server that does not know the session: it costs the server little. */
+export const unknownBackoff = 1000;
 
 /**
- * Returns a function that returns the pause before the next attempt: a random time that grows, or, if that is longer,
- * between least ms and half as much again, docs/SESSION.md section 7.
+ * Returns a function that returns the pause before the next attempt: a random time that grows, up to most ms, or, if that
+ * is longer, between least ms and half as much again, docs/SESSION.md section 7.
  */
-export function backoff(): (least: number) => number {
-  let wait = firstBackoff;
-  return (least) => {
+export function backoff(): (least: number, most?: number) => number {
+  let wait = firstBackoff / 2;
+  return (least, most = longestBackoff) => {
     const share = 0.5 + Math.random() / 2;
-    const pause = wait * share;
-    wait = Math.min(2 * wait, longestBackoff);
-    return Math.max((least || 0) * (share + 0.5), pause);
+    wait *= 2;
+    return Math.max((least || 0) * (share + 0.5), Math.min(wait, most) * share);
   };
 }

@@ -1,3 +1,4 @@
+import { type Heard } from "./options";
 import { type FullChannel, isReliable, messageCost } from "./table";
 
 /** Inbox keeps messages that the program has not taken yet, up to limit bytes. */
@@ -49,3 +50,14 @@ export function restoreInbox(inbox: Inbox, saved: Uint8Array[]): void {
 
 /** Returns the inbox of a channel. */
 export const inboxOf = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));
+
+/** Calls a handler of the program. An error that it throws is reported as uncaught. */
+export function run(f: Heard, b: Uint8Array): void {
+  try {
+    f(b);
+  } catch (e) {
+    queueMicrotask(() => {
+      throw e;
+    });
+  }
+}

@@ -6,7 +6,7 @@ import { inviteOf, type Target } from "./direct";
 import { ConnectError } from "./error";
 import { restoreInbox, snapshotInbox } from "./inbox";
 import { type ConnectOptions } from "./options";
-import { restoreSession, type SavedSession, snapshotSession } from "./session";
+import { restoreSession, type SavedSession, snapshotSession } from "./saved";
 import { absolute } from "./signaling";
 import { type Channel, hash, isReliable } from "./table";
 import { must } from "./varint";

@@ -143,7 +143,7 @@ export class Reader extends Stream {
     for (let unit = 1; ; unit *= 128, n -= 7) {
       const c = this.bits(n > 7 ? 8 : n);
       v += (c & 127) * unit;
-      if (c > 127 && n > 7) continue;
+      if (c > 127) continue; // the last part has at most seven bits
       must(c > 0 || unit < 2, "form");
       must(v < 2 ** 53, "range");
       return v;

@@ -1,5 +1,5 @@
 import { type Conn } from "./conn";
-import { backoff, longestBackoff, now, sleep } from "./deferred";
+import { backoff, longestBackoff, now, sleep, unknownBackoff } from "./deferred";
 import { answerTo, direct } from "./direct";
 import { ConnectError } from "./error";
 import { type Link, openLink } from "./link";
@@ -22,6 +22,8 @@ export interface Seeker {
   reconnect(calm?: boolean): Promise<void>;
   /** A packet has arrived. */
   heard(): void;
+  /** The link has ended, or must end. */
+  ended(): void;
   /** The server has refused the link; e is undefined if the refusal cannot be read. */
   refused(e: ConnectError | undefined): void;
   /** Tries WebRTC again later, if the session is on a worse link. */
@@ -35,7 +37,8 @@ export interface Seeker {
 export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): Seeker {
   let rival = new AbortController(); // aborts the attempt to open WebRTC beside an open WebSocket
   let seeking: ReturnType<typeof setTimeout> | undefined; // until WebRTC is tried again
-  let trying: AbortController | null = null; // aborts the attempt to open a new link
+  let trying: AbortController | null = null; // aborts the attempts to open a new link
+  let woken = new AbortController(); // ends the wait after one of these attempts
   let lost = 0; // when the session was interrupted
   let moved = -Infinity; // when the session moved to its link, which is not its first one
   let pause = firstSeek; // ms on a worse link until WebRTC is tried again
@@ -142,12 +145,16 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
       else if (links.some(lossless)) links = links.filter(lossless);
     }
     let quick = undefined as Promise<Link> | undefined; // opens a link without a request
-    let head = Math.max(headStart, headTrips * session.mux.loss.smoothed);
+    // The pages of a server that is gone notice it at about the same moment: their requests must not come together.
+    let head = Math.max(headStart, headTrips * session.mux.loss.smoothed) * (1 + Math.random() / 2);
     const attempt = async (): Promise<Link> => {
       const { home, next } = session;
       if (home[0] && home[1] && next[0] && direct() && (!url || (head && links.includes("webrtc")))) {
         quick ??= own(signal);
-        quick.catch(() => (quick = undefined));
+        quick.then(
+          () => woken.abort(),
+          () => (quick = undefined),
+        );
       }
       if (url) return quick ? before(quick, head, rest, take) : rest();
       if (quick) return quick;
@@ -157,47 +164,46 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
     const { gone } = conn.settings;
     const ask = async (): Promise<void> => {
       while (gone && session.interrupted && !signal.aborted) {
-        const yes = await Promise.resolve()
-          .then(() => gone())
-          .catch(() => false);
+        const yes = await (async () => gone())().catch(() => false);
         if (yes && !signal.aborted) conn.giveUp(new ConnectError("resume", "the server is gone"));
         else await sleep(askEvery, signal);
       }
     };
     void ask();
+    const wait = (ms: number): Promise<void> => {
+      woken = new AbortController();
+      return sleep(ms, AbortSignal.any([signal, woken.signal]));
+    };
     let stranger: unknown; // instance of the last server that did not know the session
-    let strangers = 0; // its answers in a row
+    let strangers = 0; // its answers in a row, without those of servers that are busy
     for (const next = backoff(); !signal.aborted; calm = false, links = wanted(), head = 0) {
-      let wait = patience;
+      let after: number | undefined = 0;
+      let most: number | undefined;
       try {
         const link = await attempt();
         quick = undefined;
         if (signal.aborted) link.close();
         else conn.move(link);
+        if (conn.carrier) await wait(patience); // the link may have ended already
       } catch (e) {
-        let after: number | undefined = 0;
         if (e instanceof ConnectError) {
           // WebRTC that has worked before fails only for a while, for example when there are too many connections.
           after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
           conn.failure = e; // until the session is resumed
-          const instance = e.code === "resume" ? e.details["instance"] : undefined;
-          if (stranger !== (stranger = instance)) strangers = 0;
-          // The same server again: there is only one, and it was restarted.
-          if (instance && ++strangers === maxStrangers) after = undefined;
+          const instance = e.code === "resume" && e.details["instance"];
+          if (instance) {
+            most = unknownBackoff; // another server may know the session
+            strangers = stranger === (stranger = instance) ? strangers + 1 : 1;
+            // The same server again: there is only one, and it was restarted.
+            if (strangers === maxStrangers) after = undefined;
+          }
         }
         if (after === undefined) {
           if (session.interrupted) conn.giveUp(e);
           break;
         }
-        // Not longer, because the grace time runs; a race without WebRTC is followed at once by one with it.
-        wait = links === wanted() ? next(Math.min(after, longestBackoff)) : 0;
       }
-      const opened = new AbortController();
-      quick?.then(
-        () => opened.abort(),
-        () => {},
-      );
-      await sleep(wait, AbortSignal.any([signal, opened.signal]));
+      await wait(next(Math.min(after, longestBackoff), most)); // not longer, because the grace time runs
     }
     quick?.then(
       (link) => link.close(),
@@ -225,10 +231,14 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
     },
     refused(e) {
       if (!e) return;
+      if (conn.session.phase < open || (!conn.url && e.retryAfter === undefined)) conn.giveUp(e);
+      else conn.failure = e; // the next attempt is a request
+      conn.seeker.ended();
+    },
+    ended() {
       conn.carrier?.close();
       conn.carrier = null;
-      if (conn.session.phase < open || (!conn.url && e.retryAfter === undefined)) return conn.giveUp(e);
-      conn.failure = e; // the next attempt is a request
+      woken.abort();
       conn.session.interrupt(now());
     },
     seek,

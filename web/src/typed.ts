@@ -98,10 +98,6 @@ class Typed extends Conn<readonly Channel[]> {
     }
   }
 
-  private forms(name: string): readonly Form[] {
-    return this.game.requests?.[name] ?? [];
-  }
-
   override send(channel: string, m: Any, options?: Any): Any {
     return super.send(channel, encode(channel, this.game.messages[channel], m), options);
   }
@@ -115,12 +111,12 @@ class Typed extends Conn<readonly Channel[]> {
   }
 
   override async request(name: string, q?: Any, options?: Any): Promise<Any> {
-    const [question, reply] = this.forms(name);
+    const [question, reply] = this.game.requests?.[name] ?? [];
     return this.heard(`${name}()`, reply, await super.request(name, encode(name, question, q), options))[0];
   }
 
   override handle(name: string, f: (q: Any) => Any): void {
-    const [question, reply] = this.forms(name);
+    const [question, reply] = this.game.requests?.[name] ?? [];
     super.handle(name, async (b) => encode(name, reply, await f(this.heard(`${name}()`, question, b)[0])));
   }
 }

@@ -380,6 +380,7 @@ describe("a session that is interrupted", () => {
     const conn = await page.join();
     page.server.admissions.clear(); // the server does not know the fragment
     vi.spyOn(RTCPeerConnection.prototype, "setRemoteDescription").mockReturnValueOnce(new Promise(() => {}));
+    vi.spyOn(Math, "random").mockReturnValue(0); // storm.test.ts has other draws
     lose();
     await pass(499);
     expect(page.server.asked.length).toBe(1);
@@ -394,6 +395,7 @@ describe("a session that is interrupted", () => {
     const conn = await page.join();
     Object.assign(conn.session.mux.loss, { smoothed: 300 });
     page.server.udp = false;
+    vi.spyOn(Math, "random").mockReturnValue(0);
     lose();
     await pass(1499);
     expect(page.server.asked.length).toBe(1);

@@ -2,7 +2,7 @@
 import { vi } from "vitest";
 import { type SavedSender } from "../src/queue";
 import { type SavedReceiver } from "../src/reassembly";
-import { type SavedSession } from "../src/session";
+import { type SavedSession } from "../src/saved";
 
 export const built = (await import(
   new URL("../dist/godwit.keep.min.js", import.meta.url).href

@@ -265,8 +265,8 @@ describe("a search for a new link", () => {
     page.refuse(410, "resume", { reason: "unknown", instance: "b" });
     page.server.sessions[0]!.channel!.end();
     await pass(10);
-    page.refuse(410, "resume", { reason: "unknown", instance: "a" }); // after 0.25, 0.75, 1.75, 3.75 and 7.75 s
-    await pass(7700);
+    page.refuse(410, "resume", { reason: "unknown", instance: "a" }); // after 0.25, 0.75, 1.25, 1.75 and 2.25 s
+    await pass(2200);
     expect([page.server.asked.length, conn.state]).toEqual([6, "interrupted"]);
     await pass(100);
     expect(await conn.closed).toMatchObject({ code: 6, error: { code: "resume", status: 410 } });
