@@ -223,4 +223,15 @@ func TestControlMessageOfAGroup(t *testing.T) {
 			t.Errorf("%d: size %d of a message that is cut off, want 0", said, c.size)
 		}
 	}
+	for _, other := range []struct {
+		n          int
+		level, typ uint32
+	}{{cmsgData + groupedLen - 1, 17, 104}, {cmsgData + groupedLen, unix.SOL_SOCKET, 104}, {cmsgData + groupedLen, 17, 103}} {
+		var b [cmsgData + groupedLen]byte
+		putCmsg(b[:], other.n, other.level, other.typ)
+		b[cmsgData] = 7
+		if c := parseControl(b[:]); c != (control{}) {
+			t.Errorf("%+v: %+v, want that the message says nothing", other, c)
+		}
+	}
 }

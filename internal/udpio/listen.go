@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -148,10 +147,17 @@ func lookup(name string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	if i := slices.IndexFunc(all, func(a netip.Addr) bool { return a.Unmap().Is4() }); i >= 0 {
-		return all[i].Unmap(), nil
+	return preferred(all), nil
+}
+
+// preferred returns the first address of IPv4; without one the first address.
+func preferred(all []netip.Addr) netip.Addr {
+	for _, a := range all {
+		if a.Unmap().Is4() {
+			return a.Unmap()
+		}
 	}
-	return all[0], nil
+	return all[0]
 }
 
 // bufferSize returns the size for a field of Config; ok is false for the system's default.

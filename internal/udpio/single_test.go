@@ -114,24 +114,33 @@ func TestTooLargeDatagramsHoldUpNothing(t *testing.T) {
 // larger than its buffer.
 type windowsConn struct {
 	PacketConn
-	large int // number of large datagrams that come first
+	large int   // number of large datagrams that come first
+	err   error // nil if the system only cuts them off
 }
+
+var errLarge = &net.OpError{Op: "read", Err: os.NewSyscallError("wsarecvfrom", wsaEMSGSIZE)}
 
 func (c *windowsConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	if c.large == 0 {
 		return c.PacketConn.ReadFromUDPAddrPort(b)
 	}
 	c.large--
-	return len(b), simClient, &net.OpError{Op: "read", Err: os.NewSyscallError("wsarecvfrom", wsaEMSGSIZE)}
+	return len(b), simClient, c.err
 }
 
-// If the system reports datagrams that are too large as errors, an attacker that sends only
-// such datagrams does not end the reading.
+// Datagrams that are too large do not end the reading, also if the system reports them as errors: an attacker may send any
+// number of them.
 func TestTooLargeDatagramsAreNoFailures(t *testing.T) {
+	for _, err := range []error{nil, errLarge} {
+		testTooLarge(t, err)
+	}
+}
+
+func testTooLarge(t *testing.T, err error) {
 	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 		server, client := testkit.Listen(t, network, simServer), testkit.Listen(t, network, simClient)
 		const large = 10 * maxReadErrors
-		c := New(&windowsConn{server, large})
+		c := New(&windowsConn{server, large, err})
 		out := to(simServer, 1)
 		write(t, New(client), out...)
 		ds := buffers(4, 100)

@@ -38,6 +38,13 @@ func TestTry(t *testing.T) {
 	if err != nil || string(b[:n]) != "hello" {
 		t.Errorf("got %q, %v", b[:n], err)
 	}
+	raw.Write(func(fd uintptr) bool {
+		n = TryWrite(fd, []byte("hello"))
+		return true
+	})
+	if n != 5 {
+		t.Errorf("%d bytes are written, want 5", n)
+	}
 	full := false
 	raw.Write(func(fd uintptr) bool {
 		for range 1000 {

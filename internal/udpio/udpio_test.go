@@ -303,6 +303,31 @@ func TestAddressesToListenOn(t *testing.T) {
 	}
 }
 
+// Of the addresses of a name the first of IPv4 is taken, if there is one.
+func TestAddressOfAName(t *testing.T) {
+	for _, c := range [][]string{
+		{"192.0.2.1", "192.0.2.1"}, {"192.0.2.1", "192.0.2.1", "192.0.2.2"}, {"192.0.2.1", "2001:db8::1", "192.0.2.1"},
+		{"192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.2"}, {"2001:db8::1", "2001:db8::1", "2001:db8::2"},
+	} {
+		var all []netip.Addr
+		for _, a := range c[1:] {
+			all = append(all, netip.MustParseAddr(a))
+		}
+		if got := preferred(all); got.String() != c[0] {
+			t.Errorf("of %v it is %v, want %s", all, got, c[0])
+		}
+	}
+}
+
+// A socket that its program has closed is not taken.
+func TestClosedSocketIsNotTaken(t *testing.T) {
+	u := testkit.Must(net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+	u.Close()
+	if c, err := Take(u, Config{}); c != nil || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Take = %v, %v; want %v", c, err, net.ErrClosed)
+	}
+}
+
 func TestSizesOfBuffers(t *testing.T) {
 	for n, want := range map[int]int{0: defaultBuffer, 1: 1, 5000: 5000, -1: 0} {
 		if size, ok := bufferSize(n); ok != (want > 0) || ok && size != want {
@@ -336,6 +361,10 @@ func TestFamilies(t *testing.T) {
 		if v4, v6 := taken.Families(); v4 != test.v4 || v6 != test.v6 {
 			t.Errorf("%s %s: IPv4 %v and IPv6 %v, want %v and %v", test.network, test.addr, v4, v6, test.v4, test.v6)
 		}
+	}
+	both := &Conn{local: func() netip.AddrPort { return netip.MustParseAddrPort("[2001:db8::1]:7777") }} // without IPV6_V6ONLY
+	if v4, v6 := both.Families(); v4 || !v6 {
+		t.Errorf("one address of IPv6: IPv4 %v and IPv6 %v, want only IPv6", v4, v6)
 	}
 	pc, err := net.ListenPacket("udp6", "[::]:0")
 	if err != nil {
