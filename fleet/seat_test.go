@@ -305,12 +305,16 @@ func TestNodesThatAFrontAsks(t *testing.T) {
 	}
 }
 
-// A front asks four nodes at most, and none that cannot adopt the room.
+// A front asks four nodes at most, each once, and none that cannot adopt the room.
 func TestNodesThatDoNotAnswer(t *testing.T) {
 	n := joinNode(t, Config{deadAfter: time.Hour})
+	two := make(map[string]bool)
 	n.mu.Lock()
 	for range joinTries + 1 {
 		id := newInstance().String()
+		if len(two) < 2 {
+			two[id] = true
+		}
 		n.nodes.peers[id] = &peer{Node: Node{ID: id, MaxSessions: 10}, heard: time.Now()}
 	}
 	n.mu.Unlock()
@@ -324,6 +328,7 @@ func TestNodesThatDoNotAnswer(t *testing.T) {
 		asked uint64
 	}{
 		{"nobody answers", t.Context(), Joining{}, ErrNotHere, joinTries},
+		{"two nodes do not answer", t.Context(), Joining{Filter: func(n Node) bool { return two[n.ID] }}, ErrNoNode, 2},
 		{"no node adopts rooms", t.Context(), Joining{Room: "cave"}, ErrNoNode, 0},
 		{"the player is gone", gone, Joining{}, context.Canceled, 1},
 	} {
