@@ -120,7 +120,13 @@ func (s *shard) beginDirect(now time.Time, d *udpio.Datagram, room bool) *Conn {
 		s.server.registry.releaseDirect(c)
 		return s.dropDirect(DropLimited)
 	}
-	return s.server.registry.addDirect(c)
+	if o := s.server.registry.addDirect(c); o != c {
+		return o
+	}
+	if tag != 0 {
+		s.server.stats.snaps.Add(1)
+	}
+	return c
 }
 
 func (s *shard) dropDirect(why DropReason) *Conn {
@@ -145,7 +151,6 @@ func (s *shard) newDirect(now time.Time, site netip.Addr, f *Fragment, tag, tsn 
 	config.SCTP.LocalTag, config.SCTP.InitialTSN = ufrag.SCTP(f.Pwd)
 	if tag != 0 {
 		config.RemoteInit, _ = peer.ParseInit(peer.LocalInit(&peer.SCTPConfig{LocalTag: tag, InitialTSN: tsn}))
-		s.server.stats.snaps.Add(1)
 	}
 	c.peer = peer.New(now, config)
 	return c

@@ -57,9 +57,14 @@ func TestDirectChecksThatBeginNothing(t *testing.T) {
 	}
 	x = newDirectShards(t, 1, c)
 	for i := range byte(10) {
-		x.hand(0, attackerAddr, checkOf(inviteFor(i, time.Minute), "page"))
+		invite := inviteFor(i, time.Minute)
+		text := invite.Text(&directKey)
+		x.hand(0, attackerAddr, checkFor(ufrag.WithInit(text, 7, 9)+":page", directKey.Pwd(text), true))
 	}
 	x.wantPlaces("no connection is wanted", attackerAddr.Addr(), 0, 0, 0)
+	if n := x.Stats().SNAPs; n != 0 {
+		t.Errorf("%d connections have got an INIT with the check, want 0", n)
+	}
 	if n := x.shards[0].stats.drops[DropLimited]; n != 10 || len(x.registry.byUfrag) != 0 || len(x.registry.byFragment) != 0 {
 		t.Errorf("%d checks are dropped, want 10; %d connections and %d fragments are kept", n, len(x.registry.byUfrag), len(x.registry.byFragment))
 	}
