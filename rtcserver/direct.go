@@ -33,7 +33,8 @@ type Direct struct {
 
 	// Engine returns the engine of a new connection, or nil: then the server drops the check. The
 	// engine calls Conn.Admit when it knows who the page is. The slices of f are valid until
-	// Engine returns.
+	// Engine returns. If two shards get checks of one page at the same time, the server calls Engine for
+	// both, and one of the two engines gets no event.
 	Engine func(c *Conn, f *Fragment) Engine
 }
 
