@@ -216,6 +216,7 @@ func TestPlacesOfOtherNodes(t *testing.T) {
 // What other nodes send and ask for a player of this node.
 func TestWhatOthersAskOfAPlayer(t *testing.T) {
 	l := newLone(t, Config{}, godwit.Config{})
+	l.table = 0x01020304
 	ada := l.join("ada")
 	const to = "lone.n.x.r.1"
 	str := func(parts ...string) (b []byte) {
@@ -224,8 +225,8 @@ func TestWhatOthersAskOfAPlayer(t *testing.T) {
 		}
 		return b
 	}
-	send := func(name string, ch uint64, text string) message {
-		b := str(name)
+	send := func(name string, ch uint64, text string, table ...byte) message {
+		b := append(str(name), append(table, 0, 0, 0, 0)[:4]...)
 		for ; ch >= 128; ch >>= 7 {
 			b = append(b, byte(ch)|128)
 		}
@@ -244,13 +245,17 @@ func TestWhatOthersAskOfAPlayer(t *testing.T) {
 		answer string
 	}{
 		{"a message", send("ada", uint64(chat), "hi"), true, "chat hi", ""},
+		{"a message of this table", send("ada", uint64(chat), "hi", 1, 2, 3, 4), true, "chat hi", ""},
+		{"a message of another table", send("ada", uint64(chat), "hi", 1, 2, 3, 5), true, "", ""},
 		{"a message for nobody", send("bob", uint64(chat), "hi"), true, "", ""},
+		{"a message for nobody of another table", send("bob", uint64(chat), "hi", 7), true, "", ""},
+		{"a table that is cut off", message{kind: kindSend, body: append(str("ada"), 0, 0, 0)}, false, "", ""},
 		{"a channel that there is not", send("ada", channel.MaxChannels, "hi"), true, "", ""},
 		{"no channel", send("ada", channel.MaxChannels+1, "hi"), false, "", ""},
 		{"a message that is cut off", cut(kindSend), false, "", ""},
 		{"where is she?", message{kind: kindWhere, reply: to, body: str("ada")}, true, "", string(place.append([]byte{answerReplied}))},
 		{"where is he?", message{kind: kindWhere, reply: to, body: str("bob")}, true, "", string([]byte{answerNotHere})},
-		{"where is?", cut(kindWhere), false, "", string([]byte{answerNotHere})},
+		{"where is?", cut(kindWhere), false, "", ""},
 		{"echo", ask("ada", "echo", "hi", to), true, "", string([]byte{answerReplied}) + "hi"},
 		{"ack", ask("ada", "ack", "hi", to), true, "", string([]byte{answerAcked})},
 		{"a rejection", ask("ada", "dance", "hi", to), true, "", string([]byte{answerFailed, byte(session.StatusRejected)}) + "no dance"},
@@ -269,6 +274,13 @@ func TestWhatOthersAskOfAPlayer(t *testing.T) {
 			ada.want(t, c.name, c.event)
 		}
 		var answers []message
+		if c.answer == string([]byte{answerNotHere}) {
+			m := l.sentOne(c.name, kindElse)
+			if m.subject != "lone.p.bob" || len(m.body) != 0 {
+				t.Errorf("%s: other nodes get %q at %s", c.name, m.body, m.subject)
+			}
+			l.handleNobody(message{subject: m.reply})
+		}
 		if c.answer != "" {
 			wait(t, "the answer to "+c.name, func() bool { answers = append(answers, l.sent(kindAnswer)...); return len(answers) > 0 })
 		}
@@ -277,8 +289,11 @@ func TestWhatOthersAskOfAPlayer(t *testing.T) {
 		}
 		ada.none(t, c.name)
 	}
-	if n := l.Stats().Unsent; n != 1 {
-		t.Errorf("%d messages could not be queued, want 1", n)
+	if s := l.Stats(); s.Unsent != 1 || s.Foreign != 1 {
+		t.Errorf("%d messages could not be queued, %d are of another table, want 1 and 1", s.Unsent, s.Foreign)
+	}
+	if !handlers[kindElse](l.Fleet, message{}) || len(l.sent(kindAnswer)) != 0 {
+		t.Error("a node answers when another one asks whether there is a session")
 	}
 }
 

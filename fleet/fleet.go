@@ -73,6 +73,7 @@ func init() {
 		kindGroup: (*Fleet).receiveGroup, kindHere: (*Fleet).membersElsewhere, kindGone: (*Fleet).membersElsewhere,
 		kindWho: (*Fleet).tellMembers, kindAnswer: (*Fleet).answered,
 		kindSend: (*Fleet).receivePlayer, kindAsk: (*Fleet).receivePlayer, kindKick: (*Fleet).receivePlayer, kindWhere: (*Fleet).receivePlayer,
+		kindElse:  func(*Fleet, message) bool { return true }, // it has got the question itself
 		kindCheck: (*Fleet).receiveCheck, kindReplaced: (*Fleet).receiveReplaced,
 	} {
 		handlers[k] = h
@@ -471,5 +472,7 @@ func (f *Fleet) handleNobody(m message) {
 		f.heardAll(rest)
 	case "x":
 		f.count(&f.counts.NotHere)
+	case "y":
+		f.answer(rest, answerNotHere, nil)
 	}
 }

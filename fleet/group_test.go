@@ -258,5 +258,11 @@ func TestNodesWithAnotherTable(t *testing.T) {
 	mustJoin(b, b.Group("lobby"), bob)
 	must(t, a.Group("lobby").Send(chat, []byte("hello")))
 	wait(t, "the message is counted", func() bool { return b.Stats().Foreign == 1 })
+	must(t, a.Send("bob", chat, []byte("hello")))
+	wait(t, "the message to a player is counted", func() bool { return b.Stats().Foreign == 2 })
 	bob.none(t, "a message of a node with another table")
+	must(t, joinNode(t, Config{NATS: a.NATSAddress()}).Send("bob", chat, []byte("from no table")))
+	bob.want(t, "a message of a node without a server", "chat from no table")
+	must(t, b.Send("bob", chat, []byte("from here")))
+	bob.want(t, "a message of the own node", "chat from here")
 }

@@ -50,7 +50,8 @@ type Place struct {
 // such a session is on this node and godwit.Config.Duplicates is not DuplicatesAllow, it is the only one, and Send
 // returns what godwit.Conn.Send returns. Otherwise the message goes to the nodes with such sessions, at most once;
 // the error is ErrAway, ErrFull, ErrTooLarge or ErrClosed if that is impossible now. If there is no such node it is
-// dropped, and counted as Stats.NotHere.
+// dropped, and counted as Stats.NotHere. A node with another table of channels drops it, and counts it as Stats.Foreign,
+// unless the sender has no server and so no table.
 func (f *Fleet) Send(name string, ch godwit.ChannelID, b []byte) error {
 	var err error
 	here := f.named(name)
@@ -67,7 +68,12 @@ func (f *Fleet) Send(name string, ch godwit.ChannelID, b []byte) error {
 	if len(b) > f.maxPayload {
 		return ErrTooLarge
 	}
-	data := binary.AppendUvarint(appendString(appendHeader(f.buffer(), kindSend, f.me), name), uint64(ch))
+	var table uint32
+	if f.server.Load() != nil {
+		table = f.table
+	}
+	data := binary.BigEndian.AppendUint32(appendString(appendHeader(f.buffer(), kindSend, f.me), name), table)
+	data = binary.AppendUvarint(data, uint64(ch))
 	return f.publish(f.playerSubject(token(name)), f.inboxSubject("x"), append(data, b...))
 }
 
@@ -343,9 +349,13 @@ func (f *Fleet) receivePlayer(m message) bool {
 	here := f.named(name)
 	switch m.kind {
 	case kindSend:
-		ch := r.uint()
+		table, ch := r.uint32(), r.uint()
 		if r.bad || ch > channel.MaxChannels {
 			return false
+		}
+		if len(here) > 0 && table != 0 && table != f.table {
+			f.count(&f.counts.Foreign)
+			break
 		}
 		for _, c := range here {
 			if c.Send(godwit.ChannelID(ch), r.b) != nil {
@@ -360,8 +370,11 @@ func (f *Fleet) receivePlayer(m message) bool {
 			c.Kick(string(r.b))
 		}
 	case kindWhere:
+		if r.bad {
+			return false
+		}
 		if len(here) == 0 {
-			f.answer(m.reply, answerNotHere, nil)
+			f.answerAbsent(name, m.reply)
 			break
 		}
 		p := placeOf(f.config.Name, here[len(here)-1])
@@ -372,7 +385,7 @@ func (f *Fleet) receivePlayer(m message) bool {
 			return false
 		}
 		if len(here) == 0 {
-			f.answer(m.reply, answerNotHere, nil)
+			f.answerAbsent(name, m.reply)
 			break
 		}
 		_, err := here[len(here)-1].Ask(request, r.b, func(res session.Result) {
@@ -389,5 +402,13 @@ func (f *Fleet) receivePlayer(m message) bool {
 			f.answer(m.reply, answerRejected, []byte(err.Error()))
 		}
 	}
-	return !r.bad
+	return true
+}
+
+// answerAbsent answers a question for a player whose last session on this node is over, while NATS does not know yet. If another node has
+// a session it has got the question, too, and its answer may come later. So NATS is asked first whether there is another node.
+func (f *Fleet) answerAbsent(name, to string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.publish(f.playerSubject(token(name)), f.inboxSubject("y", to), appendHeader(f.buffer(), kindElse, f.me))
 }

@@ -72,6 +72,37 @@ func TestANameWithSessionsOnSeveralNodes(t *testing.T) {
 	two.want(t, "here", "kicked")
 }
 
+// A node whose session of a player is over, while NATS does not know yet, does not say that the player is on no node if another one has a session.
+func TestQuestionsForAPlayerWhoHasLeftANode(t *testing.T) {
+	nodes := newFleet(t, 3, testConfig)
+	a, b, c := nodes[0], nodes[1], nodes[2]
+	b.mu.Lock()
+	b.subscribe(b.playerSubject("ada"))
+	b.mu.Unlock()
+	b.sync()
+	if _, err := a.Request(t.Context(), "ada", "echo", nil); !errors.Is(err, ErrNotHere) {
+		t.Errorf("a request to a player who has left: %v", err)
+	}
+	if _, err := a.Where(t.Context(), "ada"); !errors.Is(err, ErrNotHere) {
+		t.Errorf("where is a player who has left: %v", err)
+	}
+	ada := c.join("ada")
+	c.sync()
+	if p, err := a.Where(t.Context(), "ada"); err != nil || p.Node != c.Name() {
+		t.Errorf("where is a player who is on another node: %+v, %v", p, err)
+	}
+	over := make(chan error, 1)
+	must(t, a.Ask("ada", "wait", nil, func(_ []byte, err error) { over <- err }))
+	ada.want(t, "the request", "asked")
+	b.sync()
+	a.sync()
+	ada.server.Kick("")
+	err := testkit.Next(t, "the request ends", over)
+	if e, ok := errors.AsType[*session.RequestError](err); !ok || e.Status != session.StatusResponseLost {
+		t.Errorf("a request to a player who was on another node: %v", err)
+	}
+}
+
 func TestRequestsThatCannotBeSent(t *testing.T) {
 	nodes := newFleet(t, 2, testConfig)
 	a := nodes[0]

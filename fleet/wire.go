@@ -19,7 +19,6 @@ const (
 	kindHere     kind = 2  // the sender has members of the group: name
 	kindGone     kind = 3  // the sender has no members of the group any more: name
 	kindWho      kind = 4  // which nodes have members of the group? Each answers with kindHere: name
-	kindSend     kind = 5  // a message for a player: name, channel, payload
 	kindAsk      kind = 6  // a request for a player: name, name of the request, payload
 	kindKick     kind = 7  // ends the sessions of a player: name, text
 	kindWhere    kind = 8  // where is the player? name
@@ -30,6 +29,8 @@ const (
 	kindSeat     kind = 13 // a seat for a player, please: JSON of a seatRequest
 	kindState    kind = 14 // the state of a player who comes: name, state
 	kindNobody   kind = 15 // has no body, and a subject that nobody has: NATS answers after all that others have said
+	kindSend     kind = 16 // a message for a player: name, table, channel, payload; it was 5 without the table
+	kindElse     kind = 17 // has no body: NATS says to the sender, who has no session of a player any more, if no other node has one
 )
 
 // An instance is a node's life from Join to Close: a node that starts again is another instance.
@@ -98,6 +99,14 @@ func (r *reader) take(n uint64) []byte {
 	b := r.b[:n]
 	r.b = r.b[n:]
 	return b
+}
+
+func (r *reader) uint32() uint32 {
+	b := r.take(4)
+	if b == nil {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
 }
 
 func (r *reader) string() string { return string(r.take(r.uint())) }
