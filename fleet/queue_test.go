@@ -153,6 +153,22 @@ func TestWhatTheWritingGoroutineDoes(t *testing.T) {
 	}
 }
 
+// A message is too old when its age is more than MaxDelay.
+func TestTheAgeOfAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuiet(t, Config{MaxDelay: time.Minute})
+		must(t, q.publish("x", "", []byte("too old")))
+		time.Sleep(time.Nanosecond)
+		must(t, q.publish("x", "", []byte("not too old")))
+		time.Sleep(time.Minute)
+		close(q.out.wake)
+		q.write()
+		if s := q.Stats(); s.OutOld != 1 || s.Away != 1 { // there is no NATS
+			t.Errorf("%d messages are too old, and %d are for NATS, want 1 and 1", s.OutOld, s.Away)
+		}
+	})
+}
+
 func single(text string) <-chan string {
 	c := make(chan string, 1)
 	c <- text
