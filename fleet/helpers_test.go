@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 		e.close()
 		return
 	}
-	testkit.Main(m, "/fleet.", "/nats.go.", "/godwit.")
+	testkit.Main(m, "/fleet.", "/nats%2ego.", "/godwit.")
 }
 
 // wait waits until something is so. It asserts no time.

@@ -17,7 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m, "/fleet.", "/nats.go.", "/relay.") }
+func TestMain(m *testing.M) { testkit.Main(m, "/fleet.", "/nats%2ego.", "/relay.") }
 
 // lines gives each write, which is a line, to the test.
 type lines chan string
