@@ -473,7 +473,6 @@ func TestTheEndWaitsForNames(t *testing.T) {
 		{"a name waits", func(f *Fleet) { f.claims.queue = []*player{{}} }, true},
 		{"a name is looked at", func(f *Fleet) { f.claims.busy = 1 }, true},
 		{"NATS is away", func(f *Fleet) { f.claims.busy = 1; f.away.Store(true) }, false},
-		{"the fleet is closed", func(f *Fleet) { f.claims.busy = 1; f.closed = true }, false},
 	} {
 		f := newQueue(&bucket{})
 		c.change(f)

@@ -216,7 +216,7 @@ func (f *Fleet) settleNext() bool {
 // closeClaims waits until the names of the sessions that are over are released, a few seconds at most.
 func (f *Fleet) closeClaims() {
 	f.mu.Lock()
-	if f.closed || f.away.Load() || f.claims.busy == 0 && len(f.claims.queue) == 0 {
+	if f.away.Load() || f.claims.busy == 0 && len(f.claims.queue) == 0 {
 		f.mu.Unlock()
 		return
 	}

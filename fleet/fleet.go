@@ -41,11 +41,13 @@ type Fleet struct {
 
 	running sync.WaitGroup
 	stop    chan struct{} // closed by Close
+	over    chan struct{} // closed when Close has done everything
 	in      inbox
 
 	// mu guards what follows, the queues and the states of groups, players and claims. Under it only the locks of
 	// godwit.Group are taken.
 	mu          sync.Mutex
+	closing     bool // Close was called
 	closed      bool
 	out         outbox
 	counts      Stats
@@ -119,6 +121,7 @@ func unconnected(c Config) (*Fleet, error) {
 	f := &Fleet{
 		me:          newInstance(),
 		stop:        make(chan struct{}),
+		over:        make(chan struct{}),
 		groups:      make(map[string]*groupState),
 		visited:     make(map[*groupState]struct{}),
 		fresh:       make(map[*groupState]int),
@@ -210,7 +213,7 @@ func (f *Fleet) Name() string { return f.config.Name }
 // NATSAddress returns the address at which the NATS server of this process listens, for Config.NATS of other nodes. It is
 // empty if it does not listen.
 func (f *Fleet) NATSAddress() string {
-	if f.embedded == nil || f.config.Listen == "" {
+	if f.config.Listen == "" {
 		return ""
 	}
 	return f.embedded.server.ClientURL()
@@ -337,6 +340,19 @@ func (f *Fleet) Close() error {
 	if handling.Now() {
 		return session.ErrInHandler
 	}
+	f.mu.Lock()
+	first := !f.closing
+	f.closing = true
+	f.mu.Unlock()
+	if first {
+		f.close()
+		close(f.over)
+	}
+	<-f.over
+	return nil
+}
+
+func (f *Fleet) close() {
 	f.closeClaims()
 	ctx, cancel := context.WithTimeout(context.Background(), bucketTime)
 	defer cancel()
@@ -344,11 +360,6 @@ func (f *Fleet) Close() error {
 		f.releaseRooms(ctx)
 	}
 	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
-		f.running.Wait()
-		return nil
-	}
 	f.beat(time.Now(), true)
 	f.closed = true
 	f.wakeWriter()
@@ -360,7 +371,6 @@ func (f *Fleet) Close() error {
 	}
 	f.expire(time.Time{}, true)
 	f.disconnect()
-	return nil
 }
 
 // watch does what is due once a second.

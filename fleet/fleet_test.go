@@ -131,8 +131,8 @@ func TestOptionsOfTheConnection(t *testing.T) {
 		if o := n.nc.Opts; o.User != c.user || o.Password != c.password {
 			t.Errorf("the user is %q with the password %q, want %q and %q", o.User, o.Password, c.user, c.password)
 		}
-		if a := n.NATSAddress(); a != "" {
-			t.Errorf("a node without a NATS server has one at %s", a)
+		if a := n.NATSAddress(); a != "" || n.NATS() == nil || n.NATS().ConnectedUrl() != server.address() {
+			t.Errorf("a node without a NATS server has one at %q, or the connection of the program is another one", a)
 		}
 	}
 	if f, err := Join(t.Context(), Config{NATS: server.address(), Credentials: "no such file"}); err == nil {
@@ -201,7 +201,8 @@ func TestReportsOfTheConnection(t *testing.T) {
 	q.config.Logger = slog.New(slog.NewTextHandler(&text, nil))
 	q.natsError(nil, &nats.Subscription{Subject: "a.b"}, fmt.Errorf("reading: %w", nats.ErrSlowConsumer))
 	q.natsError(nil, nil, errBroken)
-	if n := q.Stats().Slow; n != 1 || strings.Count(text.String(), "subject=a.b") != 1 || strings.Count(text.String(), `subject=""`) != 1 {
+	q.natsError(nil, nil, errBroken)
+	if n := q.Stats().Slow; n != 1 || strings.Count(text.String(), "subject=a.b") != 1 || strings.Count(text.String(), `subject=""`) != 2 {
 		t.Errorf("%d reports that this process is slow, want 1; the log has %s", n, &text)
 	}
 }
@@ -238,13 +239,13 @@ func TestEachSecond(t *testing.T) {
 	})
 }
 
-// Close tells the other nodes, waits for the goroutines, and ends the questions. A second call waits, too.
+// Close tells the other nodes, waits for the goroutines, and ends the questions. A second call waits until all that is done, too.
 func TestCloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuiet(t, Config{})
 		over := make(chan error, 4)
-		q.questions[1] = question{func(_ []byte, err error) { over <- err }, time.Now().Add(time.Hour)}
-		busy, returned := make(chan struct{}), make(chan error, 4)
+		busy, told, returned := make(chan struct{}), make(chan struct{}), make(chan error, 4)
+		q.questions[1] = question{func(_ []byte, err error) { <-told; over <- err }, time.Now().Add(time.Hour)}
 		q.running.Go(func() { <-busy })
 		q.running.Go(q.watch)
 		for range 2 {
@@ -256,6 +257,11 @@ func TestCloseWaits(t *testing.T) {
 			t.Errorf("%d calls of Close have returned while a goroutine was busy, and %d questions are over", len(returned), len(over))
 		}
 		close(busy)
+		synctest.Wait()
+		if len(returned) != 0 {
+			t.Errorf("%d calls of Close have returned before the end", len(returned))
+		}
+		close(told)
 		synctest.Wait()
 		if len(returned) != 2 || <-returned != nil || <-returned != nil || len(over) != 1 || <-over != ErrAway {
 			t.Error("Close has not returned twice, or has not ended the question once")
@@ -325,9 +331,12 @@ func TestCloseReleasesRooms(t *testing.T) {
 	}
 }
 
-// Subjects of groups, and those for answers.
+// Names, subjects of groups, and those for answers.
 func TestSubjects(t *testing.T) {
-	q := newQuiet(t, Config{Prefix: "x"})
+	q := newQuiet(t, Config{Prefix: "x", Name: "a"})
+	if q.Name() != "a" || q.Group("lobby").Name() != "lobby" {
+		t.Errorf("the node is %q, and the group %q", q.Name(), q.Group("lobby").Name())
+	}
 	for _, c := range []struct {
 		subject, token string
 		ok             bool
@@ -338,5 +347,18 @@ func TestSubjects(t *testing.T) {
 	}
 	if !q.answerable("x.n.1.r.2") || q.answerable("x.g.n.") || q.answerable("y.n.1.r.2") {
 		t.Error("a subject for answers is not one, or another one is")
+	}
+}
+
+// A node notices by itself that a request has no answer in time.
+func TestARequestEndsByItself(t *testing.T) {
+	n := joinNode(t, Config{RequestTimeout: time.Millisecond})
+	n.sync()
+	testkit.Must(n.raw.SubscribeSync(n.playerSubject("bob")))
+	must(t, n.raw.Flush())
+	over := make(chan error, 1)
+	must(t, n.Ask("bob", "echo", nil, func(_ []byte, err error) { over <- err }))
+	if err := testkit.Next(t, "the request ends", over); err != ErrTimeout {
+		t.Errorf("without an answer: %v, want ErrTimeout", err)
 	}
 }

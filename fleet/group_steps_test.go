@@ -264,7 +264,7 @@ func TestManyNodesWithMembers(t *testing.T) {
 		for i := range maxOrigins + 1 {
 			q.hear(lobby+"i", kindHere, node(i), []byte("lobby")...)
 		}
-		if _, ok := s.needed[node(maxOrigins)]; len(s.needed) != maxOrigins || ok {
+		if _, ok := s.needed[node(maxOrigins)]; len(s.needed) != maxOrigins || ok || !s.known {
 			t.Fatalf("%d nodes have members, want %d, without the last one", len(s.needed), maxOrigins)
 		}
 		for range 5 {
@@ -428,6 +428,13 @@ func TestNumbersOfMessagesToAGroup(t *testing.T) {
 		}
 		if len(a.out.ops) != 0 {
 			t.Errorf("%d messages are sent", len(a.out.ops))
+		}
+		a.maxPayload = 3
+		if err := g.Send(chat, []byte("abc")); err != nil || len(a.out.ops) != 1 {
+			t.Errorf("as much as NATS takes: %v; %d messages are sent", err, len(a.out.ops))
+		}
+		if err := g.Send(chat, []byte("abcd")); err != ErrTooLarge {
+			t.Errorf("a byte more: %v", err)
 		}
 		// A member without the channel is counted, and other nodes get the message.
 		g.Join(a.join("ada").server)

@@ -38,7 +38,7 @@ func newKeepers(t *testing.T, n int) []*keeper {
 	all := make([]*keeper, n)
 	for i := range all {
 		k := &keeper{t: t}
-		k.Fleet = &Fleet{me: instance{byte(i + 1)}, nc: nc, js: testkit.Must(jetstream.New(nc)), stop: make(chan struct{}), config: Config{
+		k.Fleet = &Fleet{me: instance{byte(i + 1)}, nc: nc, js: testkit.Must(jetstream.New(nc)), stop: make(chan struct{}), over: make(chan struct{}), config: Config{
 			Prefix: "rooms", Name: fmt.Sprint("node ", i), Replicas: 1, deadAfter: time.Hour, Logger: slog.New(slog.DiscardHandler),
 			Adopt: func(r *Room) { k.adopted = append(k.adopted, r.Name()) },
 		}}
