@@ -229,6 +229,8 @@ func TestSiteOfADirectConnection(t *testing.T) {
 	if a.Site() != victimAddr.Addr() {
 		t.Errorf("Site() = %v, want %v", a.Site(), victimAddr.Addr())
 	}
+	x.registry.remove(a.Conn)
+	x.wantPlaces("it is gone", victimAddr.Addr(), 0, 0, 0)
 }
 
 // Certificate is that of a page without an offer, once the handshake has shown it. The one that an offer
