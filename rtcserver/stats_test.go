@@ -1,7 +1,10 @@
 package rtcserver
 
 import (
+	"maps"
+	"net/http"
 	"reflect"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -89,6 +92,24 @@ func TestStatsAreSumsOverShards(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
+	}
+}
+
+// Refused offers are counted by their status; those with a status of the program's own count under 0.
+func TestRefusedOffersAreCounted(t *testing.T) {
+	var status int
+	s := listen(t, Config{Authorize: func(*http.Request) error { return &StatusError{Status: status} }})
+	want, counted := map[int]uint64{0: 2}, refusals[:len(refusals)-1]
+	for _, status = range append(slices.Clone(counted), http.StatusTeapot, http.StatusBadGateway) {
+		if slices.Contains(counted, status) {
+			want[status] = 1
+		}
+		if w := signal(t, s, browserOffer(t), nil); w.Code != status {
+			t.Errorf("the answer has the status %d, want %d", w.Code, status)
+		}
+	}
+	if got := s.Stats().Refused; !maps.Equal(got, want) {
+		t.Errorf("refused %v, want %v", got, want)
 	}
 }
 
