@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -340,7 +341,7 @@ func TestHistoryOfALateComer(t *testing.T) {
 			t.Errorf("%d bytes came as %d, want at most a quarter", in.BytesIn, in.WireIn)
 		}
 		t.Logf("%d bytes came as %d", in.BytesIn, in.WireIn)
-		for c := range h.room.all.Conns() {
+		for _, c := range h.room.people {
 			if out := c.ChannelStats(table.Log.ID()); c.User.(*Person).Name == "bob" && out.BytesOut <= out.WireOut {
 				t.Errorf("the server sent %d bytes as %d, want fewer", out.BytesOut, out.WireOut)
 			}
@@ -380,5 +381,40 @@ func TestSomebodyComesBack(t *testing.T) {
 		time.Sleep(time.Minute)
 		ada.wantLog("ada: where are you?", "ada: where are you?", "* bob leaves: timeout")
 		ada.wantHere("ada")
+	})
+}
+
+// The session of somebody whose queue has no room for what is said ends: a gap in the log would stay for ever.
+func TestNobodyMissesALine(t *testing.T) {
+	inRoom(t, func(h *chatTest) {
+		ada, bob := h.enter(1, "ada"), h.enter(2, "bob")
+		talkers := []*guest{ada, h.enter(3, "eve")}
+		h.network.BlackoutFor(bob.addr, serverAddr.Addr(), time.Minute)
+		h.network.BlackoutFor(serverAddr.Addr(), bob.addr, time.Minute)
+		random := rand.New(rand.NewPCG(1, 2))
+		for range 20 * 15 { // for less than Grace
+			for _, g := range talkers {
+				text := make([]rune, maxText)
+				for i := range text {
+					text[i] = 0x20000 + random.Int32N(0xa000) // printable, and hard to compress
+				}
+				g.say(string(text))
+			}
+			time.Sleep(time.Second / 20)
+		}
+		h.settle()
+		ada.mu.Lock()
+		defer ada.mu.Unlock()
+		var left []string
+		for _, l := range ada.logs {
+			for _, e := range l.Entries {
+				if e.Kind == Left {
+					left = append(left, e.Name+": "+e.Text)
+				}
+			}
+		}
+		if !slices.Equal(left, []string{"bob: timeout"}) || len(ada.here.People) != len(talkers) {
+			t.Errorf("%q have left, and %d are here; want bob: timeout, and %d", left, len(ada.here.People), len(talkers))
+		}
 	})
 }

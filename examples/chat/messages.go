@@ -10,13 +10,14 @@ import (
 
 // Table is what the server and its clients send to each other. Everything that happens comes
 // on one channel, so it comes in its order: the history, which is compressed because it is
-// long, and then line by line.
+// long, and then line by line. Its queue has room for some hundred lines: a client that lacks
+// more than that begins a new session, and gets the history.
 type Table struct {
 	Enter typed.ServerCall[Name, Name] // the name that somebody chooses, and the name as all see it
 	Kick  typed.ServerCall[Kick, Done] // only the host's client may ask for it
 	Say   typed.ToServer[Line]         `godwit:"reliable-ordered"`
 	Here  typed.ToClient[People]       `godwit:"reliable-ordered"`
-	Log   typed.ToClient[Log]          `godwit:"reliable-ordered,compress,max=100000"`
+	Log   typed.ToClient[Log]          `godwit:"reliable-ordered,compress,max=100000,queue=200000"`
 }
 
 // Limits of what people write, in characters. A character has at most four bytes.

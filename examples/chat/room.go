@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,6 @@ var config = godwit.Config{
 // A room is the state of the chat. Only the goroutine of run uses it.
 type room struct {
 	server *godwit.Server
-	all    *godwit.Group  // of people
 	people []*godwit.Conn // with a *Person as User, in the order in which they came
 	log    []Entry
 }
@@ -44,7 +44,6 @@ func newRoom(listen func(godwit.Config) (*godwit.Server, error)) (*room, error) 
 	if r.server, err = listen(c); err != nil {
 		return nil, err
 	}
-	r.all = r.server.NewGroup()
 	return r, nil
 }
 
@@ -106,7 +105,6 @@ func (r *room) enter(c *godwit.Conn, q Name, reply typed.Reply[Name]) {
 	r.people = append(r.people, c)
 	reply.Reply(Name{name})
 	table.Log.Send(c, Log{r.log})
-	r.all.Join(c)
 	r.add(Entry{time.Now(), Entered, name, ""})
 	r.show()
 }
@@ -146,7 +144,7 @@ func (r *room) find(name string) *godwit.Conn {
 func (r *room) add(e Entry) {
 	r.log = append(r.log, e)
 	r.log = r.log[max(0, len(r.log)-history):]
-	table.Log.SendGroup(r.all, Log{[]Entry{e}})
+	tell(r, &table.Log, Log{[]Entry{e}})
 }
 
 // show tells all who is here.
@@ -155,7 +153,17 @@ func (r *room) show() {
 	for _, c := range r.people {
 		p.People = append(p.People, *c.User.(*Person))
 	}
-	table.Here.SendGroup(r.all, p)
+	tell(r, &table.Here, p)
+}
+
+// tell sends a message to all. Somebody whose queue has no room for it would never get it: that session ends, and a page begins a new
+// one, which gets the history.
+func tell[T any](r *room, to *typed.ToClient[T], m T) {
+	for _, c := range r.people {
+		if errors.Is(to.Send(c, m), session.ErrBudget) {
+			c.Close(session.CloseTimeout, "too much waits for you")
+		}
+	}
 }
 
 // clean returns the printable part of s, and false if it is empty or has too many characters.

@@ -45,7 +45,7 @@ export declare const table: {
   readonly channels: readonly [
     { readonly name: "say"; readonly mode: "reliable-ordered"; readonly direction: "to-server"; readonly schema: string },
     { readonly name: "here"; readonly mode: "reliable-ordered"; readonly direction: "to-client"; readonly schema: string },
-    { readonly name: "log"; readonly mode: "reliable-ordered"; readonly direction: "to-client"; readonly maxMessage: 100000; readonly compress: true; readonly schema: string },
+    { readonly name: "log"; readonly mode: "reliable-ordered"; readonly direction: "to-client"; readonly maxMessage: 100000; readonly queueLimit: 200000; readonly compress: true; readonly schema: string },
   ];
   readonly schema: string;
   readonly messages: {

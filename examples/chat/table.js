@@ -98,7 +98,7 @@ export const table = {
   channels: [
     { name: "say", mode: "reliable-ordered", direction: "to-server", schema: "text:string(800)" },
     { name: "here", mode: "reliable-ordered", direction: "to-client", schema: "people:list(100);people[].name:string(64);people[].host:bool;people[].away:bool" },
-    { name: "log", mode: "reliable-ordered", direction: "to-client", maxMessage: 100000, compress: true, schema: "entries:list(100);entries[].at:time;entries[].kind:enum(said,entered,left,kicked);entries[].name:string(64);entries[].text:string(800)" },
+    { name: "log", mode: "reliable-ordered", direction: "to-client", maxMessage: 100000, queueLimit: 200000, compress: true, schema: "entries:list(100);entries[].at:time;entries[].kind:enum(said,entered,left,kicked);entries[].name:string(64);entries[].text:string(800)" },
   ],
   schema: "enter.request.name:string(64);enter.reply.name:string(64);kick.request.name:string(64);kick.request.why:string(256);kick.reply:empty",
   messages: {
