@@ -506,13 +506,29 @@ func (l *Loop[M]) Due() time.Time {
 
 // arm sets the socket's read deadline to the first deadline, or to Past if a turn is due.
 func (l *Loop[M]) arm() {
-	d := Sooner(Sooner(l.timers.Next(), l.host.NextDeadline()), l.until)
+	d := Sooner(Sooner(l.next(), l.host.NextDeadline()), l.until)
 	if l.due || l.closed {
 		d = Past
 	}
 	if !d.Equal(l.deadline) {
 		l.deadline = d
 		l.socket.SetReadDeadline(d)
+	}
+}
+
+// next returns the first deadline of a member; zero means never. A member whose deadline has become
+// later, such as that of consent, would end the wait for nothing.
+func (l *Loop[M]) next() time.Time {
+	for {
+		m, at := l.timers.First()
+		if at.IsZero() {
+			return at
+		}
+		d := l.host.Deadline(m)
+		if !d.IsZero() && !d.After(at) {
+			return at
+		}
+		l.timers.PutOff(d)
 	}
 }
 
@@ -563,5 +579,6 @@ type State struct {
 
 // State returns the state as it is now, for tests.
 func (l *Loop[M]) State() State {
-	return State{len(l.touched), len(l.later), len(l.out), l.busy, l.timers.Next(), l.deadline}
+	_, timer := l.timers.First()
+	return State{len(l.touched), len(l.later), len(l.out), l.busy, timer, l.deadline}
 }

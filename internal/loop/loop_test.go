@@ -242,6 +242,27 @@ func TestWhatEndsAWait(t *testing.T) {
 	}
 }
 
+// A deadline that has become later, as that of consent does at each check, does not end the wait.
+func TestALaterDeadlineTakesNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, NewBell(), sizes)
+		start := time.Now()
+		for m := range 3 {
+			r.due[m] = start.Add(time.Duration(m+1) * time.Second)
+			r.locked(func() { r.loop.Time(m); r.loop.SendBatch() })
+		}
+		r.due[0] = start.Add(5 * time.Second)
+		delete(r.due, 1)
+		r.locked(func() { r.loop.Time(0); r.loop.Time(1); r.loop.SendBatch() })
+		for _, want := range []time.Duration{3 * time.Second, 5 * time.Second} {
+			if _, err := r.loop.Turn(start.Add(time.Hour)); err != nil || time.Since(start) != want {
+				t.Errorf("a turn begins after %v, want %v; error %v", time.Since(start), want, err)
+			}
+		}
+		r.want("the two turns", "advance 2", "settle 2", "advance 0", "settle 0")
+	})
+}
+
 // A member that is over is not due any more.
 func TestForgottenMembersAreNotDue(t *testing.T) {
 	r := newRecorder(t, NewBell(), sizes)

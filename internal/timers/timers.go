@@ -2,9 +2,10 @@
 // all of them.
 //
 // A [Heap] moves an item when its deadline becomes earlier, and not when it becomes
-// later, which happens with connections at nearly every packet. Then the item is due
-// too early once, has nothing to do, and is set again. A Heap is not safe for
-// concurrent use. It reads no clock.
+// later, which happens with connections at nearly every packet. Then the time of the item
+// is too early. Before the owner waits for the first item, the owner looks at the deadline
+// of the item and calls PutOff if the deadline is later: a wait that ends too early costs more
+// than to move an item. A Heap is not safe for concurrent use. It reads no clock.
 package timers
 
 import "time"
@@ -26,12 +27,23 @@ type Slot struct {
 	n int // index in the heap, plus one
 }
 
-// Next returns when the first item is due; zero means never.
-func (h *Heap[T]) Next() time.Time {
-	if len(h.heap) == 0 {
-		return time.Time{}
+// First returns the item that is due first, and when it is due; zero means that there is none.
+func (h *Heap[T]) First() (item T, at time.Time) {
+	if len(h.heap) > 0 {
+		item, at = h.heap[0].item, h.heap[0].at
 	}
-	return h.heap[0].at
+	return item, at
+}
+
+// PutOff makes the first item due at a later time. Zero means that the item need not be due.
+// The heap must have an item.
+func (h *Heap[T]) PutOff(at time.Time) {
+	if at.IsZero() {
+		h.Remove(h.heap[0].slot)
+		return
+	}
+	h.heap[0].at = at
+	h.down(0)
 }
 
 // Due removes and returns the first item that is due; ok is false if none is.

@@ -31,8 +31,8 @@ func TestDueInOrder(t *testing.T) {
 	h.Set(a, &a.slot, at(3))
 	h.Set(b, &b.slot, at(1))
 	h.Set(c, &c.slot, at(2))
-	if h.Next() != at(1) {
-		t.Errorf("Next() = %v, want the first", h.Next())
+	if first, when := h.First(); first != b || when != at(1) {
+		t.Errorf("First() = %+v at %v, want the first", first, when)
 	}
 	h.wantDue(t, "it is early", at(0), nil)
 	h.wantDue(t, "the first", at(2), b)
@@ -40,8 +40,8 @@ func TestDueInOrder(t *testing.T) {
 	h.wantDue(t, "the third is not yet", at(2), nil)
 	h.wantDue(t, "the third", at(9), a)
 	h.wantDue(t, "none is left", at(9), nil)
-	if !h.Next().IsZero() {
-		t.Errorf("Next() = %v of an empty heap, want zero", h.Next())
+	if first, when := h.First(); first != nil || !when.IsZero() {
+		t.Errorf("First() = %+v at %v of an empty heap, want nothing", first, when)
 	}
 }
 
@@ -53,11 +53,27 @@ func TestOnlySoonerMoves(t *testing.T) {
 	h.Set(a, &a.slot, at(5))
 	h.Set(a, &a.slot, at(7))
 	h.Set(a, &a.slot, time.Time{})
-	if h.Next() != at(5) {
-		t.Errorf("Next() = %v after a later time, want %v", h.Next(), at(5))
+	if _, when := h.First(); when != at(5) {
+		t.Errorf("First is due at %v after a later time, want %v", when, at(5))
 	}
 	h.Set(a, &a.slot, at(2))
 	h.wantDue(t, "sooner moves it", at(2), a)
+}
+
+func TestPutOff(t *testing.T) {
+	var h Heap[*thing]
+	a, b, c := &thing{name: "a"}, &thing{name: "b"}, &thing{name: "c"}
+	h.Set(a, &a.slot, at(1))
+	h.Set(b, &b.slot, at(2))
+	h.Set(c, &c.slot, at(4))
+	h.PutOff(at(3))
+	h.wantDue(t, "the second is the first now", at(2), b)
+	h.wantDue(t, "what was put off is not due yet", at(2), nil)
+	h.PutOff(time.Time{})
+	h.wantDue(t, "what need not be due is not in the heap", at(9), c)
+	h.wantDue(t, "none is left", at(9), nil)
+	h.Set(a, &a.slot, at(1))
+	h.wantDue(t, "what was taken out may come back", at(1), a)
 }
 
 func TestRemove(t *testing.T) {
@@ -104,7 +120,7 @@ func TestManyThings(t *testing.T) {
 	}
 	in := len(h.heap)
 	for last := origin; ; in-- {
-		next := h.Next()
+		_, next := h.First()
 		if _, ok := h.Due(at(1000)); !ok {
 			break
 		}
