@@ -83,7 +83,7 @@ func (a *Agent) record(now time.Time, i int) {
 	switch {
 	case i == a.selected:
 		// The answer to a challenge does not count here: an idle peer sends it, too.
-		if p.proved && !a.ask.answered.Equal(now) {
+		if p.proved && a.ask.answered != a.since(now) {
 			a.wary = false
 		}
 	case p.nominated || silent || p.proved && !s.proved:

@@ -142,6 +142,9 @@ func (s *shard) endHandshake(c *Conn) {
 		s.server.rates[c.party().by].charge(time.Now(), c.site, costlyOffers)
 	}
 	c.handshake = nil
+	if !c.direct { // Certificate needs it
+		c.expected = nil
+	}
 	s.places.remove(c)
 	for next := s.places.next(); next != nil; next = s.places.next() {
 		s.beginHandshake(next)

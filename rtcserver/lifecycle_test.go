@@ -242,6 +242,26 @@ func echoOnce(c *client.Conn, echo chan string) {
 	}
 }
 
+// An open connection keeps no fingerprints of its offer: only its handshake needs them.
+func TestAnOpenConnectionKeepsNoFingerprints(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.open()
+		w.server.registry.mu.Lock()
+		defer w.server.registry.mu.Unlock()
+		n := 0
+		for _, c := range w.server.registry.byUfrag {
+			c.shard.loop.Lock()
+			if n++; c.expected != nil {
+				t.Errorf("it keeps %d", len(c.expected))
+			}
+			c.shard.loop.Unlock()
+		}
+		if n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}
+
 func TestHandlersMayCallAnything(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		called := make(chan struct{}, 1)
