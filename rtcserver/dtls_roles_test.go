@@ -18,10 +18,15 @@ import (
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
+// malformedHello returns a ClientHello that ends behind its random.
+func malformedHello() []byte {
+	// type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3) version(2) random(32)
+	return append([]byte{1, 0, 0, 34, 0, 0, 0, 0, 0, 0, 0, 34, 0xfe, 0xfd}, make([]byte, 32)...)
+}
+
 // A page whose offer leaves the choice to the server answers no ClientHello, or with something else.
 func TestAPeerThatIsNoDTLSServer(t *testing.T) {
-	// type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3) version(2) random(32)
-	hello := append([]byte{1, 0, 0, 34, 0, 0, 0, 0, 0, 0, 0, 34, 0xfe, 0xfd}, make([]byte, 32)...)
+	hello := malformedHello()
 	for name, test := range map[string]struct {
 		role   Role
 		sends  []byte
@@ -255,9 +260,9 @@ func TestWarningsOfRolesAreWrittenUnderNoLock(t *testing.T) {
 	})
 }
 
-// The warning is about offers that leave the choice. A page that goes away has no part in it if its offer says
-// a=setup:passive, or if it has an invite and makes no offer.
-func TestNoWarningOfRolesWithoutAChoice(t *testing.T) {
+// Nobody has chosen the roles if the offer says a=setup:passive, or if the page has an invite and makes no offer. A
+// ClientHello has no effect then, and no warning is about the roles.
+func TestRolesWithoutAChoice(t *testing.T) {
 	for name, begin := range map[string]func(w *world){
 		"a=setup:passive": func(w *world) { w.offer("a=setup:passive").check(attackerAddr, "") },
 		"an invite": func(w *world) {
@@ -270,7 +275,14 @@ func TestNoWarningOfRolesWithoutAChoice(t *testing.T) {
 		c.Logger = log.Logger(slog.LevelInfo)
 		inWorld(t, c, func(w *world) {
 			begin(w)
-			time.Sleep(11 * time.Second)
+			synctest.Wait()
+			w.network.Inject(attackerAddr, serverAddr, record(22, 0, 0, malformedHello()))
+			time.Sleep(10*time.Second - 1)
+			synctest.Wait()
+			if st := w.server.Stats(); st.Handshakes != 1 || st.RolesYielded != 0 {
+				t.Errorf("%s: %d handshakes run and %d roles are yielded after a ClientHello, want 1 and 0", name, st.Handshakes, st.RolesYielded)
+			}
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if st := w.server.Stats(); st.HandshakesFailed != 1 {
 				t.Errorf("%s: %d handshakes have failed, want 1", name, st.HandshakesFailed)
