@@ -161,6 +161,9 @@ func TestPlayersWhoAreHere(t *testing.T) {
 		if b, err := l.Request(t.Context(), "ada", "echo", []byte("hi")); string(b) != "hi" || err != nil {
 			t.Errorf("%v: the answer is %q, %v", d, b, err)
 		}
+		if err := l.Ask("ada", "", nil, nil); err != session.ErrName {
+			t.Errorf("%v: a request without a name: %v", d, err)
+		}
 		if p, err := l.Where(t.Context(), "ada"); err != nil || p != (Place{Node: "lone", Session: ada.ID()}) {
 			t.Errorf("%v: the player is at %+v, %v", d, p, err)
 		}
