@@ -362,3 +362,53 @@ func TestARequestEndsByItself(t *testing.T) {
 		t.Errorf("without an answer: %v, want ErrTimeout", err)
 	}
 }
+
+// What NewServer puts in front of the funcs of the program: a player is admitted when the state has come, Arrive gets the state before
+// Open is called, and what is known of a session ends with it.
+func TestWhatIsInFrontOfTheProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		note := func(format string, args ...any) { got = append(got, fmt.Sprintf(format, args...)) }
+		q := newQuiet(t, Config{Arrive: func(c *godwit.Conn, state []byte) { note("%s arrives with %s", c.Identity().Name, state) }})
+		c := q.inFront(godwit.Config{Channels: table, Handler: godwit.Handler{
+			Open: func(c *godwit.Conn) { note("%s opens, of %d players", c.Identity().Name, len(q.players)) },
+			Close: func(c *godwit.Conn, why godwit.CloseReason) {
+				note("%s: %v, of %d players", c.Identity().Name, why.Code, len(q.players))
+			},
+		}})
+		admitted := make(chan error, 1)
+		admit := func() { admitted <- c.Admit(t.Context(), godwit.Identity{Name: "ada"}) }
+		come := make(chan struct{})
+		q.travels.expected["ada"] = &arrival{come: come, have: true, state: []byte("a state"), until: time.Now().Add(time.Hour)}
+		go admit()
+		synctest.Wait()
+		if len(admitted) != 0 {
+			t.Error("a player is admitted before the state has come")
+		}
+		close(come)
+		if err := <-admitted; err != nil {
+			t.Error(err)
+		}
+		q.duplicates, q.config.WhenAway = godwit.DuplicatesReplace, AwayRefuse
+		q.away.Store(true)
+		if admit(); <-admitted == nil {
+			t.Error("a player is admitted while NATS is away")
+		}
+
+		q.srv = testkit.Must(godwit.New(c))
+		defer q.srv.Close()
+		ada := q.join("ada")
+		q.mu.Lock()
+		q.travels.going[ada.server] = "a node"
+		q.mu.Unlock()
+		ada.server.Kick("")
+		ada.want(t, "the end", "kicked")
+		synctest.Wait()
+		if want := "[ada arrives with a state ada opens, of 1 players ada: kicked, of 0 players]"; fmt.Sprint(got) != want {
+			t.Errorf("the program gets %v, want %s", got, want)
+		}
+		if len(q.travels.expected)+len(q.travels.going) != 0 {
+			t.Errorf("%d players are expected, and %d are going, want none", len(q.travels.expected), len(q.travels.going))
+		}
+	})
+}

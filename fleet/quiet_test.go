@@ -28,9 +28,10 @@ func newQuiet(t testing.TB, c Config, logged ...string) *quiet {
 	c.Logger = slog.New(&lines{q.logs, logged})
 	q.Fleet = testkit.Must(unconnected(c))
 	q.maxPayload = maxMessage - envelope
-	q.srv = testkit.Must(godwit.New(godwit.Config{Channels: table}))
-	t.Cleanup(func() { q.srv.Close() })
-	q.server.Store(q.srv)
+	srv := testkit.Must(godwit.New(godwit.Config{Channels: table}))
+	t.Cleanup(func() { srv.Close() })
+	q.srv = srv
+	q.server.Store(srv)
 	return q
 }
 
