@@ -110,9 +110,9 @@ var unknownBackoff = 1e3;
 function backoff() {
   let wait = firstBackoff / 2;
   return (least, most = longestBackoff) => {
-    const share = 0.5 + Math.random() / 2;
+    const share = 1 + Math.random() / 2;
     wait *= 2;
-    return Math.max((least || 0) * (share + 0.5), Math.min(wait, most) * share);
+    return Math.max((least || 0) * share, Math.min(wait, most) * (share - 0.5));
   };
 }
 
@@ -426,7 +426,7 @@ function hash(text2) {
   return h.toString(16).padStart(16, "0");
 }
 function firstDifference(ours2, theirs) {
-  const [a, b] = [ours2, theirs].map((t) => t.split(/\n| =|;/));
+  const [a, b] = [ours2, theirs].map((t) => t.split(/\n| =|;(?=.)/));
   let i = 0;
   let name = "";
   for (; a[i] === b[i] && i < a.length; i++) name = a[i].split(" ")[1] ?? name;
@@ -3214,7 +3214,7 @@ function seekerOf(conn) {
       const { code, status, retryAfter } = Object(e);
       if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
         throw e;
-      return await attempt();
+      return attempt();
     }
   }
   const fallback = () => wanted().includes("webrtc") && worse("webrtc");
@@ -3263,10 +3263,9 @@ function seekerOf(conn) {
     const rest = (won = signal) => resume2(AbortSignal.any([signal, won]), calm, links);
     const { gone } = conn.settings;
     const ask = async () => {
-      while (gone && session.interrupted && !signal.aborted) {
+      for (; gone && session.interrupted && !signal.aborted; await sleep(askEvery, signal)) {
         const yes = await (async () => gone())().catch(() => false);
         if (yes && !signal.aborted) conn.giveUp(new ConnectError("resume", "the server is gone"));
-        else await sleep(askEvery, signal);
       }
     };
     void ask();

@@ -42,8 +42,8 @@ export const unknownBackoff = 1000;
 export function backoff(): (least: number, most?: number) => number {
   let wait = firstBackoff / 2;
   return (least, most = longestBackoff) => {
-    const share = 0.5 + Math.random() / 2;
+    const share = 1 + Math.random() / 2;
     wait *= 2;
-    return Math.max((least || 0) * (share + 0.5), Math.min(wait, most) * share);
+    return Math.max((least || 0) * share, Math.min(wait, most) * (share - 0.5));
   };
 }

@@ -104,7 +104,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
       const { code, status, retryAfter } = Object(e) as Partial<ConnectError>;
       if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== undefined))
         throw e;
-      return await attempt();
+      return attempt();
     }
   }
 
@@ -163,10 +163,9 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
     const rest = (won = signal): Promise<Link> => resume(AbortSignal.any([signal, won]), calm, links);
     const { gone } = conn.settings;
     const ask = async (): Promise<void> => {
-      while (gone && session.interrupted && !signal.aborted) {
+      for (; gone && session.interrupted && !signal.aborted; await sleep(askEvery, signal)) {
         const yes = await (async () => gone())().catch(() => false);
         if (yes && !signal.aborted) conn.giveUp(new ConnectError("resume", "the server is gone"));
-        else await sleep(askEvery, signal);
       }
     };
     void ask();

@@ -192,7 +192,7 @@ export function hash(text: string): string {
 
 /** Returns the first line in which two texts of tables differ, or the first entry of its schema, in words. */
 export function firstDifference(ours: string, theirs: string): string {
-  const [a, b] = [ours, theirs].map((t) => t.split(/\n| =|;/)) as [string[], string[]];
+  const [a, b] = [ours, theirs].map((t) => t.split(/\n| =|;(?=.)/)) as [string[], string[]];
   let i = 0;
   let name = "";
   for (; a[i] === b[i] && i < a.length; i++) name = a[i]!.split(" ")[1] ?? name;

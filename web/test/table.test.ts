@@ -103,6 +103,9 @@ describe("schemas", () => {
     [world, "time:uint32;boxes:list(100)", "world: server time:uint32, client tick:uint32"],
     ["", world, "world: server tick:uint32, client nothing"],
     [":json", world, "world: server tick:uint32, client :json"],
+    [world, `${world};`, "world.boxes[].x: server float32;, client float32"],
+    [`${world};`, world, "world.boxes[].x: server float32, client float32;"],
+    ["tick:uint32;;", "tick:uint32;", "world.tick: server uint32;, client uint32"],
   ])("the first difference of %s and %s is named", (ours, theirs, words) => {
     expect(firstDifference(text(ours), text(theirs))).toBe(words);
   });
