@@ -1,6 +1,9 @@
 package gen
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+)
 
 func (g *golang) readLeaves(all []leaf) {
 	for _, group := range groups(all, goLimit) {
@@ -169,9 +172,7 @@ func (g *golang) readMap(v string, t *Type) {
 func (g *golang) readUnion(v string, u *UnionType) {
 	n := width(uint64(len(u.Members) - 1))
 	if n == 0 {
-		g.line("var e %s", u.Members[0].Struct.Go)
-		g.line("unpack%s(r, &e)", g.need(u.Members[0].Struct))
-		g.line("%s = e", v)
+		g.readMember(v, u.Members[0])
 		return
 	}
 	g.open("switch r.Bits(%d)", n)
@@ -179,9 +180,9 @@ func (g *golang) readUnion(v string, u *UnionType) {
 		g.depth--
 		g.line("case %d:", i)
 		g.depth++
-		g.line("var e %s", m.Struct.Go)
-		g.line("unpack%s(r, &e)", g.need(m.Struct))
-		g.line("%s = e", v)
+		vars := maps.Clone(g.vars) // the variable of each case is its own
+		g.readMember(v, m)
+		g.vars = vars
 	}
 	if len(u.Members) < 1<<n {
 		g.depth--
@@ -190,4 +191,11 @@ func (g *golang) readUnion(v string, u *UnionType) {
 		g.line("r.Fail(pack.CauseRange)")
 	}
 	g.shut("")
+}
+
+func (g *golang) readMember(v string, m Member) {
+	e := g.name("e")
+	g.line("var %s %s", e, m.Struct.Go)
+	g.line("unpack%s(r, &%s)", g.need(m.Struct), e)
+	g.line("%s = %s", v, e)
 }

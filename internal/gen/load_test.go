@@ -3,6 +3,9 @@ package gen
 import (
 	"errors"
 	"fmt"
+	"go/importer"
+	"go/parser"
+	"go/types"
 	"os"
 	"strings"
 	"testing"
@@ -75,5 +78,30 @@ func TestOneTable(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s %s: %v, want %s", c.dir, c.table, err, c.want)
 		}
+	}
+}
+
+// The variables of unions in one struct have different names, also if a union has only one member.
+func TestUnionsOfOneMember(t *testing.T) {
+	const dir = "testdata/unions"
+	l, err := load(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(dir, "", "godwit_gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := p.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := parser.ParseFile(l.fset, "godwit_gen.go", code, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := types.Config{Importer: importer.ForCompiler(l.fset, "gc", l.open)}
+	if _, err := config.Check(dir, l.fset, append(l.files, made), nil); err != nil {
+		t.Errorf("the generated code does not build: %v\n%s", err, code)
 	}
 }
