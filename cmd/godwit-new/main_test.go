@@ -103,7 +103,7 @@ func renew(t *testing.T, dir, template string, common bool) {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("GOFLAGS", "-mod=mod")
+	t.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -mod=mod")
 	command(t, dir, "go", "generate", "./...")
 	for _, name := range generated {
 		to(template, name, read(t, filepath.Join(dir, name)))

@@ -97,7 +97,7 @@ async function again(f) {
 	}
 	for _, args := range []string{"generate", "build -o server"} {
 		cmd := exec.Command("go", strings.Fields(args)...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-mod=mod")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=mod")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s", args, err, out)
 		}

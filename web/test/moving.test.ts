@@ -344,7 +344,7 @@ describe("a link", () => {
     const conn = await page.join();
     for (let i = 0; i < 3; i++) {
       page.server.sessions[0]!.channel!.end();
-      await pass(500);
+      await pass(1000); // half of it is the longest first pause
     }
     expect([conn.state, conn.stats().links, links.size]).toEqual(["open", 4, 1]);
   });
