@@ -86,7 +86,7 @@ func TestNodesThatAreNotHeard(t *testing.T) {
 	}
 	p.heard, q.heard = now.Add(-deadAfter-1), now.Add(-deadAfter-1)
 	asked := listen()
-	if len(asked) != 1 || asked[0].subject != "lone.t" || len(asked[0].body) != 0 {
+	if len(asked) != 1 || asked[0].subject != "_INBOX."+n.me.String()+".t" || len(asked[0].body) != 0 {
 		t.Fatalf("two nodes were not heard: %+v", asked)
 	}
 	there("NATS has not answered", 0, "p", "q")
@@ -113,6 +113,40 @@ func TestNodesThatAreNotHeard(t *testing.T) {
 	n.nodes.since, p.heard = now.Add(-time.Hour), now.Add(-time.Hour)
 	if n.natsBack(); p.heard.Before(now) || n.nodes.since.Before(now) {
 		t.Error("when NATS is back the node does not wait for the others again")
+	}
+}
+
+// Somebody who subscribes to all subjects has the questions, and NATS does not answer. Then a node that was not heard is gone after ten
+// seconds in which this node has asked. A process that stands still does not count these seconds.
+func TestNodesThatAreNotHeardWithoutAnAnswer(t *testing.T) {
+	n := newLone(t, Config{}, godwit.Config{})
+	now := time.Now()
+	n.meets(Node{ID: "p"}).heard = now.Add(-deadAfter - 1)
+	after := func(d time.Duration) (asked, there int) {
+		now = now.Add(d)
+		n.mu.Lock()
+		n.listen(now)
+		n.mu.Unlock()
+		return len(n.sent(kindNobody)), len(n.Nodes()) - 1
+	}
+	for range 10 {
+		for _, d := range []time.Duration{time.Second, time.Second / 5} {
+			if asked, there := after(d); asked != 1 || there != 1 {
+				t.Fatalf("NATS has not answered: %d questions and %d nodes, want 1 and 1", asked, there)
+			}
+		}
+	}
+	n.mu.Lock()
+	n.listenAgain(now.Add(-deadAfter - 1)) // it begins again after NATS was away
+	n.mu.Unlock()
+	for range 9 {
+		after(time.Second)
+	}
+	if _, there := after(time.Hour); there != 1 {
+		t.Error("a node is gone after an hour in which this one has asked once")
+	}
+	if asked, there := after(time.Second); asked != 0 || there != 0 {
+		t.Errorf("after ten seconds with questions: %d more and %d nodes, want 0 and 0", asked, there)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // A Node is what the fleet knows of one of its nodes. It is at most a second old, or a little more if NATS is slow.
@@ -74,7 +76,14 @@ type nodes struct {
 	dead     time.Duration // a node that was not heard for so long is gone
 	begun    time.Time     // when Join was called
 	since    time.Time     // from when on the node has heard the others without a break
+
+	asked      time.Time // when NATS was asked last, of the questions that count in unanswered
+	unanswered int       // seconds in which NATS was asked and has not answered
 }
+
+// maxUnanswered is the number of seconds with questions after which an answer of NATS does not come: somebody who subscribes to
+// all subjects has the questions, and NATS does not say that nobody has them.
+const maxUnanswered = 10
 
 func init() { handlers[kindBeat] = (*Fleet).receiveBeat }
 
@@ -109,16 +118,32 @@ func (f *Fleet) listen(now time.Time) {
 	}
 	for _, p := range f.nodes.peers {
 		if now.Sub(p.heard) > f.nodes.dead {
-			// Nobody subscribes to the subject, and NATS says so.
-			reply := f.inboxSubject("t", strconv.FormatInt(int64(now.Sub(f.nodes.begun)), 36))
-			f.publish(f.config.Prefix+".t", reply, appendHeader(f.buffer(), kindNobody, f.me))
+			f.askNATS(now)
 			return
 		}
 	}
+	f.nodes.unanswered = 0
+}
+
+// askNATS asks NATS for an answer that comes after all that the other nodes have said. f.mu is held.
+func (f *Fleet) askNATS(now time.Time) {
+	n := &f.nodes
+	if now.Sub(n.asked) >= beatEvery { // a process that has stood still counts it once
+		n.asked = now
+		if n.unanswered++; n.unanswered > maxUnanswered {
+			f.forgetUnheardNodes(now)
+			return
+		}
+	}
+	// Nobody subscribes to the subject, and NATS says so. It is not a subject of the fleet, to all of which a program that
+	// records them may subscribe.
+	reply := f.inboxSubject("t", strconv.FormatInt(int64(now.Sub(n.begun)), 36))
+	f.publish(nats.InboxPrefix+f.me.String()+".t", reply, appendHeader(f.buffer(), kindNobody, f.me))
 }
 
 // heardAll handles the answer to listen, which NATS has given to this node after all that others had said when listen was called. So
-// who was not heard for deadAfter then is gone. Without an answer nobody is: this process, its connection or NATS may have stood still.
+// who was not heard for deadAfter then is gone. Without an answer nobody is, for maxUnanswered seconds: this process, its connection
+// or NATS may have stood still.
 func (f *Fleet) heardAll(asked string) {
 	d, err := strconv.ParseInt(asked, 36, 64)
 	if err != nil {
@@ -126,8 +151,14 @@ func (f *Fleet) heardAll(asked string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.forgetUnheardNodes(f.nodes.begun.Add(time.Duration(d)))
+}
+
+// forgetUnheardNodes removes the nodes that were not heard for deadAfter at a time. f.mu is held.
+func (f *Fleet) forgetUnheardNodes(at time.Time) {
+	f.nodes.unanswered = 0
 	for id, p := range f.nodes.peers {
-		if f.nodes.begun.Add(time.Duration(d)).Sub(p.heard) > f.nodes.dead {
+		if at.Sub(p.heard) > f.nodes.dead {
 			f.forgetNode(id, "was not heard for too long")
 		}
 	}
@@ -135,7 +166,7 @@ func (f *Fleet) heardAll(asked string) {
 
 // listenAgain begins to wait for the nodes again: while NATS is away nobody is heard, and nobody is forgotten. f.mu is held.
 func (f *Fleet) listenAgain(now time.Time) {
-	f.nodes.since = now
+	f.nodes.since, f.nodes.unanswered = now, 0
 	for _, p := range f.nodes.peers {
 		p.heard = now
 	}

@@ -173,8 +173,10 @@ type inbox struct {
 const minArrived = 1024
 
 // collect moves the messages that arrive to the inbox, or drops them if it is full. A channel of nats.go has no
-// limit of bytes.
+// limit of bytes. What says that a node is there, and what NATS says, has twice the room: a node that cannot keep up with
+// messages does not take the other nodes for gone.
 func (f *Fleet) collect() {
+	beats := f.beatSubject()
 	for {
 		var m *nats.Msg
 		select {
@@ -186,7 +188,11 @@ func (f *Fleet) collect() {
 		for m != nil {
 			f.counts.Received++
 			f.counts.ReceivedBytes += uint64(len(m.Data))
-			if f.in.waiting >= f.config.MaxPending || f.in.bytes+len(m.Data) > f.config.MaxPendingBytes {
+			room := 1
+			if m.Subject == beats || len(m.Data) == 0 && m.Header != nil {
+				room = 2
+			}
+			if f.in.waiting >= room*f.config.MaxPending || f.in.bytes+len(m.Data) > room*f.config.MaxPendingBytes {
 				f.counts.InDropped++
 			} else {
 				f.in.msgs = append(f.in.msgs, m)

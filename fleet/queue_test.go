@@ -175,6 +175,43 @@ func single(text string) <-chan string {
 	return c
 }
 
+// Where other messages have no room any more, the beats of nodes and the answers of NATS have as much again.
+func TestBeatsAndAnswersHaveMoreRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuiet(t, Config{MaxPending: 2, MaxPendingBytes: 10})
+		q.running.Go(q.collect)
+		arrives := func(what string, m *nats.Msg, waiting, bytes int) {
+			t.Helper()
+			q.in.arrived <- m
+			synctest.Wait()
+			if q.in.waiting != waiting || q.in.bytes != bytes {
+				t.Errorf("%s: %d messages with %d bytes wait, want %d with %d", what, q.in.waiting, q.in.bytes, waiting, bytes)
+			}
+		}
+		five := make([]byte, 5)
+		arrives("a message", &nats.Msg{Data: five}, 1, 5)
+		arrives("one more", &nats.Msg{Data: five}, 2, 10)
+		arrives("there is no room", &nats.Msg{}, 2, 10)
+		arrives("a beat", &nats.Msg{Subject: q.beatSubject(), Data: five}, 3, 15)
+		arrives("an answer of NATS", &nats.Msg{Header: nats.Header{"Status": {"503"}}}, 4, 15)
+		arrives("a beat too many", &nats.Msg{Subject: q.beatSubject(), Data: five}, 4, 15)
+		close(q.stop)
+		q.running.Wait()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuiet(t, Config{MaxPending: 9, MaxPendingBytes: 10})
+		q.running.Go(q.collect)
+		q.in.arrived <- &nats.Msg{Subject: q.beatSubject(), Data: make([]byte, 20)}
+		q.in.arrived <- &nats.Msg{Subject: q.beatSubject(), Data: make([]byte, 1)}
+		synctest.Wait()
+		if q.in.waiting != 1 || q.in.bytes != 20 {
+			t.Errorf("%d beats with %d bytes wait, want 1 with 20", q.in.waiting, q.in.bytes)
+		}
+		close(q.stop)
+		q.running.Wait()
+	})
+}
+
 // What waits for the processing goroutine is bounded by its number and by its bytes, and processed in order.
 func TestLimitsOfWhatOtherNodesSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
