@@ -106,6 +106,7 @@ type Config struct {
 	Arrive func(c *godwit.Conn, state []byte)
 
 	// Place, if not nil, reports whether a player of this node may be moved to another one. Drain asks it.
+	// It must not call methods of the Fleet, which waits for it with its lock held.
 	Place func(*godwit.Conn, Node) bool
 
 	deadAfter time.Duration // for tests; zero means the constant

@@ -250,7 +250,8 @@ func (f *Fleet) isGone(id string) (gone, sure bool) {
 }
 
 // Pick returns the node that is least busy, for a new player: of those that have a server, are not full and not
-// draining, and for which filter, if it is not nil, returns true. It counts the player as promised, so that the next calls
+// draining, and for which filter, if it is not nil, returns true. filter must not call methods of the Fleet, which waits for
+// it with its lock held. Pick counts the player as promised, so that the next calls
 // know of it. The error is ErrNoNode.
 func (f *Fleet) Pick(filter func(Node) bool) (Node, error) {
 	f.mu.Lock()

@@ -199,7 +199,7 @@ func (f *Fleet) seated(r *http.Request, v *auth.Verifier) (godwit.Identity, erro
 type Joining struct {
 	Identity godwit.Identity // see Fleet.Seat
 	Room     string          // the room to which the player wants to go; empty means any node
-	Filter   func(Node) bool // which nodes fit; nil means all
+	Filter   func(Node) bool // which nodes fit, as that of Pick; nil means all
 }
 
 // Front returns the front of the fleet, for players. A POST is answered with the JSON of an auth.Seat: at the node of
