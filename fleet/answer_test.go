@@ -253,6 +253,8 @@ func TestWhatOthersAskOfAPlayer(t *testing.T) {
 		{"a message for nobody", send("bob", uint64(chat), "hi"), true, "", ""},
 		{"a message for nobody of another table", send("bob", uint64(chat), "hi", 7), true, "", ""},
 		{"a table that is cut off", message{kind: kindSend, body: append(str("ada"), 0, 0, 0)}, false, "", ""},
+		{"a message of an old node", message{kind: kindSendOld, body: append(str("ada"), byte(chat), 'h', 'i')}, true, "chat hi", ""},
+		{"a message of an old node that is cut off", cut(kindSendOld), false, "", ""},
 		{"a channel that there is not", send("ada", channel.MaxChannels, "hi"), true, "", ""},
 		{"no channel", send("ada", channel.MaxChannels+1, "hi"), false, "", ""},
 		{"a message that is cut off", cut(kindSend), false, "", ""},
@@ -294,6 +296,9 @@ func TestWhatOthersAskOfAPlayer(t *testing.T) {
 	}
 	if s := l.Stats(); s.Unsent != 1 || s.Foreign != 1 {
 		t.Errorf("%d messages could not be queued, %d are of another table, want 1 and 1", s.Unsent, s.Foreign)
+	}
+	if handlers[kindSendOld] == nil {
+		t.Error("a node does not take the messages of old nodes")
 	}
 	if !handlers[kindElse](l.Fleet, message{}) || len(l.sent(kindAnswer)) != 0 {
 		t.Error("a node answers when another one asks whether there is a session")

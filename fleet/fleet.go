@@ -74,7 +74,7 @@ func init() {
 	for k, h := range map[kind]func(*Fleet, message) bool{
 		kindGroup: (*Fleet).receiveGroup, kindHere: (*Fleet).membersElsewhere, kindGone: (*Fleet).membersElsewhere,
 		kindWho: (*Fleet).tellMembers, kindAnswer: (*Fleet).answered,
-		kindSend: (*Fleet).receivePlayer, kindAsk: (*Fleet).receivePlayer, kindKick: (*Fleet).receivePlayer, kindWhere: (*Fleet).receivePlayer,
+		kindSend: (*Fleet).receivePlayer, kindSendOld: (*Fleet).receivePlayer, kindAsk: (*Fleet).receivePlayer, kindKick: (*Fleet).receivePlayer, kindWhere: (*Fleet).receivePlayer,
 		kindElse:  func(*Fleet, message) bool { return true }, // it has got the question itself
 		kindCheck: (*Fleet).receiveCheck, kindReplaced: (*Fleet).receiveReplaced,
 	} {

@@ -342,14 +342,18 @@ func (f *Fleet) ended(c *godwit.Conn) {
 	f.settle(p)
 }
 
-// receivePlayer handles kindSend, kindAsk, kindKick and kindWhere.
+// receivePlayer handles kindSend, kindSendOld, kindAsk, kindKick and kindWhere.
 func (f *Fleet) receivePlayer(m message) bool {
 	r := reader{b: m.body}
 	name := r.string()
 	here := f.named(name)
 	switch m.kind {
-	case kindSend:
-		table, ch := r.uint32(), r.uint()
+	case kindSend, kindSendOld:
+		var table uint32
+		if m.kind == kindSend {
+			table = r.uint32()
+		}
+		ch := r.uint()
 		if r.bad || ch > channel.MaxChannels {
 			return false
 		}

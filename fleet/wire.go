@@ -19,6 +19,7 @@ const (
 	kindHere     kind = 2  // the sender has members of the group: name
 	kindGone     kind = 3  // the sender has no members of the group any more: name
 	kindWho      kind = 4  // which nodes have members of the group? Each answers with kindHere: name
+	kindSendOld  kind = 5  // kindSend of nodes that do not say which table they have: name, channel, payload
 	kindAsk      kind = 6  // a request for a player: name, name of the request, payload
 	kindKick     kind = 7  // ends the sessions of a player: name, text
 	kindWhere    kind = 8  // where is the player? name
@@ -29,7 +30,7 @@ const (
 	kindSeat     kind = 13 // a seat for a player, please: JSON of a seatRequest
 	kindState    kind = 14 // the state of a player who comes: name, state
 	kindNobody   kind = 15 // has no body, and a subject that nobody has: NATS answers after all that others have said
-	kindSend     kind = 16 // a message for a player: name, table, channel, payload; it was 5 without the table
+	kindSend     kind = 16 // a message for a player: name, table, channel, payload
 	kindElse     kind = 17 // has no body: NATS says to the sender, who has no session of a player any more, if no other node has one
 )
 
