@@ -59,6 +59,7 @@ func (f *Fleet) initTravels() {
 // Config.Leave returns, gives up the rooms, and waits until all players have gone and their states have arrived. The clients
 // follow by themselves, and no reliable message is lost: see godwit.Conn.Move. A player for whom no node has room within 20 s is
 // closed with session.CloseShutdown. Close the server and the fleet next. If ctx is done first Drain returns its error.
+// If states were lost meanwhile Drain still empties the node, and then returns an error that says how many.
 // Drain does not end by itself while a client is interrupted and its grace time is not over: give ctx a deadline. In a handler it
 // returns session.ErrInHandler.
 func (f *Fleet) Drain(ctx context.Context) error {
@@ -66,6 +67,7 @@ func (f *Fleet) Drain(ctx context.Context) error {
 		return session.ErrInHandler
 	}
 	f.setDraining()
+	before := f.Stats().StatesLost
 	if srv := f.server.Load(); srv != nil {
 		if err := srv.Drain(ctx, "this server is closed: connect again", f.nextSeat); err != nil {
 			return err
@@ -87,6 +89,9 @@ func (f *Fleet) Drain(ctx context.Context) error {
 		}
 	}
 	f.releaseRooms(ctx)
+	if lost := f.Stats().StatesLost - before; lost > 0 {
+		return fmt.Errorf("fleet: drain: the states of %d players are lost", lost)
+	}
 	return nil
 }
 
@@ -198,14 +203,15 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 		f.handed(true)
 		return
 	}
-	f.handOver(to, append(appendString(nil, name), state...), 1)
+	f.handOver(to, append(appendString(nil, name), state...), 1, time.Now().Add(seatFor+stateWait))
 }
 
 // handOver sends a state, and again if there is no answer. That nobody has got it is no answer while the node is there: it may come back
-// to NATS later than this one.
-func (f *Fleet) handOver(to string, body []byte, try int) {
+// to NATS later than this one. ErrFull is not a try: until then, the state waits for room in the outbox.
+func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
 	answered := func(_ []byte, err error) {
-		again := try < stateTries && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
+		full := errors.Is(err, ErrFull) && time.Now().Before(until)
+		again := (full || try < stateTries) && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
 		if errors.Is(err, ErrNotHere) {
 			_, there := f.node(to)
 			again = again && there
@@ -214,7 +220,10 @@ func (f *Fleet) handOver(to string, body []byte, try int) {
 		case err == nil:
 			f.handed(false)
 		case again:
-			time.AfterFunc(stateRetry, func() { f.handOver(to, body, try+1) })
+			if !full {
+				try++
+			}
+			time.AfterFunc(stateRetry, func() { f.handOver(to, body, try, until) })
 		default:
 			f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "to", to, "err", err)
 			f.handed(true)

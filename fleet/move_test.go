@@ -380,7 +380,7 @@ func TestStatesThatAreSentAgain(t *testing.T) {
 			l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
 			l.meets(Node{ID: "p"})
 			l.travels.handing = 1
-			l.handOver(c.node, []byte("state"), 1)
+			l.handOver(c.node, []byte("state"), 1, time.Now())
 			for i := range c.sent {
 				m := l.sentOne(fmt.Sprint(c, i), kindState)
 				if m.subject != "lone.n."+c.node+".q" || string(m.body) != "state" || l.travels.handing != 1 || l.counts.StatesLost != 0 {
@@ -406,7 +406,7 @@ func TestStatesThatAreSentAgain(t *testing.T) {
 		l := newLone(t, Config{}, godwit.Config{})
 		l.away.Store(true)
 		l.travels.handing = 1
-		l.handOver("p", []byte("state"), 1)
+		l.handOver("p", []byte("state"), 1, time.Now())
 		l.away.Store(false)
 		time.Sleep(stateRetry)
 		synctest.Wait()
@@ -415,6 +415,42 @@ func TestStatesThatAreSentAgain(t *testing.T) {
 			t.Errorf("%d are on their way, %d lost", l.travels.handing, l.counts.StatesLost)
 		}
 	})
+}
+
+// A state waits for room in the outbox as long as the other node may wait for the player. Drain says how many states are lost.
+func TestStatesThatWaitForRoom(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{Leave: func(*godwit.Conn) []byte { return []byte("7") }}, godwit.Config{})
+			ada := l.join("ada")
+			l.travels.going[ada.server] = "p"
+			pending := l.config.MaxPending
+			l.config.MaxPending = 0
+			l.departed(ada.server, godwit.CloseReason{Code: session.CloseMoved})
+			l.server.Store(nil)
+			drained := make(chan error, 1)
+			go func() { drained <- l.Drain(t.Context()) }()
+			time.Sleep(seatFor)
+			synctest.Wait()
+			l.mu.Lock()
+			handing, lost := l.travels.handing, l.counts.StatesLost
+			l.mu.Unlock()
+			if handing != 1 || lost != 0 {
+				t.Fatalf("%d are on their way, %d lost", handing, lost)
+			}
+			if room {
+				l.mu.Lock()
+				l.config.MaxPending = pending
+				l.mu.Unlock()
+				time.Sleep(stateRetry)
+				synctest.Wait()
+				l.replies(l.sentOne("there is room", kindState), answerAcked, "")
+				must(t, <-drained)
+			} else if err := <-drained; err == nil || !strings.Contains(err.Error(), "states of 1 players are lost") {
+				t.Errorf("without room Drain returns %v", err)
+			}
+		})
+	}
 }
 
 // Who lets a player in waits for the state, 3 s at most, and a state that comes late or twice is not used.
