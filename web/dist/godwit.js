@@ -3164,7 +3164,8 @@ function seekerOf(conn) {
   let rival = new AbortController();
   let seeking;
   let trying = null;
-  let woken = new AbortController();
+  let silent;
+  let woken;
   let lost = 0;
   let moved = -Infinity;
   let pause = firstSeek;
@@ -3252,7 +3253,7 @@ function seekerOf(conn) {
       if (home[0] && home[1] && next[0] && direct() && (!url || head && links.includes("webrtc"))) {
         quick ??= own2(signal);
         quick.then(
-          () => woken.abort(),
+          () => woken?.abort(),
           () => quick = void 0
         );
       }
@@ -3269,10 +3270,7 @@ function seekerOf(conn) {
       }
     };
     void ask();
-    const wait = (ms) => {
-      woken = new AbortController();
-      return sleep(ms, AbortSignal.any([signal, woken.signal]));
-    };
+    const wait = (ms, by) => sleep(ms, AbortSignal.any([signal, by.signal]));
     let stranger;
     let strangers = 0;
     for (const next = backoff(); !signal.aborted; calm = false, links = wanted(), head = 0) {
@@ -3283,7 +3281,7 @@ function seekerOf(conn) {
         quick = void 0;
         if (signal.aborted) link.close();
         else conn.move(link);
-        if (conn.carrier) await wait(patience);
+        if (conn.carrier) await wait(patience, silent = new AbortController());
       } catch (e) {
         if (e instanceof ConnectError) {
           after = e.code === "link" && session.mux.counts.links ? 0 : e.retryAfter;
@@ -3300,7 +3298,7 @@ function seekerOf(conn) {
           break;
         }
       }
-      await wait(next(Math.min(after, longestBackoff), most));
+      await wait(next(Math.min(after, longestBackoff), most), woken = new AbortController());
     }
     quick?.then(
       (link) => link.close(),
@@ -3334,7 +3332,7 @@ function seekerOf(conn) {
     ended() {
       conn.carrier?.close();
       conn.carrier = null;
-      woken.abort();
+      silent?.abort();
       conn.session.interrupt(now());
     },
     seek,

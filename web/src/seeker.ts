@@ -38,7 +38,8 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
   let rival = new AbortController(); // aborts the attempt to open WebRTC beside an open WebSocket
   let seeking: ReturnType<typeof setTimeout> | undefined; // until WebRTC is tried again
   let trying: AbortController | null = null; // aborts the attempts to open a new link
-  let woken = new AbortController(); // ends the wait after one of these attempts
+  let silent: AbortController | undefined; // ends the wait for a packet on a new link
+  let woken: AbortController | undefined; // ends the wait between two of these attempts
   let lost = 0; // when the session was interrupted
   let moved = -Infinity; // when the session moved to its link, which is not its first one
   let pause = firstSeek; // ms on a worse link until WebRTC is tried again
@@ -152,7 +153,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
       if (home[0] && home[1] && next[0] && direct() && (!url || (head && links.includes("webrtc")))) {
         quick ??= own(signal);
         quick.then(
-          () => woken.abort(),
+          () => woken?.abort(),
           () => (quick = undefined),
         );
       }
@@ -169,10 +170,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
       }
     };
     void ask();
-    const wait = (ms: number): Promise<void> => {
-      woken = new AbortController();
-      return sleep(ms, AbortSignal.any([signal, woken.signal]));
-    };
+    const wait = (ms: number, by: AbortController): Promise<void> => sleep(ms, AbortSignal.any([signal, by.signal]));
     let stranger: unknown; // instance of the last server that did not know the session
     let strangers = 0; // its answers in a row, without those of servers that are busy
     for (const next = backoff(); !signal.aborted; calm = false, links = wanted(), head = 0) {
@@ -183,7 +181,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
         quick = undefined;
         if (signal.aborted) link.close();
         else conn.move(link);
-        if (conn.carrier) await wait(patience); // the link may have ended already
+        if (conn.carrier) await wait(patience, (silent = new AbortController())); // the link may have ended already
       } catch (e) {
         if (e instanceof ConnectError) {
           // WebRTC that has worked before fails only for a while, for example when there are too many connections.
@@ -202,7 +200,8 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
           break;
         }
       }
-      await wait(next(Math.min(after, longestBackoff), most)); // not longer, because the grace time runs
+      // Not longer, because the grace time runs. The end of the old link says nothing about the server that refuses.
+      await wait(next(Math.min(after, longestBackoff), most), (woken = new AbortController()));
     }
     quick?.then(
       (link) => link.close(),
@@ -237,7 +236,7 @@ export function seekerOf<const C extends readonly Channel[]>(conn: Conn<C>): See
     ended() {
       conn.carrier?.close();
       conn.carrier = null;
-      woken.abort();
+      silent?.abort();
       conn.session.interrupt(now());
     },
     seek,

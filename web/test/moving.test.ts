@@ -55,6 +55,24 @@ describe("a search for a new link", () => {
     expect(page.server.asked.length).toBe(3);
   });
 
+  test("waits for as long as a busy server says, though the old link ends meanwhile", async () => {
+    const conn = await page.join();
+    const [s] = page.server.sessions;
+    const { channel } = s!;
+    deaf(s!);
+    mute(s!);
+    page.refuse(503);
+    page.server.retryAfter = "8";
+    const asked = page.server.asked.length;
+    while (page.server.asked.length === asked) await pass(5);
+    await pass(1000);
+    channel!.end();
+    await pass(6900);
+    expect([conn.state, page.server.asked.length]).toEqual(["interrupted", asked + 1]);
+    await pass(5000); // up to half as much again
+    expect(page.server.asked.length).toBe(asked + 2);
+  });
+
   test("begins again at once when the old link ends at the moment in which it is heard again", async () => {
     const conn = await page.join();
     const [s] = page.server.sessions;
