@@ -1,15 +1,20 @@
 package fleet
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // beats has the node tell of itself, and returns what the others get.
@@ -58,16 +63,44 @@ func TestWhatANodeTells(t *testing.T) {
 	}
 }
 
-// A node that was not heard for too long is gone if NATS says that nothing is on its way: this node may have stood still, and not the
-// other one. While NATS is away nobody is heard, and nobody is gone.
+// plug connects the node to NATS. Its goroutines do not run: what has arrived is in in.arrived.
+func (l *lone) plug(s *natsServer) {
+	l.nc = testkit.Must(nats.Connect(s.address()))
+	l.t.Cleanup(l.nc.Close)
+	l.t.Cleanup(l.running.Wait)
+}
+
+// proofs returns 1 if a proof has begun and is not over, otherwise 0.
+func (l *lone) proofs() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.nodes.proving {
+		return 1
+	}
+	return 0
+}
+
+// proves waits until the mark of a proof has arrived.
+func (l *lone) proves(what string) *nats.Msg {
+	l.t.Helper()
+	m := testkit.Next(l.t, what, l.in.arrived)
+	if m != &l.in.mark {
+		l.t.Fatalf("%s: a message to %s has arrived, want the mark", what, m.Subject)
+	}
+	return m
+}
+
+// A node that was not heard for too long is gone if a ping of NATS says that nothing is on its way: this node may have stood still, and
+// not the other one. While NATS is away nobody is heard, and nobody is gone.
 func TestNodesThatAreNotHeard(t *testing.T) {
 	n := newLone(t, Config{}, godwit.Config{})
+	n.plug(newNATS(t))
 	now := time.Now()
-	listen := func() []message {
+	listen := func() int {
 		n.mu.Lock()
 		n.tick(now)
 		n.mu.Unlock()
-		return n.sent(kindNobody)
+		return n.proofs()
 	}
 	there := func(what string, wakes int, want ...string) {
 		t.Helper()
@@ -81,24 +114,22 @@ func TestNodesThatAreNotHeard(t *testing.T) {
 	}
 	p, q := n.meets(Node{ID: "p", Name: "p"}), n.meets(Node{ID: "q", Name: "q"})
 	p.heard, q.heard = now, now.Add(-deadAfter)
-	if asked := listen(); len(asked) != 0 {
-		t.Errorf("all nodes were heard in the last 3 s: %v", asked)
+	if listen() != 0 {
+		t.Error("all nodes were heard in the last 3 s, and NATS is pinged")
 	}
 	p.heard, q.heard = now.Add(-deadAfter-1), now.Add(-deadAfter-1)
-	asked := listen()
-	if len(asked) != 1 || asked[0].subject != "_INBOX."+n.me.String()+".t" || len(asked[0].body) != 0 {
-		t.Fatalf("two nodes were not heard: %+v", asked)
+	if listen() != 1 {
+		t.Error("two nodes were not heard, and NATS is not pinged")
 	}
-	there("NATS has not answered", 0, "p", "q")
-	p.heard = now.Add(-deadAfter) // it was heard before the answer
-	n.handleNobody(message{subject: n.inboxSubject("t", "!")})
-	there("a malformed answer", 0, "p", "q")
-	answer := message{subject: asked[0].reply}
-	n.handleNobody(answer)
+	mark := n.proves("NATS has answered")
+	there("the mark is not processed yet", 0, "p", "q")
+	at := n.nodes.pinged
+	p.heard, q.heard = at.Add(-deadAfter), at.Add(-deadAfter-1) // p was heard before the answer
+	n.receive(mark)
 	there("NATS has answered", 1, "p")
-	<-n.rooms.wake
-	n.handleNobody(answer)
-	there("the answer comes twice", 0, "p")
+	if <-n.rooms.wake; n.proofs() != 0 || !n.nodes.proven.Equal(at) {
+		t.Errorf("after a proof: %d runs, and everything is heard until %v after the ping", n.proofs(), n.nodes.proven.Sub(at))
+	}
 	n.mu.Lock()
 	n.forgetNode("q", "twice")
 	n.mu.Unlock()
@@ -106,8 +137,8 @@ func TestNodesThatAreNotHeard(t *testing.T) {
 
 	n.nodes.since, p.heard = now.Add(-time.Hour), now.Add(-time.Hour)
 	n.away.Store(true)
-	if asked := listen(); len(asked) != 0 || !p.heard.Equal(now) || !n.nodes.since.Equal(now) {
-		t.Errorf("while NATS is away: %v are asked, a node was heard %v ago, and the others without a break for %v; want nobody, 0 and 0",
+	if asked := listen(); asked != 0 || !p.heard.Equal(now) || !n.nodes.since.Equal(now) {
+		t.Errorf("while NATS is away: %d pings, a node was heard %v ago, and the others without a break for %v; want none, 0 and 0",
 			asked, now.Sub(p.heard), now.Sub(n.nodes.since))
 	}
 	n.nodes.since, p.heard = now.Add(-time.Hour), now.Add(-time.Hour)
@@ -116,61 +147,111 @@ func TestNodesThatAreNotHeard(t *testing.T) {
 	}
 }
 
-// Somebody who subscribes to all subjects has the questions, and NATS does not answer. Then a node that was not heard is gone after ten
-// seconds in which this node has asked. A process that stands still does not count these seconds.
-func TestNodesThatAreNotHeardWithoutAnAnswer(t *testing.T) {
-	n := newLone(t, Config{}, godwit.Config{})
-	now := time.Now()
-	n.meets(Node{ID: "p"}).heard = now.Add(-deadAfter - 1)
-	after := func(d time.Duration) (asked, there int) {
-		now = now.Add(d)
-		n.mu.Lock()
-		n.listen(now)
-		n.mu.Unlock()
-		return len(n.sent(kindNobody)), len(n.Nodes()) - 1
+// The mark of a proof is behind all that others have said before, also when somebody subscribes to all subjects. Without an answer of NATS there is no
+// proof, and no node is gone.
+func TestAProof(t *testing.T) {
+	n, server := newLone(t, Config{}, godwit.Config{}), newNATS(t)
+	n.plug(server)
+	other := testkit.Must(nats.Connect(server.address()))
+	t.Cleanup(other.Close)
+	testkit.Must(other.Subscribe(">", func(*nats.Msg) {}))
+	testkit.Must(n.nc.ChanSubscribe(n.beatSubject(), n.in.arrived))
+	must(t, n.nc.Flush())
+	for range 100 {
+		must(t, other.Publish(n.beatSubject(), []byte("x")))
 	}
-	for range 10 {
-		for _, d := range []time.Duration{time.Second, time.Second / 5} {
-			if asked, there := after(d); asked != 1 || there != 1 {
-				t.Fatalf("NATS has not answered: %d questions and %d nodes, want 1 and 1", asked, there)
-			}
+	must(t, other.Flush())
+	start := func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.startProof()
+		n.startProof() // one at a time
+	}
+	start()
+	for range 100 {
+		if m := testkit.Next(t, "a beat", n.in.arrived); m.Subject != n.beatSubject() {
+			t.Fatalf("a message to %q has arrived, want a beat", m.Subject)
 		}
 	}
-	n.mu.Lock()
-	n.listenAgain(now.Add(-deadAfter - 1)) // it begins again after NATS was away
-	n.mu.Unlock()
-	for range 9 {
-		after(time.Second)
+	n.receive(n.proves("the mark"))
+	if n.running.Wait(); len(n.in.arrived) != 0 {
+		t.Errorf("%d messages more have arrived", len(n.in.arrived))
 	}
-	if _, there := after(time.Hour); there != 1 {
-		t.Error("a node is gone after an hour in which this one has asked once")
+
+	n.meets(Node{ID: "p"}).heard = time.Now().Add(-time.Hour)
+	n.nc.Close()
+	proven, woken := n.nodes.proven, make(chan struct{})
+	n.nodes.woken = woken
+	start()
+	testkit.Next(t, "the attempt is over", woken)
+	if n.running.Wait(); n.proofs() != 0 || len(n.in.arrived) != 0 || len(n.Nodes()) != 2 || !n.nodes.proven.Equal(proven) {
+		t.Errorf("without NATS: %d proofs run, %d messages have arrived, and %d nodes are there, want 0, 0 and 2", n.proofs(), len(n.in.arrived), len(n.Nodes()))
 	}
-	if asked, there := after(time.Second); asked != 0 || there != 0 {
-		t.Errorf("after ten seconds with questions: %d more and %d nodes, want 0 and 0", asked, there)
+	n.away.Store(true)
+	if start(); n.proofs() != 0 {
+		t.Error("a proof begins while NATS is away")
+	}
+	n.away.Store(false)
+	n.closed = true
+	if start(); n.proofs() != 0 {
+		t.Error("a proof begins after Close")
 	}
 }
 
-// Whether a node is gone for good nobody knows who has not heard the others for long enough.
+// The mark of a proof has room in an inbox that is full, and is no message of NATS.
+func TestAMarkHasRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuiet(t, Config{MaxPending: 1, MaxPendingBytes: 10})
+		q.running.Go(q.collect)
+		for range 3 {
+			q.in.arrived <- &nats.Msg{Subject: q.beatSubject()}
+		}
+		q.in.arrived <- &q.in.mark
+		synctest.Wait()
+		if s := q.Stats(); q.in.waiting != 3 || q.in.msgs[2] != &q.in.mark || s.Received != 3 || s.InDropped != 1 {
+			t.Errorf("%d messages wait, %d were received and %d dropped; want the mark behind 2, 3 and 1", q.in.waiting, s.Received, s.InDropped)
+		}
+		close(q.stop)
+		q.running.Wait()
+	})
+}
+
+// Whether a node is gone for good nobody knows who has not heard the others for long enough, or without a proof that nothing is on its way.
 func TestWhoIsGone(t *testing.T) {
 	n := newLone(t, Config{}, godwit.Config{})
 	n.meets(Node{ID: "there"}).heard = time.Now().Add(time.Hour)
+	at := time.Now()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
 	for _, c := range []struct {
 		id         string
 		since      time.Duration
+		proven     time.Time
 		gone, sure bool
 	}{
-		{"there", time.Hour, false, true}, {"there", 0, false, true}, {n.me.String(), 0, false, true},
-		{"x", time.Hour, true, true}, {"x", deadAfter + beatEvery/2, true, false},
+		{"there", time.Hour, at, false, true}, {"there", 0, time.Time{}, false, true}, {n.me.String(), 0, time.Time{}, false, true},
+		{"x", time.Hour, at, true, true}, {"x", time.Hour, at.Add(time.Hour), true, true}, {"x", time.Hour, at.Add(-1), true, false},
+		{"x", time.Hour, time.Time{}, true, false}, {"x", deadAfter + beatEvery/2, at, true, false},
 	} {
-		n.nodes.since = time.Now().Add(-c.since)
-		if gone, sure := n.isGone(c.id); gone != c.gone || sure != c.sure {
-			t.Errorf("%q, %v after the beginning: gone %v, sure %v; want %v, %v", c.id, c.since, gone, sure, c.gone, c.sure)
+		n.nodes.since, n.nodes.proven = time.Now().Add(-c.since), c.proven
+		if gone, sure := n.checkGone(over, c.id, at); gone != c.gone || sure != c.sure {
+			t.Errorf("%q, %v after the beginning, heard until %v: gone %v, sure %v; want %v, %v", c.id, c.since, c.proven, gone, sure, c.gone, c.sure)
 		}
 	}
-	n.nodes.since = time.Now().Add(-time.Hour)
+	n.nodes.since, n.nodes.proven = time.Now().Add(-time.Hour), time.Time{}
+	n.nodes.waiting = maxAwaiting
+	if gone, sure := n.checkGone(t.Context(), "x", at); !gone || sure || n.nodes.waiting != maxAwaiting {
+		t.Errorf("while as many wait as may: gone %v, sure %v, and %d wait", gone, sure, n.nodes.waiting)
+	}
+	n.nodes.waiting, n.nodes.proven = 0, at
 	n.away.Store(true)
-	if gone, sure := n.isGone("x"); !gone || sure {
+	if gone, sure := n.checkGone(t.Context(), "x", at); !gone || sure {
 		t.Errorf("while NATS is away: gone %v, sure %v", gone, sure)
+	}
+	n.away.Store(false)
+	n.closed = true
+	if gone, sure := n.checkGone(t.Context(), "x", at); !gone || sure {
+		t.Errorf("after Close: gone %v, sure %v", gone, sure)
 	}
 	if o, ok := n.Fleet.node(n.me.String()); !ok || !o.Here || o.ID != n.me.String() {
 		t.Errorf("this node is %+v, %v", o, ok)
@@ -181,6 +262,60 @@ func TestWhoIsGone(t *testing.T) {
 	if o, ok := n.Fleet.node("x"); ok || o != (Node{}) {
 		t.Errorf("a node that is not there is %+v, %v", o, ok)
 	}
+}
+
+// Who asks whether nodes are gone waits for a proof, many for one. Of two nodes of which nothing was heard the one whose beat was on its way is there.
+func TestProofsOfTheEndOfNodes(t *testing.T) {
+	n := newLone(t, Config{}, godwit.Config{})
+	n.plug(newNATS(t))
+	n.nodes.since = time.Now().Add(-time.Hour)
+	come := instance{7}
+	answers := make(chan string, 8)
+	ask := func(id string, at time.Time) {
+		go func() {
+			gone, sure := n.checkGone(context.Background(), id, at)
+			answers <- fmt.Sprint(gone, sure)
+		}()
+	}
+	waiting := func(want int) {
+		t.Helper()
+		wait(t, "they wait", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.nodes.waiting == want })
+	}
+	for range 3 {
+		ask(come.String(), time.Now())
+		ask("x", time.Now())
+	}
+	waiting(6)
+	mark := n.proves("NATS has answered")
+	late := n.nodes.pinged.Add(1)
+	ask("x", late) // comes after the ping: it needs the next one
+	waiting(7)
+	if !n.receiveBeat(message{from: come, body: fmt.Appendf(nil, `{"id":%q}`, come)}) {
+		t.Fatal("the beat is malformed")
+	}
+	n.receive(mark)
+	got := make(map[string]int)
+	for range 6 {
+		got[testkit.Next(t, "an answer", answers)]++
+	}
+	if got["false true"] != 3 || got["true true"] != 3 {
+		t.Errorf("the answers are %v, want three that the node is there, and three that it is gone for sure", got)
+	}
+	waiting(1)
+	n.receive(n.proves("NATS has answered again"))
+	testkit.Want(t, "the answer to the late one", answers, "true true")
+	if n.running.Wait(); n.nodes.waiting != 0 || len(n.in.arrived) != 0 || n.nodes.woken != nil {
+		t.Errorf("%d wait, and %d messages more have arrived", n.nodes.waiting, len(n.in.arrived))
+	}
+
+	ask("x", time.Now())
+	waiting(1)
+	n.mu.Lock()
+	n.away.Store(true)
+	n.endProof()
+	n.mu.Unlock()
+	testkit.Want(t, "NATS is away", answers, "true false")
+	n.proves("the last ping")
 }
 
 // What a node says replaces what it has said before. What is not of the node that it names is malformed.

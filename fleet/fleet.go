@@ -478,8 +478,6 @@ func (f *Fleet) handleNobody(m message) {
 		f.nobodyIn(rest)
 	case "r":
 		f.answered(m)
-	case "t":
-		f.heardAll(rest)
 	case "x":
 		f.count(&f.counts.NotHere)
 	case "y":

@@ -57,7 +57,7 @@ func (l *lone) sent(kinds ...kind) (all []message) {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, o := range l.out.ops {
+	for _, o := range append(l.out.ops, l.out.beat) {
 		m := message{subject: o.subject, reply: o.reply, body: o.data}
 		if o.data == nil {
 			continue
@@ -69,7 +69,7 @@ func (l *lone) sent(kinds ...kind) (all []message) {
 			all = append(all, m)
 		}
 	}
-	l.out.ops, l.out.msgs, l.out.bytes = nil, 0, 0
+	l.out.ops, l.out.beat, l.out.msgs, l.out.bytes = nil, op{}, 0, 0
 	return all
 }
 

@@ -2,16 +2,14 @@ package fleet
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // A Node is what the fleet knows of one of its nodes. It is at most a second old, or a little more if NATS is slow.
@@ -74,22 +72,26 @@ type nodes struct {
 	late     time.Duration
 	cpu      cpuMeter
 	dead     time.Duration // a node that was not heard for so long is gone
-	begun    time.Time     // when Join was called
 	since    time.Time     // from when on the node has heard the others without a break
 
-	asked      time.Time // when NATS was asked last, of the questions that count in unanswered
-	unanswered int       // seconds in which NATS was asked and has not answered
+	proving bool          // the goroutine of prove runs, or its mark is in the inbox
+	pinged  time.Time     // when NATS was pinged last
+	proven  time.Time     // all that other nodes had said until then is processed; zero if NATS has answered no ping
+	woken   chan struct{} // closed when a proof is over; nil if nobody waits for one
+	waiting int           // calls of checkGone that wait for one
 }
 
-// maxUnanswered is the number of seconds with questions after which an answer of NATS does not come: somebody who subscribes to
-// all subjects has the questions, and NATS does not say that nobody has them.
-const maxUnanswered = 10
+// Limits of proofs.
+const (
+	proofEvery  = 100 * time.Millisecond // between two pings
+	maxAwaiting = 1024                   // calls of checkGone that wait
+)
 
 func init() { handlers[kindBeat] = (*Fleet).receiveBeat }
 
 func (f *Fleet) initNodes(now time.Time) {
 	c := &f.config
-	f.nodes = nodes{peers: make(map[string]*peer), begun: now, since: now, dead: cmp.Or(c.deadAfter, deadAfter), self: Node{
+	f.nodes = nodes{peers: make(map[string]*peer), since: now, dead: cmp.Or(c.deadAfter, deadAfter), self: Node{
 		ID: f.me.String(), Name: c.Name, URL: c.URL, Region: c.Region, Version: c.Version, Adopts: c.Adopt != nil, Here: true,
 	}}
 }
@@ -107,56 +109,84 @@ func (f *Fleet) beat(now time.Time, gone bool) {
 	n.promised /= 2
 	body, err := json.Marshal(beat{n.self, gone})
 	if err == nil {
-		f.publish(f.beatSubject(), "", append(appendHeader(f.buffer(), kindBeat, f.me), body...))
+		f.publishBeat(append(appendHeader(f.buffer(), kindBeat, f.me), body...))
 	}
 }
 
-// listen asks NATS for an answer if a node was not heard for deadAfter: see heardAll. f.mu is held.
+// listen asks for a proof if a node was not heard for deadAfter: see prove. f.mu is held.
 func (f *Fleet) listen(now time.Time) {
 	if f.away.Load() {
 		f.listenAgain(now)
 	}
 	for _, p := range f.nodes.peers {
 		if now.Sub(p.heard) > f.nodes.dead {
-			f.askNATS(now)
+			f.startProof()
 			return
 		}
 	}
-	f.nodes.unanswered = 0
 }
 
-// askNATS asks NATS for an answer that comes after all that the other nodes have said. f.mu is held.
-func (f *Fleet) askNATS(now time.Time) {
-	n := &f.nodes
-	if now.Sub(n.asked) >= beatEvery { // a process that has stood still counts it once
-		n.asked = now
-		if n.unanswered++; n.unanswered > maxUnanswered {
-			f.forgetUnheardNodes(now)
+// startProof starts prove if it does not run. f.mu is held.
+func (f *Fleet) startProof() {
+	if !f.nodes.proving && !f.closed && !f.away.Load() {
+		f.nodes.proving = true
+		f.running.Go(f.prove)
+	}
+}
+
+// prove pings NATS. The answer comes behind all that the other nodes have said before, and prove puts a mark behind it: when the mark is
+// processed, heardAll notes it. This process, its connection or NATS may have stood still: without a proof no node is gone. A ping needs no room in the
+// outbox, and nobody who subscribes to subjects gets it instead of NATS.
+func (f *Fleet) prove() {
+	f.mu.Lock()
+	wait := proofEvery - time.Since(f.nodes.pinged)
+	f.mu.Unlock()
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-f.stop:
 			return
 		}
-	}
-	// Nobody subscribes to the subject, and NATS says so. It is not a subject of the fleet, to all of which a program that
-	// records them may subscribe.
-	reply := f.inboxSubject("t", strconv.FormatInt(int64(now.Sub(n.begun)), 36))
-	f.publish(nats.InboxPrefix+f.me.String()+".t", reply, appendHeader(f.buffer(), kindNobody, f.me))
-}
-
-// heardAll handles the answer to listen, which NATS has given to this node after all that others had said when listen was called. So
-// who was not heard for deadAfter then is gone. Without an answer nobody is, for maxUnanswered seconds: this process, its connection
-// or NATS may have stood still.
-func (f *Fleet) heardAll(asked string) {
-	d, err := strconv.ParseInt(asked, 36, 64)
-	if err != nil {
-		return
 	}
 	f.mu.Lock()
+	f.nodes.pinged = time.Now()
+	f.mu.Unlock()
+	if f.nc.FlushTimeout(writeTimeout) != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.endProof()
+		return
+	}
+	select {
+	case f.in.arrived <- &f.in.mark:
+	case <-f.stop:
+	}
+}
+
+// heardAll handles the mark of prove: all that other nodes had said when NATS was pinged is processed. So a node that was not heard for
+// deadAfter then is gone, and checkGone knows all nodes that had come.
+func (f *Fleet) heardAll() {
+	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.forgetUnheardNodes(f.nodes.begun.Add(time.Duration(d)))
+	f.nodes.proven = f.nodes.pinged
+	f.forgetUnheardNodes(f.nodes.pinged)
+	f.endProof()
+}
+
+// endProof ends a proof, also one without an answer, and wakes those who wait for it. f.mu is held.
+func (f *Fleet) endProof() {
+	n := &f.nodes
+	n.proving = false
+	if n.woken != nil {
+		close(n.woken)
+		n.woken = nil
+	}
 }
 
 // forgetUnheardNodes removes the nodes that were not heard for deadAfter at a time. f.mu is held.
 func (f *Fleet) forgetUnheardNodes(at time.Time) {
-	f.nodes.unanswered = 0
 	for id, p := range f.nodes.peers {
 		if at.Sub(p.heard) > f.nodes.dead {
 			f.forgetNode(id, "was not heard for too long")
@@ -166,7 +196,7 @@ func (f *Fleet) forgetUnheardNodes(at time.Time) {
 
 // listenAgain begins to wait for the nodes again: while NATS is away nobody is heard, and nobody is forgotten. f.mu is held.
 func (f *Fleet) listenAgain(now time.Time) {
-	f.nodes.since, f.nodes.unanswered = now, 0
+	f.nodes.since = now
 	for _, p := range f.nodes.peers {
 		p.heard = now
 	}
@@ -238,15 +268,40 @@ func (f *Fleet) node(id string) (Node, bool) {
 	return Node{}, false
 }
 
-// isGone reports whether a node is gone for good. sure is false if this node cannot know: it has not been in
-// the fleet for long enough, or NATS is away or was away until now.
-func (f *Fleet) isGone(id string) (gone, sure bool) {
-	if _, there := f.node(id); there {
-		return false, true
-	}
+// checkGone reports whether a node that was there at a time, not a later one than now, is gone for good. sure is false if this node cannot
+// know: it has not been in the fleet for long enough, NATS is away or was away until now, or there is no proof before the end of
+// ctx that everything which the others had said until at is processed. A node of which nothing was heard yet may have come meanwhile.
+func (f *Fleet) checkGone(ctx context.Context, id string, at time.Time) (gone, sure bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return true, !f.away.Load() && time.Since(f.nodes.since) > f.nodes.dead+beatEvery
+	n := &f.nodes
+	for {
+		_, known := n.peers[id]
+		switch {
+		case known || id == n.self.ID:
+			return false, true
+		case f.closed || f.away.Load() || time.Since(n.since) <= n.dead+beatEvery:
+			return true, false
+		case !n.proven.Before(at):
+			return true, true
+		case n.waiting >= maxAwaiting || ctx.Err() != nil:
+			return true, false
+		}
+		f.startProof()
+		if n.woken == nil {
+			n.woken = make(chan struct{})
+		}
+		woken := n.woken
+		n.waiting++
+		f.mu.Unlock()
+		select {
+		case <-woken:
+		case <-ctx.Done():
+		case <-f.stop:
+		}
+		f.mu.Lock()
+		n.waiting--
+	}
 }
 
 // Pick returns the node that is least busy, for a new player: of those that have a server, are not full and not

@@ -281,6 +281,42 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// A node that has not processed yet what a new one has said does not take the room of the new one.
+func TestTheRoomOfANodeThatWasNotHeardYet(t *testing.T) {
+	nats := newNATS(t)
+	a := newNode(t, Config{NATS: nats.address(), deadAfter: time.Hour, Name: "a"}, godwit.Config{})
+	b := newNode(t, Config{NATS: nats.address(), deadAfter: time.Hour, Name: "b"}, godwit.Config{})
+	b.join("ada")
+	b.sync()
+	a.mu.Lock()
+	a.nodes.dead, a.nodes.since = time.Minute, time.Now().Add(-time.Hour)
+	a.mu.Unlock()
+	held, release := make(chan struct{}), make(chan struct{})
+	must(t, a.Ask("ada", "echo", nil, func([]byte, error) { close(held); <-release }))
+	testkit.Next(t, "the goroutine that processes messages is held up", held)
+	c := newNode(t, Config{NATS: nats.address(), deadAfter: time.Hour, Name: "c"}, godwit.Config{})
+	room := testkit.Must(c.Claim(t.Context(), "arena"))
+	claimed := make(chan error, 1)
+	go func() {
+		_, err := a.Claim(context.Background(), "arena")
+		claimed <- err
+	}()
+	wait(t, "a waits for what others have said, or has claimed the room", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.nodes.waiting == 1 || len(claimed) == 1
+	})
+	close(release)
+	if err := testkit.Next(t, "Claim returns", claimed); !errors.Is(err, ErrTaken) {
+		t.Errorf("Claim: %v, want ErrTaken", err)
+	}
+	select {
+	case <-room.Lost():
+		t.Error("the new node has lost its room")
+	default:
+	}
+}
+
 // A node without a server, such as one that is only a front, finds and claims rooms.
 func TestRoomsOfANodeWithoutAServer(t *testing.T) {
 	for _, first := range []string{"Find", "Claim"} {

@@ -23,11 +23,16 @@ type subscription struct{ sub *nats.Subscription }
 // outbox has what waits for the writing goroutine. Fleet.mu guards it.
 type outbox struct {
 	ops         []op
-	spare       []op // memory of the ops before
-	msgs, bytes int  // messages that wait or are being written
+	spare       []op      // memory of the ops before
+	beat        op        // what tells of this node; without data if there is nothing new
+	looked      time.Time // when the writing goroutine, which owns it, looked for a beat
+	msgs, bytes int       // messages that wait or are being written
 	free        [][]byte
-	wake        chan struct{} // holds a token if there are ops, or after Close
+	wake        chan struct{} // holds a token if there are ops or a beat, or after Close
 }
+
+// beatLook is how often the writing goroutine looks for a beat while it writes messages.
+const beatLook = 100 * time.Millisecond
 
 // Limits of the memory that is used again.
 const (
@@ -64,6 +69,20 @@ func (f *Fleet) publish(subject, reply string, data []byte) error {
 		o.bytes += len(data)
 		f.do(op{subject: subject, reply: reply, data: data, at: time.Now()})
 		return nil
+	}
+}
+
+// publishBeat queues what tells of this node, whose bytes it owns from now on. A beat has room of its own and no MaxDelay, and does not
+// wait for the messages before it: a node that has more to say than NATS takes does not count as gone. It replaces a beat
+// that still waits. f.mu is held.
+func (f *Fleet) publishBeat(data []byte) {
+	switch {
+	case f.closed:
+	case f.away.Load():
+		f.counts.Away++
+	default:
+		f.out.beat = op{subject: f.beatSubject(), data: data}
+		f.wakeWriter()
 	}
 }
 
@@ -111,9 +130,14 @@ func (f *Fleet) write() {
 			o := &ops[i]
 			switch {
 			case o.data != nil:
+				now := time.Now()
+				if now.Sub(f.out.looked) >= beatLook {
+					f.out.looked = now
+					f.writeBeat()
+				}
 				msgs++
 				bytes += len(o.data)
-				if time.Since(o.at) > f.config.MaxDelay {
+				if now.Sub(o.at) > f.config.MaxDelay {
 					old++
 				} else if err := f.put(o); err != nil {
 					away++
@@ -129,11 +153,10 @@ func (f *Fleet) write() {
 				o.sub.sub, _ = f.nc.ChanSubscribe(o.subject, f.in.arrived) // fails only if the connection is closed
 			}
 		}
+		f.writeBeat() // after the subscriptions of appear
 		f.mu.Lock()
 		for i := range ops {
-			if b := ops[i].data; b != nil && cap(b) <= maxFreeCap && len(f.out.free) < maxFree {
-				f.out.free = append(f.out.free, b)
-			}
+			f.recycle(ops[i].data)
 		}
 		f.out.msgs -= msgs
 		f.out.bytes -= bytes
@@ -147,6 +170,34 @@ func (f *Fleet) write() {
 		if closed {
 			return
 		}
+	}
+}
+
+// writeBeat gives NATS the beat that waits, if there is one.
+func (f *Fleet) writeBeat() {
+	f.mu.Lock()
+	o := f.out.beat
+	f.out.beat = op{}
+	f.mu.Unlock()
+	if o.data == nil {
+		return
+	}
+	err := f.put(&o)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.counts.Away++
+	} else {
+		f.counts.Sent++
+		f.counts.SentBytes += uint64(len(o.data))
+	}
+	f.recycle(o.data)
+}
+
+// recycle keeps the memory of a message for buffer; b may be nil. f.mu is held.
+func (f *Fleet) recycle(b []byte) {
+	if b != nil && cap(b) <= maxFreeCap && len(f.out.free) < maxFree {
+		f.out.free = append(f.out.free, b)
 	}
 }
 
@@ -167,6 +218,7 @@ type inbox struct {
 	waiting int         // messages that wait or are being processed
 	bytes   int         // their bytes
 	wake    chan struct{}
+	mark    nats.Msg // of prove; only its address is used
 }
 
 // minArrived is the least capacity of inbox.arrived, which collect empties all the time.
@@ -174,7 +226,7 @@ const minArrived = 1024
 
 // collect moves the messages that arrive to the inbox, or drops them if it is full. A channel of nats.go has no
 // limit of bytes. What says that a node is there, and what NATS says, has twice the room: a node that cannot keep up with
-// messages does not take the other nodes for gone.
+// messages does not take the other nodes for gone. The mark of prove, of which there is one at a time, always fits.
 func (f *Fleet) collect() {
 	beats := f.beatSubject()
 	for {
@@ -186,13 +238,15 @@ func (f *Fleet) collect() {
 		}
 		f.mu.Lock()
 		for m != nil {
-			f.counts.Received++
-			f.counts.ReceivedBytes += uint64(len(m.Data))
 			room := 1
 			if m.Subject == beats || len(m.Data) == 0 && m.Header != nil {
 				room = 2
 			}
-			if f.in.waiting >= room*f.config.MaxPending || f.in.bytes+len(m.Data) > room*f.config.MaxPendingBytes {
+			if m != &f.in.mark {
+				f.counts.Received++
+				f.counts.ReceivedBytes += uint64(len(m.Data))
+			}
+			if m != &f.in.mark && (f.in.waiting >= room*f.config.MaxPending || f.in.bytes+len(m.Data) > room*f.config.MaxPendingBytes) {
 				f.counts.InDropped++
 			} else {
 				f.in.msgs = append(f.in.msgs, m)
@@ -239,8 +293,12 @@ func (f *Fleet) process() {
 	}
 }
 
-// receive processes a message of NATS.
+// receive processes a message of NATS, or the mark of prove.
 func (f *Fleet) receive(n *nats.Msg) {
+	if n == &f.in.mark {
+		f.heardAll()
+		return
+	}
 	m := message{subject: n.Subject, reply: n.Reply, body: n.Data}
 	if len(n.Data) == 0 && n.Header.Get("Status") == "503" {
 		f.handleNobody(m)

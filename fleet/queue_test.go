@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,6 +168,79 @@ func TestTheAgeOfAMessage(t *testing.T) {
 			t.Errorf("%d messages are too old, and %d are for NATS, want 1 and 1", s.OutOld, s.Away)
 		}
 	})
+}
+
+// What tells of a node goes to NATS when there is no room for messages, before those that wait, however old it is. The newest one goes.
+func TestABeatDoesNotWait(t *testing.T) {
+	q := newQuiet(t, Config{MaxPending: 2, MaxDelay: time.Minute})
+	q.nc = testkit.Must(nats.Connect(newNATS(t).address()))
+	t.Cleanup(q.nc.Close)
+	other := testkit.Must(nats.Connect(q.nc.ConnectedUrl()))
+	t.Cleanup(other.Close)
+	got := make(chan *nats.Msg, 16)
+	testkit.Must(other.ChanSubscribe(">", got))
+	must(t, other.Flush())
+	fill := func() {
+		t.Helper()
+		must(t, q.publish("out.a", "", []byte("a")))
+		must(t, q.publish("out.b", "", []byte("b")))
+		if err := q.publish("out.c", "", []byte("c")); err != ErrFull {
+			t.Errorf("a third message: %v, want ErrFull", err)
+		}
+	}
+	write := func(what string, want ...string) {
+		t.Helper()
+		close(q.out.wake)
+		q.write()
+		q.out.wake = make(chan struct{}, 1)
+		must(t, q.nc.Flush())
+		for _, subject := range want {
+			if m := testkit.Next(t, what, got); m.Subject != subject {
+				t.Fatalf("%s: a message to %q, want one to %q", what, m.Subject, subject)
+			}
+		}
+		must(t, other.Flush())
+		if len(got) != 0 || q.out.msgs != 0 || q.out.bytes != 0 || q.out.beat.data != nil {
+			t.Errorf("%s: %d messages more, and %d with %d bytes wait", what, len(got), q.out.msgs, q.out.bytes)
+		}
+	}
+	fill()
+	now := time.Now()
+	q.nodes.self.Name = "old"
+	q.beat(now, false)
+	q.nodes.self.Name = "new"
+	q.beat(now, false)
+	if len(q.out.wake) != 1 || !strings.Contains(string(q.out.beat.data), `"new"`) {
+		t.Errorf("the writing goroutine has %d tokens, and gets %s", len(q.out.wake), q.out.beat.data)
+	}
+	write("a beat overtakes messages", q.beatSubject(), "out.a", "out.b")
+	fill()
+	q.beat(now, false)
+	q.out.looked = now.Add(time.Hour)
+	write("the goroutine has looked a moment ago", "out.a", "out.b", q.beatSubject())
+	q.subscribe("in.*")
+	q.beat(now, true)
+	q.closed = true
+	write("the last beat", q.beatSubject())
+	sent := q.Stats()
+	if sent.Sent != 7 || sent.OutDropped != 2 || sent.Away != 0 {
+		t.Errorf("%d messages are sent, %d dropped and %d dropped without NATS; want 7, 2 and 0", sent.Sent, sent.OutDropped, sent.Away)
+	}
+	q.beat(now, false)
+	if q.out.beat.data != nil {
+		t.Error("a beat waits after Close")
+	}
+	q.closed = false
+	q.away.Store(true)
+	q.beat(now, false)
+	q.away.Store(false)
+	q.nc.Close()
+	q.beat(now, false)
+	close(q.out.wake)
+	q.write()
+	if s := q.Stats(); s.Away != 2 || s.Sent != sent.Sent || q.out.beat.data != nil {
+		t.Errorf("without NATS: %d beats are dropped and %d sent, want 2 and none", s.Away, s.Sent-sent.Sent)
+	}
 }
 
 func single(text string) <-chan string {

@@ -199,7 +199,7 @@ func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte) (revisi
 	}
 	var v roomValue
 	if json.Unmarshal(e.Value(), &v) == nil && v.Node != f.me.String() {
-		if gone, sure := f.isGone(v.Node); !gone || !sure {
+		if gone, sure := f.checkGone(ctx, v.Node, time.Now()); !gone || !sure {
 			return 0, ErrTaken
 		}
 	}
@@ -366,6 +366,7 @@ func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	read := time.Now()
 	there := make(map[string]bool)
 	for _, e := range entries {
 		var v roomValue
@@ -383,7 +384,7 @@ func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 		case mine != nil:
 			more, err = f.checkRoom(ctx, e.Key(), mine)
 		default:
-			more, err = f.takeOrphan(ctx, e, v)
+			more, err = f.takeOrphan(ctx, e, v, read)
 		}
 		if err != nil {
 			return false, err
@@ -474,10 +475,10 @@ func (f *Fleet) restoreRoom(ctx context.Context, key string, r *Room) (again boo
 }
 
 // takeOrphan claims a room whose node is gone, if it is this node that is to have it. orphan says that the room is still one of
-// a node that is gone.
-func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, v roomValue) (orphan bool, err error) {
+// a node that is gone. read is when the bucket was read: the node of the room had come before.
+func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, v roomValue, read time.Time) (orphan bool, err error) {
 	delete(f.rooms.adopting, e.Key())
-	if gone, sure := f.isGone(v.Node); !gone {
+	if gone, sure := f.checkGone(ctx, v.Node, read); !gone {
 		return false, nil
 	} else if !sure {
 		return true, nil

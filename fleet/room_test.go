@@ -43,6 +43,7 @@ func newKeepers(t *testing.T, n int) []*keeper {
 			Adopt: func(r *Room) { k.adopted = append(k.adopted, r.Name()) },
 		}}
 		k.initNodes(time.Now().Add(-2 * time.Hour))
+		k.nodes.proven = time.Now().Add(time.Hour) // nothing that others have said is on its way
 		k.initRooms()
 		k.nodes.self.MaxSessions = 1
 		k.open()

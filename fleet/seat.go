@@ -207,7 +207,7 @@ type Joining struct {
 // the request; an error is answered as that of godwit.Config.Authorize. who may read a body of at most 64 KiB,
 // which has ten seconds to arrive. If who is nil every player may join, without a name. A GET with the
 // parameter node, the Node of a seat, is answered with 204 if the node is there, with 410 if it is gone for good, and
-// with 503 if the front does not know. Each node may have a front. client.Front is the client's side.
+// with 503 if the front does not know: it has just come, or NATS does not answer within two seconds. Stats.FrontUnsure counts these answers. Each node may have a front. client.Front is the client's side.
 //
 // pages says which requests are let in, as godwit.Config.RTC does for the signaling, and is usually the same: see rtcserver.Guard.
 // Each request counts towards MaxOffers of its address, because each seat counts as taken for a moment. So behind a proxy
@@ -220,7 +220,7 @@ func (f *Fleet) Front(who func(*http.Request) (Joining, error), pages rtcserver.
 		case http.MethodPost:
 			f.serveJoin(w, r, who)
 		case http.MethodGet, http.MethodHead:
-			f.serveGone(w, r.URL.Query().Get("node"))
+			f.serveGone(w, r)
 		default:
 			w.Header().Set("Allow", "GET, HEAD, OPTIONS, POST")
 			refuse(w, http.StatusMethodNotAllowed, "request", "use POST to join, or GET with the parameter node")
@@ -230,18 +230,29 @@ func (f *Fleet) Front(who func(*http.Request) (Joining, error), pages rtcserver.
 	return rtcserver.Guard(c, http.HandlerFunc(front), func(*rtcserver.StatusError) { f.count(&f.counts.FrontRefused) })
 }
 
-func (f *Fleet) serveGone(w http.ResponseWriter, node string) {
-	switch gone, sure := f.isGone(node); {
-	case len(node) != len(f.me.String()):
+// serveGone answers whether a node is there. That a node is gone needs a proof that this front has heard what the others have said
+// until now: see checkGone. Many requests share a proof.
+func (f *Fleet) serveGone(w http.ResponseWriter, r *http.Request) {
+	node := r.URL.Query().Get("node")
+	if len(node) != len(f.me.String()) {
 		refuse(w, http.StatusBadRequest, "request", "the parameter node is not that of a seat")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), goneTime)
+	defer cancel()
+	switch gone, sure := f.checkGone(ctx, node, time.Now()); {
 	case !gone:
 		w.WriteHeader(http.StatusNoContent)
 	case sure:
 		refuse(w, http.StatusGone, "gone", "the node is gone")
 	default:
+		f.count(&f.counts.FrontUnsure)
 		refuse(w, http.StatusServiceUnavailable, "away", "this front does not know yet")
 	}
 }
+
+// goneTime is how long a front waits for NATS before it answers that it does not know whether a node is gone.
+const goneTime = 2 * time.Second
 
 // Limits of the body of a request to join, for programs that read it.
 const (

@@ -222,6 +222,38 @@ func TestAnswersOfAFront(t *testing.T) {
 	}
 }
 
+// A front whose own connection to NATS stands still does not know whether a node is gone of which it has not heard: the node may have come
+// meanwhile. It knows when its connection goes on.
+func TestAFrontThatHearsNothing(t *testing.T) {
+	nats := newNATS(t)
+	way := newProxy(t, nats.address())
+	f := joinNode(t, Config{NATS: way.address(), Name: "front"})
+	front := testkit.Must(f.Front(nil, rtcserver.Settings{MaxOffers: -1}))
+	f.mu.Lock()
+	f.nodes.since = time.Now().Add(-time.Hour)
+	f.mu.Unlock()
+	ask := func(what, id string, want int) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		front.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/join?node="+id, nil))
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", what, w.Code, want)
+		}
+	}
+	gone := newInstance().String()
+	ask("a node that nobody knows", gone, http.StatusGone)
+	way.stall()
+	n := joinNode(t, Config{NATS: nats.address(), deadAfter: time.Hour, Name: "n"})
+	n.sync()
+	ask("a node has come while the front hears nothing", n.me.String(), http.StatusServiceUnavailable)
+	if s := f.Stats(); s.FrontUnsure != 1 || !s.Connected {
+		t.Errorf("%+v, want one answer that the front does not know, and that NATS does not count as away", s)
+	}
+	way.resume()
+	ask("the node, when the connection goes on", n.me.String(), http.StatusNoContent)
+	ask("a node that nobody knows, afterwards", gone, http.StatusGone)
+}
+
 // A timed is an answer over a connection that has a read deadline.
 type timed struct {
 	*httptest.ResponseRecorder

@@ -40,6 +40,7 @@ type Stats struct {
 	StatesLost, StatesMissed uint64
 
 	FrontRefused uint64 // requests to Front of foreign pages, and of addresses with too many
+	FrontUnsure  uint64 // requests to Front about a node of which it did not know whether the node is gone
 
 	Nodes   int // other nodes that are there
 	Groups  int // groups that this node uses now

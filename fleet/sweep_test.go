@@ -185,18 +185,10 @@ func TestTheRoomsOfANodeThatIsNotHeardAnyMore(t *testing.T) {
 	k.write("arena", other)
 	k.nodes.peers[other.String()] = &peer{heard: time.Now().Add(-2 * time.Hour)}
 	k.rooms.swept = time.Now().Add(time.Hour)
-	k.config.MaxPending, k.config.MaxPendingBytes = 1000, 1<<20
+	k.in.arrived = make(chan *nats.Msg, 1)
 	k.running.Go(k.keepRooms)
-	var asked string
-	wait(t, "NATS is asked", func() bool {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if len(k.out.ops) > 0 {
-			asked = k.out.ops[0].reply
-		}
-		return asked != ""
-	})
-	k.handleNobody(message{subject: asked})
+	k.receive(testkit.Next(t, "the answer of NATS to a ping", k.in.arrived))
+	k.receive(testkit.Next(t, "the answer of NATS to a ping after the rooms were read", k.in.arrived))
 	testkit.Want(t, "the room", adopted, "arena")
 	close(k.stop)
 	k.running.Wait()

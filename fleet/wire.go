@@ -29,9 +29,9 @@ const (
 	kindBeat     kind = 12 // once a second, what a node is and does: JSON of a beat
 	kindSeat     kind = 13 // a seat for a player, please: JSON of a seatRequest
 	kindState    kind = 14 // the state of a player who comes: name, state
-	kindNobody   kind = 15 // has no body, and a subject that nobody has: NATS answers after all that others have said
-	kindSend     kind = 16 // a message for a player: name, table, channel, payload
-	kindElse     kind = 17 // has no body: NATS says to the sender, who has no session of a player any more, if no other node has one
+	// 15 is a question of older nodes to NATS, which no node gets.
+	kindSend kind = 16 // a message for a player: name, table, channel, payload
+	kindElse kind = 17 // has no body: NATS says to the sender, who has no session of a player any more, if no other node has one
 )
 
 // An instance is a node's life from Join to Close: a node that starts again is another instance.
