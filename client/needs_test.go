@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,6 +181,50 @@ func TestWaitsOfReconnect(t *testing.T) {
 		takes("a wait of a session that has ended", 0, func() { s.pause(needBetter, time.Minute) })
 		takes("a rest of a session that has ended", 0, rested(false))
 	})
+}
+
+// A session waits for as long as a busy server says before it asks for a link again, though its old link ends meanwhile. If it was resumed
+// meanwhile and is interrupted again, it asks at once.
+func TestTheEndOfTheOldLinkIsNoReasonToHurry(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		inBare(t, SessionConfig{Links: []string{session.LinkWebSocket}}, func(b *bare) {
+			var asked []time.Duration
+			began := time.Now()
+			b.e.signal.client = &http.Client{Transport: answered(func(*http.Request) *http.Response {
+				asked = append(asked, time.Since(began))
+				w := httptest.NewRecorder()
+				w.Header().Set("Retry-After", "8")
+				w.WriteHeader(http.StatusServiceUnavailable)
+				w.WriteString(`{"code":"full","error":"busy"}`)
+				return w.Result()
+			})}
+			s, l := b.s, &linkStub{kind: session.LinkWebSocket, of: b.s.session}
+			b.open(l)
+			s.url, s.reconnecting = "http://game.example/", false
+			b.interrupt()
+			s.startReconnect()
+			after := func(d time.Duration) {
+				b.e.loop.Unlock()
+				time.Sleep(d)
+				synctest.Wait()
+				b.e.loop.Lock()
+			}
+			after(time.Second)
+			if again {
+				s.resumed++ // and it is interrupted again already
+			}
+			s.linkDown(l, &CloseError{})
+			after(6900 * time.Millisecond)
+			early := len(asked)
+			after(4100 * time.Millisecond) // half as much again as the server says, because many clients wait
+			if !again && (early != 1 || len(asked) != 2) || again && (early != 2 || asked[1] != time.Second) {
+				t.Errorf("resumed meanwhile %v: it asks after %v, want at once and 8 s to 12 s later, or 1 s later", again, asked)
+			}
+			s.state = sessionEnded
+			s.cancel()
+			after(time.Second)
+		})
+	}
 }
 
 // One goroutine connects again, whatever happens meanwhile, and none if nothing is needed.

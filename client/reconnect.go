@@ -150,11 +150,7 @@ func (s *Session) reconnect() {
 		} else if s.config.isFinal(err) || b.countUnknown(err) {
 			s.fail(n, err)
 		}
-		if n == needLink {
-			s.pause(n, b.wait(err))
-		} else {
-			s.rest(n, b.wait(err)) // the end of an attempt's link is a wake, but no reason to hurry
-		}
+		s.rest(n, b.wait(err)) // the end of a link is a wake, but no reason to ask a busy server earlier than it says
 	}
 }
 
@@ -187,11 +183,14 @@ func (s *Session) attempt(n need) error {
 }
 
 // rest waits for d, also after wakeReconnect. It returns false, at once, if the session does
-// not need n any more.
+// not need n any more, also if it needs n again since: after it was resumed and interrupted.
 func (s *Session) rest(n need, d time.Duration) bool {
+	s.endpoint.loop.Lock()
+	resumed := s.resumed
+	s.endpoint.loop.Unlock()
 	for end := time.Now().Add(d); ; {
 		s.endpoint.loop.Lock()
-		needed := s.needs() == n
+		needed := s.needs() == n && s.resumed == resumed
 		s.endpoint.loop.Unlock()
 		left := time.Until(end)
 		if !needed || left <= 0 || s.ctx.Err() != nil {

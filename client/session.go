@@ -57,6 +57,7 @@ type Session struct {
 	moves        moves
 	refusal      *SignalError        // why the server has refused such a link, until an attempt takes it
 	reconnecting bool                // the goroutine of reconnect runs
+	resumed      int                 // times that the session was resumed
 	why          session.CloseReason // in sessionGivenUp: why it has
 	asked        map[uint32]func(session.Result)
 
@@ -333,6 +334,7 @@ func (s *Session) processEvents(ev *sessioncore.Event) {
 		s.goal, s.moves.opened = nil, time.Now()
 		s.startReconnect() // on a worse link it looks for a better one
 	case sessioncore.EventResumed:
+		s.resumed++
 		s.wakeReconnect() // which runs while the session is interrupted
 	case sessioncore.EventToken:
 		s.token, s.next.ufrag, s.next.pwd = sessioncore.Next(ev.Data)
