@@ -40,7 +40,7 @@ type challenge struct {
 	to       netip.AddrPort // the path; zero if no answer is expected
 	number   uint64         // number of challenges so far
 	asked    time.Duration  // when it was sent last
-	drawn    time.Duration  // when it was sent first; before the start if the next one must be another
+	drawn    time.Duration  // when it was sent first; long before asked if the next one must be another
 	since    time.Duration  // when this path got the first challenge without an answer
 	answered time.Duration  // when an address was proved last
 	held     bool           // it may not be sent before a datagram arrives
@@ -93,7 +93,7 @@ func (a *Agent) Challenge(now time.Time, n int) (b [ChallengeLen]byte, ok bool) 
 	}
 	c.asked = a.since(now)
 	if c.to != s.Remote {
-		c.to, c.since, c.drawn = s.Remote, c.asked, -2*fresh
+		c.to, c.since, c.drawn = s.Remote, c.asked, c.asked-2*fresh
 	}
 	if c.asked-c.drawn > fresh {
 		c.number++

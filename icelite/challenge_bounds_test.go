@@ -54,6 +54,23 @@ func TestWhatAChallengeIsMadeOf(t *testing.T) {
 	}
 }
 
+// Each path gets a challenge of its own, also if the caller's time is before the start of the agent: the time of a turn may be older.
+func TestChallengesBeforeTheStart(t *testing.T) {
+	for _, before := range []time.Duration{0, 5 * time.Second, time.Hour} {
+		a := newTestAgent(t)
+		a.wait(-before)
+		a.want("home", verdictMoved, home, nominated())
+		a.Ask()
+		first := [ChallengeLen]byte(a.challenge("home"))
+		again := [ChallengeLen]byte(a.challenge("home, once more"))
+		a.want("mobile", verdictMoved, mobile, nominated())
+		other := [ChallengeLen]byte(a.challenge("mobile"))
+		if first == [ChallengeLen]byte{} || first != again || first == other {
+			t.Errorf("%v before the start: %x, %x and for another path %x", before, first, again, other)
+		}
+	}
+}
+
 // An answer counts for ten seconds after the challenge was sent last, and only while its path
 // is stored.
 func TestHowLongAnAnswerCounts(t *testing.T) {
