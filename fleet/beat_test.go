@@ -63,9 +63,11 @@ func TestWhatANodeTells(t *testing.T) {
 	}
 }
 
-// plug connects the node to NATS. Its goroutines do not run: what has arrived is in in.arrived.
+// plug connects the node to NATS, and to the beats of others. Its goroutines do not run: beats that have arrived are in in.beats.
 func (l *lone) plug(s *natsServer) {
-	l.nc = testkit.Must(nats.Connect(s.address()))
+	l.nc = testkit.Must(nats.Connect(s.address(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))) // it would print errors
+	l.nodes.sub = testkit.Must(l.nc.ChanSubscribe(l.beatSubject(), l.in.beats))
+	must(l.t, l.nc.Flush())
 	l.t.Cleanup(l.nc.Close)
 	l.t.Cleanup(l.running.Wait)
 }
@@ -81,13 +83,11 @@ func (l *lone) proofs() int {
 }
 
 // proves waits until the mark of a proof has arrived.
-func (l *lone) proves(what string) *nats.Msg {
+func (l *lone) proves(what string) {
 	l.t.Helper()
-	m := testkit.Next(l.t, what, l.in.arrived)
-	if m != &l.in.mark {
+	if m := testkit.Next(l.t, what, l.in.beats); m != &l.in.mark {
 		l.t.Fatalf("%s: a message to %s has arrived, want the mark", what, m.Subject)
 	}
-	return m
 }
 
 // A node that was not heard for too long is gone if a ping of NATS says that nothing is on its way: this node may have stood still, and
@@ -121,11 +121,11 @@ func TestNodesThatAreNotHeard(t *testing.T) {
 	if listen() != 1 {
 		t.Error("two nodes were not heard, and NATS is not pinged")
 	}
-	mark := n.proves("NATS has answered")
+	n.proves("NATS has answered")
 	there("the mark is not processed yet", 0, "p", "q")
 	at := n.nodes.pinged
 	p.heard, q.heard = at.Add(-deadAfter), at.Add(-deadAfter-1) // p was heard before the answer
-	n.receive(mark)
+	n.heardAll()
 	there("NATS has answered", 1, "p")
 	if <-n.rooms.wake; n.proofs() != 0 || !n.nodes.proven.Equal(at) {
 		t.Errorf("after a proof: %d runs, and everything is heard until %v after the ping", n.proofs(), n.nodes.proven.Sub(at))
@@ -155,8 +155,6 @@ func TestAProof(t *testing.T) {
 	other := testkit.Must(nats.Connect(server.address()))
 	t.Cleanup(other.Close)
 	testkit.Must(other.Subscribe(">", func(*nats.Msg) {}))
-	testkit.Must(n.nc.ChanSubscribe(n.beatSubject(), n.in.arrived))
-	must(t, n.nc.Flush())
 	for range 100 {
 		must(t, other.Publish(n.beatSubject(), []byte("x")))
 	}
@@ -169,13 +167,14 @@ func TestAProof(t *testing.T) {
 	}
 	start()
 	for range 100 {
-		if m := testkit.Next(t, "a beat", n.in.arrived); m.Subject != n.beatSubject() {
+		if m := testkit.Next(t, "a beat", n.in.beats); m.Subject != n.beatSubject() {
 			t.Fatalf("a message to %q has arrived, want a beat", m.Subject)
 		}
 	}
-	n.receive(n.proves("the mark"))
-	if n.running.Wait(); len(n.in.arrived) != 0 {
-		t.Errorf("%d messages more have arrived", len(n.in.arrived))
+	n.proves("the mark")
+	n.heardAll()
+	if n.running.Wait(); len(n.in.beats) != 0 {
+		t.Errorf("%d messages more have arrived", len(n.in.beats))
 	}
 
 	n.meets(Node{ID: "p"}).heard = time.Now().Add(-time.Hour)
@@ -184,8 +183,8 @@ func TestAProof(t *testing.T) {
 	n.nodes.woken = woken
 	start()
 	testkit.Next(t, "the attempt is over", woken)
-	if n.running.Wait(); n.proofs() != 0 || len(n.in.arrived) != 0 || len(n.Nodes()) != 2 || !n.nodes.proven.Equal(proven) {
-		t.Errorf("without NATS: %d proofs run, %d messages have arrived, and %d nodes are there, want 0, 0 and 2", n.proofs(), len(n.in.arrived), len(n.Nodes()))
+	if n.running.Wait(); n.proofs() != 0 || len(n.in.beats) != 0 || len(n.Nodes()) != 2 || !n.nodes.proven.Equal(proven) {
+		t.Errorf("without NATS: %d proofs run, %d messages have arrived, and %d nodes are there, want 0, 0 and 2", n.proofs(), len(n.in.beats), len(n.Nodes()))
 	}
 	n.away.Store(true)
 	if start(); n.proofs() != 0 {
@@ -198,22 +197,67 @@ func TestAProof(t *testing.T) {
 	}
 }
 
-// The mark of a proof has room in an inbox that is full, and is no message of NATS.
-func TestAMarkHasRoom(t *testing.T) {
+// Beats and the mark of a proof do not wait while a func of the program holds up all other messages, and the inbox is full.
+func TestBeatsDoNotWaitForOtherMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQuiet(t, Config{MaxPending: 1, MaxPendingBytes: 10})
+		q := newQuiet(t, Config{MaxPending: 1, MaxPendingBytes: 100})
+		held, other := make(chan struct{}), instance{7}
+		q.questions[1] = question{done: func([]byte, error) { <-held }, until: time.Now().Add(time.Hour)}
 		q.running.Go(q.collect)
+		q.running.Go(q.process)
+		q.running.Go(q.hearBeats)
 		for range 3 {
-			q.in.arrived <- &nats.Msg{Subject: q.beatSubject()}
+			q.in.arrived <- &nats.Msg{Subject: q.inboxSubject("r", "1"), Data: append(appendHeader(nil, kindAnswer, other), answerAcked)}
 		}
-		q.in.arrived <- &q.in.mark
 		synctest.Wait()
-		if s := q.Stats(); q.in.waiting != 3 || q.in.msgs[2] != &q.in.mark || s.Received != 3 || s.InDropped != 1 {
-			t.Errorf("%d messages wait, %d were received and %d dropped; want the mark behind 2, 3 and 1", q.in.waiting, s.Received, s.InDropped)
+		if s := q.Stats(); q.in.waiting != 1 || s.Received != 3 || s.InDropped != 2 {
+			t.Fatalf("%d messages wait, %d were received and %d dropped; want 1, 3 and 2", q.in.waiting, s.Received, s.InDropped)
 		}
+		q.nodes.proving, q.nodes.pinged = true, time.Now()
+		q.in.beats <- &nats.Msg{Subject: q.beatSubject(), Data: fmt.Appendf(appendHeader(nil, kindBeat, other), `{"id":%q}`, other)}
+		q.in.beats <- &q.in.mark
+		synctest.Wait()
+		if s := q.Stats(); s.Nodes != 1 || s.Received != 4 || s.ReceivedBytes == 0 || q.nodes.proving || !q.nodes.proven.Equal(q.nodes.pinged) {
+			t.Errorf("%d nodes are there, %d messages were received, and a proof runs: %v; want 1, 4, false", s.Nodes, s.Received, q.nodes.proving)
+		}
+		close(held)
 		close(q.stop)
 		q.running.Wait()
 	})
+}
+
+// If beats were dropped a ping proves nothing: the node begins to listen again.
+func TestAProofWithoutBeats(t *testing.T) {
+	n, server := newLone(t, Config{}, godwit.Config{}), newNATS(t)
+	n.in.beats = make(chan *nats.Msg, 1)
+	n.plug(server)
+	other := testkit.Must(nats.Connect(server.address()))
+	t.Cleanup(other.Close)
+	for range 3 {
+		must(t, other.Publish(n.beatSubject(), []byte("x")))
+	}
+	must(t, other.Flush())
+	p := n.meets(Node{ID: "p"})
+	begun := time.Now()
+	prove := func() {
+		woken := make(chan struct{})
+		n.mu.Lock()
+		p.heard, n.nodes.since = begun.Add(-time.Hour), begun.Add(-time.Hour)
+		n.nodes.woken = woken
+		n.startProof()
+		n.mu.Unlock()
+		testkit.Next(t, "the attempt is over", woken)
+		n.running.Wait()
+	}
+	prove()
+	if len(n.Nodes()) != 2 || !n.nodes.proven.IsZero() || p.heard.Before(begun) || n.nodes.since.Before(begun) {
+		t.Errorf("beats were dropped: %d nodes are there, and the node was heard %v ago; want 2, and that the node listens again", len(n.Nodes()), time.Since(p.heard))
+	}
+	testkit.Next(t, "the beat that was not dropped", n.in.beats)
+	n.running.Go(func() { n.proves("nothing was dropped since"); n.heardAll() })
+	if prove(); len(n.Nodes()) != 1 || n.nodes.proven.IsZero() {
+		t.Errorf("nothing was dropped since: %d nodes are there, want 1", len(n.Nodes()))
+	}
 }
 
 // Whether a node is gone for good nobody knows who has not heard the others for long enough, or without a proof that nothing is on its way.
@@ -281,19 +325,20 @@ func TestProofsOfTheEndOfNodes(t *testing.T) {
 		t.Helper()
 		wait(t, "they wait", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.nodes.waiting == want })
 	}
+	at := time.Now() // before the ping
 	for range 3 {
-		ask(come.String(), time.Now())
-		ask("x", time.Now())
+		ask(come.String(), at)
+		ask("x", at)
 	}
 	waiting(6)
-	mark := n.proves("NATS has answered")
+	n.proves("NATS has answered")
 	late := n.nodes.pinged.Add(1)
 	ask("x", late) // comes after the ping: it needs the next one
 	waiting(7)
 	if !n.receiveBeat(message{from: come, body: fmt.Appendf(nil, `{"id":%q}`, come)}) {
 		t.Fatal("the beat is malformed")
 	}
-	n.receive(mark)
+	n.heardAll()
 	got := make(map[string]int)
 	for range 6 {
 		got[testkit.Next(t, "an answer", answers)]++
@@ -302,10 +347,11 @@ func TestProofsOfTheEndOfNodes(t *testing.T) {
 		t.Errorf("the answers are %v, want three that the node is there, and three that it is gone for sure", got)
 	}
 	waiting(1)
-	n.receive(n.proves("NATS has answered again"))
+	n.proves("NATS has answered again")
+	n.heardAll()
 	testkit.Want(t, "the answer to the late one", answers, "true true")
-	if n.running.Wait(); n.nodes.waiting != 0 || len(n.in.arrived) != 0 || n.nodes.woken != nil {
-		t.Errorf("%d wait, and %d messages more have arrived", n.nodes.waiting, len(n.in.arrived))
+	if n.running.Wait(); n.nodes.waiting != 0 || len(n.in.beats) != 0 || n.nodes.woken != nil {
+		t.Errorf("%d wait, and %d messages more have arrived", n.nodes.waiting, len(n.in.beats))
 	}
 
 	ask("x", time.Now())

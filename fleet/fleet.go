@@ -67,7 +67,7 @@ type Fleet struct {
 }
 
 // handlers process the messages of other nodes. A handler returns false if the message is malformed. Each runs
-// on the goroutine of the fleet.
+// on the goroutine of process, receiveBeat on that of hearBeats.
 var handlers [256]func(*Fleet, message) bool
 
 func init() {
@@ -100,11 +100,16 @@ func Join(ctx context.Context, c Config) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.connect(ctx); err != nil {
+	if err = f.connect(ctx); err != nil {
 		f.disconnect()
 		return nil, err
 	}
+	if f.nodes.sub, err = f.nc.ChanSubscribe(f.beatSubject(), f.in.beats); err != nil {
+		f.disconnect()
+		return nil, fmt.Errorf("fleet: NATS: %w", err)
+	}
 	f.running.Go(f.write)
+	f.running.Go(f.hearBeats)
 	f.running.Go(f.collect)
 	f.running.Go(f.process)
 	f.running.Go(f.watch)
@@ -136,6 +141,7 @@ func unconnected(c Config) (*Fleet, error) {
 	f.inboxPrefix = c.Prefix + ".n." + f.me.String() + "."
 	f.out.wake = make(chan struct{}, 1)
 	f.in.arrived = make(chan *nats.Msg, max(minArrived, c.MaxPending))
+	f.in.beats = make(chan *nats.Msg, maxNodes)
 	f.in.wake = make(chan struct{}, 1)
 	f.claims.init()
 	f.initNodes(time.Now())
@@ -145,12 +151,11 @@ func unconnected(c Config) (*Fleet, error) {
 	return f, nil
 }
 
-// appear begins to receive what other nodes send to this node and to all, and tells them of this node.
+// appear begins to receive what other nodes send to this node, and tells them of this node.
 func (f *Fleet) appear(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.subscribe(f.inboxPrefix + ">")
-	f.subscribe(f.beatSubject())
 	f.beat(now, false)
 }
 

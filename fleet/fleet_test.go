@@ -20,12 +20,12 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A node subscribes to what is sent to it and to all nodes, and tells them of itself: when it comes, and when it has a server.
+// A node subscribes to what is sent to it, and tells all nodes of itself: when it comes, and when it has a server.
 func TestWhatANodeSaysFirst(t *testing.T) {
 	q := newQuiet(t, Config{})
 	q.server.Store(nil)
 	q.appear(time.Now())
-	q.gives("the node has come", "sub "+q.inboxPrefix+">", "sub godwit.b", "beat godwit.b")
+	q.gives("the node has come", "sub "+q.inboxPrefix+">", "beat godwit.b")
 	q.nc = testkit.Must(nats.Connect(newNATS(t).address()))
 	t.Cleanup(q.nc.Close)
 	q.js = testkit.Must(jetstream.New(q.nc))

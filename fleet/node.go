@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // A Node is what the fleet knows of one of its nodes. It is at most a second old, or a little more if NATS is slow.
@@ -74,11 +76,13 @@ type nodes struct {
 	dead     time.Duration // a node that was not heard for so long is gone
 	since    time.Time     // from when on the node has heard the others without a break
 
-	proving bool          // the goroutine of prove runs, or its mark is in the inbox
-	pinged  time.Time     // when NATS was pinged last
-	proven  time.Time     // all that other nodes had said until then is processed; zero if NATS has answered no ping
-	woken   chan struct{} // closed when a proof is over; nil if nobody waits for one
-	waiting int           // calls of checkGone that wait for one
+	sub     *nats.Subscription // of beats
+	missed  int                // beats that sub has dropped; the goroutine of prove owns it
+	proving bool               // the goroutine of prove runs, or its mark is in inbox.beats
+	pinged  time.Time          // when NATS was pinged last
+	proven  time.Time          // all that other nodes had said until then is processed; zero if NATS has answered no ping
+	woken   chan struct{}      // closed when a proof is over; nil if nobody waits for one
+	waiting int                // calls of checkGone that wait for one
 }
 
 // Limits of proofs.
@@ -153,14 +157,20 @@ func (f *Fleet) prove() {
 	f.mu.Lock()
 	f.nodes.pinged = time.Now()
 	f.mu.Unlock()
-	if f.nc.FlushTimeout(writeTimeout) != nil {
+	err := f.nc.FlushTimeout(writeTimeout)
+	missed, _ := f.nodes.sub.Dropped()
+	if err != nil || missed != f.nodes.missed {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if missed != f.nodes.missed { // who knows of whom
+			f.nodes.missed = missed
+			f.listenAgain(time.Now())
+		}
 		f.endProof()
 		return
 	}
 	select {
-	case f.in.arrived <- &f.in.mark:
+	case f.in.beats <- &f.in.mark:
 	case <-f.stop:
 	}
 }

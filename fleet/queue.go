@@ -153,7 +153,7 @@ func (f *Fleet) write() {
 				o.sub.sub, _ = f.nc.ChanSubscribe(o.subject, f.in.arrived) // fails only if the connection is closed
 			}
 		}
-		f.writeBeat() // after the subscriptions of appear
+		f.writeBeat() // after the subscription of appear
 		f.mu.Lock()
 		for i := range ops {
 			f.recycle(ops[i].data)
@@ -212,23 +212,22 @@ func (f *Fleet) put(o *op) error {
 // inbox has the messages of other nodes that wait for the goroutine that processes them. Fleet.mu guards msgs and
 // bytes.
 type inbox struct {
-	arrived chan *nats.Msg // from all subscriptions, so that messages of one node stay in order
+	arrived chan *nats.Msg // from all subscriptions but that of beats, so that messages of one node stay in order
+	beats   chan *nats.Msg // of the other nodes
 	msgs    []*nats.Msg
 	spare   []*nats.Msg // memory of the messages before
 	waiting int         // messages that wait or are being processed
 	bytes   int         // their bytes
 	wake    chan struct{}
-	mark    nats.Msg // of prove; only its address is used
+	mark    nats.Msg // of prove, in beats; only its address is used
 }
 
 // minArrived is the least capacity of inbox.arrived, which collect empties all the time.
 const minArrived = 1024
 
 // collect moves the messages that arrive to the inbox, or drops them if it is full. A channel of nats.go has no
-// limit of bytes. What says that a node is there, and what NATS says, has twice the room: a node that cannot keep up with
-// messages does not take the other nodes for gone. The mark of prove, of which there is one at a time, always fits.
+// limit of bytes. What NATS says has twice the room: it ends questions.
 func (f *Fleet) collect() {
-	beats := f.beatSubject()
 	for {
 		var m *nats.Msg
 		select {
@@ -239,14 +238,12 @@ func (f *Fleet) collect() {
 		f.mu.Lock()
 		for m != nil {
 			room := 1
-			if m.Subject == beats || len(m.Data) == 0 && m.Header != nil {
+			if len(m.Data) == 0 && m.Header != nil {
 				room = 2
 			}
-			if m != &f.in.mark {
-				f.counts.Received++
-				f.counts.ReceivedBytes += uint64(len(m.Data))
-			}
-			if m != &f.in.mark && (f.in.waiting >= room*f.config.MaxPending || f.in.bytes+len(m.Data) > room*f.config.MaxPendingBytes) {
+			f.counts.Received++
+			f.counts.ReceivedBytes += uint64(len(m.Data))
+			if f.in.waiting >= room*f.config.MaxPending || f.in.bytes+len(m.Data) > room*f.config.MaxPendingBytes {
 				f.counts.InDropped++
 			} else {
 				f.in.msgs = append(f.in.msgs, m)
@@ -263,6 +260,27 @@ func (f *Fleet) collect() {
 		select {
 		case f.in.wake <- struct{}{}:
 		default:
+		}
+	}
+}
+
+// hearBeats is the goroutine that processes beats and the marks of prove. They do not wait for other messages: a node that cannot keep up with those,
+// or that is held up by a func of the program, does not take the other nodes for gone.
+func (f *Fleet) hearBeats() {
+	for {
+		select {
+		case <-f.stop:
+			return
+		case m := <-f.in.beats:
+			if m == &f.in.mark {
+				f.heardAll()
+				continue
+			}
+			f.mu.Lock()
+			f.counts.Received++
+			f.counts.ReceivedBytes += uint64(len(m.Data))
+			f.mu.Unlock()
+			f.receive(m)
 		}
 	}
 }
@@ -293,12 +311,8 @@ func (f *Fleet) process() {
 	}
 }
 
-// receive processes a message of NATS, or the mark of prove.
+// receive processes a message of NATS.
 func (f *Fleet) receive(n *nats.Msg) {
-	if n == &f.in.mark {
-		f.heardAll()
-		return
-	}
 	m := message{subject: n.Subject, reply: n.Reply, body: n.Data}
 	if len(n.Data) == 0 && n.Header.Get("Status") == "503" {
 		f.handleNobody(m)

@@ -249,8 +249,8 @@ func single(text string) <-chan string {
 	return c
 }
 
-// Where other messages have no room any more, the beats of nodes and the answers of NATS have as much again.
-func TestBeatsAndAnswersHaveMoreRoom(t *testing.T) {
+// Where other messages have no room any more, the answers of NATS have as much again.
+func TestAnswersOfNATSHaveMoreRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuiet(t, Config{MaxPending: 2, MaxPendingBytes: 10})
 		q.running.Go(q.collect)
@@ -262,25 +262,14 @@ func TestBeatsAndAnswersHaveMoreRoom(t *testing.T) {
 				t.Errorf("%s: %d messages with %d bytes wait, want %d with %d", what, q.in.waiting, q.in.bytes, waiting, bytes)
 			}
 		}
-		five := make([]byte, 5)
+		five, nobody := make([]byte, 5), nats.Header{"Status": {"503"}}
 		arrives("a message", &nats.Msg{Data: five}, 1, 5)
 		arrives("one more", &nats.Msg{Data: five}, 2, 10)
 		arrives("there is no room", &nats.Msg{}, 2, 10)
-		arrives("a beat", &nats.Msg{Subject: q.beatSubject(), Data: five}, 3, 15)
-		arrives("an answer of NATS", &nats.Msg{Header: nats.Header{"Status": {"503"}}}, 4, 15)
-		arrives("a beat too many", &nats.Msg{Subject: q.beatSubject(), Data: five}, 4, 15)
-		close(q.stop)
-		q.running.Wait()
-	})
-	synctest.Test(t, func(t *testing.T) {
-		q := newQuiet(t, Config{MaxPending: 9, MaxPendingBytes: 10})
-		q.running.Go(q.collect)
-		q.in.arrived <- &nats.Msg{Subject: q.beatSubject(), Data: make([]byte, 20)}
-		q.in.arrived <- &nats.Msg{Subject: q.beatSubject(), Data: make([]byte, 1)}
-		synctest.Wait()
-		if q.in.waiting != 1 || q.in.bytes != 20 {
-			t.Errorf("%d beats with %d bytes wait, want 1 with 20", q.in.waiting, q.in.bytes)
-		}
+		arrives("an answer of NATS", &nats.Msg{Header: nobody}, 3, 10)
+		arrives("there is no room for a message with a header", &nats.Msg{Header: nobody, Data: five}, 3, 10)
+		arrives("another answer", &nats.Msg{Header: nobody}, 4, 10)
+		arrives("an answer too many", &nats.Msg{Header: nobody}, 4, 10)
 		close(q.stop)
 		q.running.Wait()
 	})
