@@ -202,7 +202,7 @@ func TestBeatsDoNotWaitForOtherMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuiet(t, Config{MaxPending: 1, MaxPendingBytes: 100})
 		held, other := make(chan struct{}), instance{7}
-		q.questions[1] = question{done: func([]byte, error) { <-held }, until: time.Now().Add(time.Hour)}
+		q.questions[1] = &question{done: func([]byte, error) { <-held }, until: time.Now().Add(time.Hour)}
 		q.running.Go(q.collect)
 		q.running.Go(q.process)
 		q.running.Go(q.hearBeats)

@@ -81,7 +81,7 @@ func (f *Fleet) admit(ctx context.Context, name string) error {
 	default:
 		ctx, cancel := context.WithTimeout(ctx, f.config.RequestTimeout/5)
 		defer cancel()
-		b, err = f.inquire(ctx, f.playerSubject(token(name)), kindWhere, appendString(nil, name))
+		b, err = f.whereElse(ctx, name)
 	}
 	switch {
 	case err == nil:

@@ -58,7 +58,8 @@ type Config struct {
 
 	// MaxPending and MaxPendingBytes limit what waits in this process, in each direction: messages for NATS
 	// that are not written yet, and messages of other nodes that are not processed yet. Further ones are
-	// dropped and counted. Zero means 8192, and 8 MiB.
+	// dropped and counted. Zero means 8192, and 8 MiB. MaxPendingBytes also limits the requests that are kept until they have an answer,
+	// for a player who goes to another node meanwhile: a request for which there is no room is not sent to that node.
 	MaxPending, MaxPendingBytes int
 
 	// MaxDelay is the age at which a message for other nodes that could not be written is dropped and counted.
@@ -72,7 +73,8 @@ type Config struct {
 	MaxRequests int
 
 	// RequestTimeout is how long Ask waits for the answer of a player. Zero means 10 s. A fifth of it is how long a node
-	// waits for another node, or for JetStream, that has to agree.
+	// waits for another node, or for JetStream, that has to agree. All nodes should have the same, because a node remembers for that time
+	// which requests its players have got.
 	RequestTimeout time.Duration
 
 	// URL is where the signaling of this node's server is reached by players, such as "https://node-3.game.example/godwit/". It

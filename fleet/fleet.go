@@ -45,7 +45,7 @@ type Fleet struct {
 	in      inbox
 
 	// mu guards what follows, the queues and the states of groups, players and claims. Under it only the locks of
-	// godwit.Group are taken.
+	// godwit.Group, and of the tables of the godwit.Server, are taken.
 	mu          sync.Mutex
 	closing     bool // Close was called
 	closed      bool
@@ -57,8 +57,10 @@ type Fleet struct {
 	memberships map[*godwit.Conn][]*groupState
 	players     map[string]*player // by name; without sessions while their claim is released
 	claims      claims
-	questions   map[uint64]question
+	questions   map[uint64]*question
 	asked       uint64 // number of the last question
+	kept        int    // bytes of the bodies of questions
+	heard       heard
 	nodes       nodes
 	spent       spent
 	rooms       rooms
@@ -75,7 +77,7 @@ func init() {
 		kindGroup: (*Fleet).receiveGroup, kindHere: (*Fleet).membersElsewhere, kindGone: (*Fleet).membersElsewhere,
 		kindWho: (*Fleet).tellMembers, kindAnswer: (*Fleet).answered,
 		kindSend: (*Fleet).receivePlayer, kindSendOld: (*Fleet).receivePlayer, kindAsk: (*Fleet).receivePlayer, kindKick: (*Fleet).receivePlayer, kindWhere: (*Fleet).receivePlayer,
-		kindElse:  func(*Fleet, message) bool { return true }, // it has got the question itself
+		kindElse:  (*Fleet).receiveElse,
 		kindCheck: (*Fleet).receiveCheck, kindReplaced: (*Fleet).receiveReplaced,
 	} {
 		handlers[k] = h
@@ -132,7 +134,7 @@ func unconnected(c Config) (*Fleet, error) {
 		fresh:       make(map[*groupState]int),
 		memberships: make(map[*godwit.Conn][]*groupState),
 		players:     make(map[string]*player),
-		questions:   make(map[uint64]question),
+		questions:   make(map[uint64]*question),
 	}
 	if err := c.setDefaults(f.me); err != nil {
 		return nil, err
@@ -388,6 +390,7 @@ func (f *Fleet) watch() {
 			return
 		case now := <-tick.C:
 			f.expire(now, false)
+			f.seekAgain(now)
 			f.mu.Lock()
 			f.tick(now)
 			f.mu.Unlock()
@@ -415,6 +418,7 @@ func (f *Fleet) tick(now time.Time) {
 	f.listen(now) // keepRooms does so more often, and may wait for NATS
 	f.forgetUnheard(now)
 	f.forgetArrivals(now)
+	f.heard.turn(now, f.config.RequestTimeout)
 }
 
 // natsAway notes that the connection to NATS is lost.
@@ -485,7 +489,5 @@ func (f *Fleet) handleNobody(m message) {
 		f.answered(m)
 	case "x":
 		f.count(&f.counts.NotHere)
-	case "y":
-		f.answer(rest, answerNotHere, nil)
 	}
 }

@@ -168,7 +168,7 @@ func TestJoinFailsAfterItsNATSServerHasStarted(t *testing.T) {
 func TestReportsOfTheConnection(t *testing.T) {
 	q := newQuiet(t, Config{}, "NATS is")
 	over := make(chan error, 4)
-	q.questions[1] = question{func(_ []byte, err error) { over <- err }, time.Now().Add(time.Hour)}
+	q.questions[1] = &question{done: func(_ []byte, err error) { over <- err }, until: time.Now().Add(time.Hour)}
 	q.claims.kv = &bucket{}
 	p := q.addPlayer("ada", claim{held: true})
 	q.nodes.since = time.Time{}
@@ -176,7 +176,7 @@ func TestReportsOfTheConnection(t *testing.T) {
 	if q.Connected() || len(over) != 1 || <-over != ErrAway || len(q.logs) != 1 || <-q.logs != "NATS is away" {
 		t.Error("NATS is away, and the question has no error, or the log does not say so")
 	}
-	q.questions[2] = question{func(_ []byte, err error) { over <- err }, time.Now().Add(time.Hour)}
+	q.questions[2] = &question{done: func(_ []byte, err error) { over <- err }, until: time.Now().Add(time.Hour)}
 	q.natsAway(errBroken)
 	if len(over) != 0 || len(q.logs) != 0 {
 		t.Error("NATS is away twice")
@@ -212,7 +212,7 @@ func TestEachSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuiet(t, Config{})
 		over := make(chan error, 4)
-		q.questions[1] = question{func(_ []byte, err error) { over <- err }, time.Now().Add(time.Second)}
+		q.questions[1] = &question{done: func(_ []byte, err error) { over <- err }, until: time.Now().Add(time.Second)}
 		q.travels.expected["ada"] = &arrival{until: time.Now()}
 		q.relays.nodes[3] = relayed{heard: time.Now().Add(-keepUnheard)}
 		q.running.Go(q.watch)
@@ -245,7 +245,7 @@ func TestCloseWaits(t *testing.T) {
 		q := newQuiet(t, Config{})
 		over := make(chan error, 4)
 		busy, told, returned := make(chan struct{}), make(chan struct{}), make(chan error, 4)
-		q.questions[1] = question{func(_ []byte, err error) { <-told; over <- err }, time.Now().Add(time.Hour)}
+		q.questions[1] = &question{done: func(_ []byte, err error) { <-told; over <- err }, until: time.Now().Add(time.Hour)}
 		q.running.Go(func() { <-busy })
 		q.running.Go(q.watch)
 		for range 2 {

@@ -260,7 +260,9 @@ func (f *Fleet) publishGroup(s *groupState, h groupHeader, b []byte) {
 	h.table, h.stream, h.number = f.table, s.stream, s.number
 	s.number++ // also if the message is dropped below: who receives the next one counts it as lost
 	data := append(h.append(appendHeader(f.buffer(), kindGroup, f.me)), b...)
-	f.publish(f.groupSubject(s.token, "m"), "", data)
+	if f.publish(f.groupSubject(s.token, "m"), "", data) == ErrTooLarge { // with a long name of a channel
+		f.counts.OutDropped++
+	}
 }
 
 // ask asks which other nodes have members of a group. A question that cannot be sent counts as none. f.mu is held.

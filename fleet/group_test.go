@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -265,4 +266,22 @@ func TestNodesWithAnotherTable(t *testing.T) {
 	bob.want(t, "a message of a node without a server", "chat from no table")
 	must(t, b.Send("bob", chat, []byte("from here")))
 	bob.want(t, "a message of the own node", "chat from here")
+}
+
+// A message to a group that is too large for NATS only with the name of its channel is counted.
+func TestAMessageThatIsTooLargeWithTheNameOfItsChannel(t *testing.T) {
+	q := newQuiet(t, Config{})
+	g, b := q.Group("lobby"), make([]byte, q.maxPayload)
+	for _, c := range []struct {
+		name    string
+		dropped uint64
+	}{{"chat", 0}, {strings.Repeat("x", envelope), 1}} {
+		if _, err := g.SendNamed(nil, c.name, b); err != nil {
+			t.Error(err)
+		}
+		if n := q.Stats().OutDropped; n != c.dropped {
+			t.Errorf("a name of %d bytes: %d messages are counted, want %d", len(c.name), n, c.dropped)
+		}
+	}
+	q.gives("one is sent", subLobby+"i", "who "+lobby+"w "+q.inboxSubject("g", "lobby"), "group "+lobby+"m 0")
 }

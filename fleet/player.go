@@ -35,7 +35,7 @@ var (
 type player struct {
 	name, token string
 	sessions    int
-	sub         *subscription
+	sub         *subscription // nil without sessions, and from leave on
 	claim       claim
 }
 
@@ -97,8 +97,10 @@ func (f *Fleet) Kick(name, text string) error {
 // Ask sends a request to the client whose Identity has a name, wherever it is, and does not wait. If there are
 // several sessions with the name, the first answer counts. b is copied. If Ask returns no error, done is called
 // exactly once: with the bytes of a reply, which are valid until done returns, or with nil for an acknowledgement;
-// or with an error, which is a *session.RequestError, ErrNotHere, ErrAway or ErrTimeout. After the last two, the
-// client may act on the request nevertheless. done runs like a handler of the session if the session is on this
+// or with an error, which is a *session.RequestError, ErrNotHere, ErrAway or ErrTimeout, or says why the player's node could not send the
+// request. After ErrAway and ErrTimeout, the client may act on the request nevertheless;
+// after ErrNotHere only if its answer was lost between the nodes, for example because a queue was full. If the player leaves a node before the node gets
+// the request, Ask finds the node to which the player has gone, if it is there already. done runs like a handler of the session if the session is on this
 // node, otherwise on a goroutine of the fleet; it must not block, and calls that wait return session.ErrInHandler in it.
 func (f *Fleet) Ask(name, request string, b []byte, done func([]byte, error)) error {
 	_, err := f.ask1(name, request, b, done)
@@ -116,15 +118,18 @@ func (f *Fleet) Where(ctx context.Context, name string) (Place, error) {
 	if here := f.named(name); len(here) > 0 {
 		return placeOf(f.config.Name, here[len(here)-1]), nil
 	}
-	b, err := f.await(ctx, func(done func([]byte, error)) (uint64, error) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return f.question(f.playerSubject(token(name)), kindWhere, appendString(nil, name), done)
-	})
+	b, err := f.whereElse(ctx, name)
 	if err != nil {
 		return Place{}, err
 	}
 	return readPlace(b)
+}
+
+// whereElse asks the other nodes where a session of a player is.
+func (f *Fleet) whereElse(ctx context.Context, name string) ([]byte, error) {
+	return f.await(ctx, func(done func([]byte, error)) (uint64, error) {
+		return f.askOthers(name, kindWhere, nil, done)
+	})
 }
 
 func placeOf(node string, c *godwit.Conn) Place {
@@ -162,7 +167,7 @@ func (f *Fleet) await(ctx context.Context, ask func(done func([]byte, error)) (i
 		id, err := ask(func(b []byte, err error) { got(answer{bytes.Clone(b), err}) })
 		return func() {
 			f.mu.Lock()
-			delete(f.questions, id)
+			f.forget(id)
 			f.mu.Unlock()
 		}, err
 	})
@@ -184,21 +189,43 @@ func (f *Fleet) ask1(name, request string, b []byte, done func([]byte, error)) (
 	case len(b) > session.MaxRequest:
 		return 0, session.ErrPayload
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	body := appendString(appendString(nil, name), request)
-	return f.question(f.playerSubject(token(name)), kindAsk, append(body, b...), done)
+	return f.askOthers(name, kindAsk, append(appendString(nil, request), b...), done)
 }
 
-// A question is a message that another node answers.
+// A question is a message that another node answers. Fleet.mu guards seeking and found; the rest does not change.
 type question struct {
 	done  func([]byte, error)
 	until time.Time
+
+	// Of a question for a player: see seek.go.
+	kind    kind // 0 means that it is not one
+	name    string
+	body    []byte // of kindAsk, for a node that the player comes to; nil if there was no room for it
+	seeking bool   // a node has said that the player has left it
+	found   bool   // a node has said that it has got the question
 }
 
 // over calls done. Package handling knows it: calls that wait return session.ErrInHandler in done, because the goroutine that runs done
 // may be the one that they wait for.
 func (q question) over(b []byte, err error) { q.done(b, err) }
+
+// askOthers publishes a question for a player of another node, and returns its number.
+func (f *Fleet) askOthers(name string, k kind, rest []byte, done func([]byte, error)) (uint64, error) {
+	body := append(appendString(nil, name), rest...)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id, err := f.question(f.playerSubject(token(name)), k, body, done)
+	if err != nil {
+		return 0, err
+	}
+	q := f.questions[id]
+	q.kind, q.name = k, name
+	if k == kindAsk && f.kept+len(body) <= f.config.MaxPendingBytes {
+		q.body = body
+		f.kept += len(body)
+	}
+	return id, nil
+}
 
 // question publishes a question, and returns its number. f.mu is held.
 func (f *Fleet) question(subject string, k kind, body []byte, done func([]byte, error)) (uint64, error) {
@@ -207,13 +234,31 @@ func (f *Fleet) question(subject string, k kind, body []byte, done func([]byte, 
 	}
 	f.asked++
 	id := f.asked
-	err := f.publish(subject, f.inboxSubject("r", strconv.FormatUint(id, 36)), append(appendHeader(f.buffer(), k, f.me), body...))
+	err := f.publish(subject, f.replySubject(id), append(appendHeader(f.buffer(), k, f.me), body...))
 	if err != nil {
 		return 0, err
 	}
 	f.counts.Requests++
-	f.questions[id] = question{done, time.Now().Add(f.config.RequestTimeout)}
+	f.questions[id] = &question{done: done, until: time.Now().Add(f.config.RequestTimeout)}
 	return id, nil
+}
+
+// forget removes a question and returns it; nil if it is over already. f.mu is held.
+func (f *Fleet) forget(id uint64) *question {
+	q := f.questions[id]
+	if q != nil {
+		delete(f.questions, id)
+		f.kept -= len(q.body)
+	}
+	return q
+}
+
+// directly ends the reply subject of a question that goes to one node, which said that the player is there.
+const directly = ".d"
+
+// replySubject returns the subject for answers to a question.
+func (f *Fleet) replySubject(id uint64) string {
+	return f.inboxSubject("r", strconv.FormatUint(id, 36))
 }
 
 // The answers to a question. The number is the first byte of the body of kindAnswer.
@@ -223,23 +268,37 @@ const (
 	answerFailed   = 2 // status, text
 	answerNotHere  = 3
 	answerRejected = 4 // text: the session's node could not send the request
+
+	// The question goes on. Nodes of earlier commits take these for answerNotHere.
+	answerLeft  = 5 // the node has no session of the player any more
+	answerGot   = 6 // to kindElse: the node has got the request already
+	answerAgain = 7 // to kindElse: the node has a session of the player, and has not got the request
 )
 
 // answered handles kindAnswer, and a question that NATS says nobody has got.
 func (f *Fleet) answered(m message) bool {
 	_, number, _ := strings.Cut(strings.TrimPrefix(m.subject, f.inboxPrefix), ".")
+	number, direct := strings.CutSuffix(number, directly)
 	id, err := strconv.ParseUint(number, 36, 64)
 	if err != nil {
 		return false
 	}
+	nobody := len(m.body) == 0 // NATS says that nobody has got the question
+	switch {
+	case nobody && direct: // the node has gone: others may have the player
+		return true
+	case nobody && f.nobodyHas(id):
+		return true
+	case !nobody && m.body[0] >= answerLeft && m.body[0] <= answerAgain && f.sought(id, m.from, m.body[0]):
+		return true
+	}
 	f.mu.Lock()
-	q, ok := f.questions[id]
-	delete(f.questions, id)
+	q := f.forget(id)
 	f.mu.Unlock()
-	if !ok {
+	if q == nil {
 		return true // too late, or the second one
 	}
-	if len(m.body) == 0 { // NATS says that nobody has got the question
+	if nobody {
 		q.over(nil, ErrNotHere)
 		return true
 	}
@@ -273,12 +332,11 @@ func (f *Fleet) answer(to string, code byte, body []byte) {
 
 // expire ends the questions that have no answer in time; all of them with ErrAway if away is true.
 func (f *Fleet) expire(now time.Time, away bool) {
-	var over []question
+	var over []*question
 	f.mu.Lock()
 	for id, q := range f.questions {
 		if away || now.After(q.until) {
-			over = append(over, q)
-			delete(f.questions, id)
+			over = append(over, f.forget(id))
 			f.counts.TimedOut++
 		}
 	}
@@ -321,7 +379,7 @@ func (f *Fleet) opened(c *godwit.Conn) {
 		p = &player{name: name, token: token(name)}
 		f.players[name] = p
 	}
-	if p.sessions++; p.sessions == 1 {
+	if p.sessions++; p.sub == nil {
 		p.sub = f.subscribe(f.playerSubject(p.token))
 	}
 	f.settle(p)
@@ -338,6 +396,7 @@ func (f *Fleet) ended(c *godwit.Conn) {
 	}
 	if p.sessions--; p.sessions == 0 {
 		f.unsubscribe(p.sub)
+		p.sub = nil
 	}
 	f.settle(p)
 }
@@ -378,7 +437,8 @@ func (f *Fleet) receivePlayer(m message) bool {
 			return false
 		}
 		if len(here) == 0 {
-			f.answerAbsent(name, m.reply)
+			f.leave(name)
+			f.answer(m.reply, answerLeft, nil)
 			break
 		}
 		p := placeOf(f.config.Name, here[len(here)-1])
@@ -388,31 +448,7 @@ func (f *Fleet) receivePlayer(m message) bool {
 		if r.bad {
 			return false
 		}
-		if len(here) == 0 {
-			f.answerAbsent(name, m.reply)
-			break
-		}
-		_, err := here[len(here)-1].Ask(request, r.b, func(res session.Result) {
-			switch res.Status {
-			case session.StatusResponded:
-				f.answer(m.reply, answerReplied, res.Data)
-			case session.StatusAcknowledged:
-				f.answer(m.reply, answerAcked, nil)
-			default:
-				f.answer(m.reply, answerFailed, append([]byte{byte(res.Status)}, res.Text...))
-			}
-		})
-		if err != nil {
-			f.answer(m.reply, answerRejected, []byte(err.Error()))
-		}
+		f.receiveAsk(m, name, request, r.b)
 	}
 	return true
-}
-
-// answerAbsent answers a question for a player whose last session on this node is over, while NATS does not know yet. If another node has
-// a session it has got the question, too, and its answer may come later. So NATS is asked first whether there is another node.
-func (f *Fleet) answerAbsent(name, to string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.publish(f.playerSubject(token(name)), f.inboxSubject("y", to), appendHeader(f.buffer(), kindElse, f.me))
 }

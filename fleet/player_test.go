@@ -76,21 +76,21 @@ func TestANameWithSessionsOnSeveralNodes(t *testing.T) {
 func TestQuestionsForAPlayerWhoHasLeftANode(t *testing.T) {
 	nodes := newFleet(t, 3, testConfig)
 	a, b, c := nodes[0], nodes[1], nodes[2]
-	b.mu.Lock()
-	b.subscribe(b.playerSubject("ada"))
-	b.mu.Unlock()
-	b.sync()
+	b.left("ada")
 	if _, err := a.Request(t.Context(), "ada", "echo", nil); !errors.Is(err, ErrNotHere) {
 		t.Errorf("a request to a player who has left: %v", err)
 	}
+	b.left("ada")
 	if _, err := a.Where(t.Context(), "ada"); !errors.Is(err, ErrNotHere) {
 		t.Errorf("where is a player who has left: %v", err)
 	}
+	b.left("ada")
 	ada := c.join("ada")
 	c.sync()
 	if p, err := a.Where(t.Context(), "ada"); err != nil || p.Node != c.Name() {
 		t.Errorf("where is a player who is on another node: %+v, %v", p, err)
 	}
+	b.left("ada")
 	over := make(chan error, 1)
 	must(t, a.Ask("ada", "wait", nil, func(_ []byte, err error) { over <- err }))
 	ada.want(t, "the request", "asked")

@@ -11,7 +11,8 @@ type Stats struct {
 	Unneeded uint64 // messages of groups that were not given to NATS because no other node has members
 	Away     uint64 // messages for other nodes that were dropped because NATS was away
 	OutOld   uint64 // messages for other nodes that were dropped at the age MaxDelay
-	// OutDropped and InDropped are messages that were dropped because MaxPending or MaxPendingBytes was reached.
+	// OutDropped and InDropped are messages that were dropped because MaxPending or MaxPendingBytes was reached. Messages to groups that
+	// are larger than NATS takes, together with the name of their channel, count as OutDropped.
 	OutDropped, InDropped uint64
 	Slow                  uint64 // reports of nats.go that this process reads too slowly
 

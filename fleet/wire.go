@@ -23,7 +23,7 @@ const (
 	kindAsk      kind = 6  // a request for a player: name, name of the request, payload
 	kindKick     kind = 7  // ends the sessions of a player: name, text
 	kindWhere    kind = 8  // where is the player? name
-	kindAnswer   kind = 9  // answer to kindAsk, kindWhere and kindCheck: code, then by code
+	kindAnswer   kind = 9  // answer to kindAsk, kindWhere, kindCheck and kindElse: code, then by code
 	kindCheck    kind = 10 // has the node this session? name, session
 	kindReplaced kind = 11 // the session has been replaced by one of another node: name, session
 	kindBeat     kind = 12 // once a second, what a node is and does: JSON of a beat
@@ -31,7 +31,7 @@ const (
 	kindState    kind = 14 // the state of a player who comes: name, state
 	// 15 is a question of older nodes to NATS, which no node gets.
 	kindSend kind = 16 // a message for a player: name, table, channel, payload
-	kindElse kind = 17 // has no body: NATS says to the sender, who has no session of a player any more, if no other node has one
+	kindElse kind = 17 // who has a session of the player now? kind of the question, name. NATS says so if nobody has. Earlier nodes send it without a body
 )
 
 // An instance is a node's life from Join to Close: a node that starts again is another instance.

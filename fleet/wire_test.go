@@ -101,7 +101,7 @@ func TestArrivals(t *testing.T) {
 
 // Nothing that arrives makes a node panic, with a server or without.
 func FuzzReceive(f *testing.F) {
-	for k := range kind(16) {
+	for k := range kindElse + 1 {
 		f.Add("godwit.g.lobby.m", "godwit.n.0102030405060708.r.1", append(appendHeader(nil, k, instance{1}), "\x03ada\x01\x02payload of some length"...))
 	}
 	f.Add("godwit.p.ada", "", []byte(nil))

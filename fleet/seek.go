@@ -1,0 +1,271 @@
+package fleet
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// A question for a player goes to the nodes with a session of the player. A node whose session is just over may get the question, too,
+// and says so. Then the node that asks seeks the player: it publishes probes on the subject of the player, at once, after seekSoon and
+// then once a second. It does so once a second without any answer, too: nats.go drops what comes between the end of a subscription
+// and the time at which NATS knows of that. NATS answers if no node has a session: ErrNotHere. A node that has got the question says so: its answer comes, or
+// has come, because what one node sends to another stays in order. A node that the player has come to since tells where the player is, or
+// gets the request from the node that asks. Each node remembers the requests that it has got, so no client of it gets one twice.
+
+const (
+	seekSoon = 100 * time.Millisecond // from the first probe to the second one
+	maxHeard = 65_536                 // limits a generation of requests
+)
+
+// An asking is a question of another node.
+type asking struct {
+	from   instance
+	number uint64
+}
+
+// askingOf returns which question m is, or is about. ok is false if its reply subject is not one of question.
+func askingOf(m message) (a asking, ok bool) {
+	_, number, _ := strings.Cut(m.reply, ".r.")
+	number, _, _ = strings.Cut(number, ".")
+	n, err := strconv.ParseUint(number, 36, 64)
+	return asking{m.from, n}, err == nil
+}
+
+// requests are some requests of other nodes to players of this node.
+type requests struct {
+	seen   map[asking]struct{}
+	missed bool // there were more than maxHeard
+}
+
+// heard is which requests of other nodes this node has given to its players, for Config.RequestTimeout at least. Fleet.mu guards it.
+type heard struct {
+	young, old requests
+	turned     time.Time // when young was new
+}
+
+func (h *heard) note(a asking) {
+	if len(h.young.seen) >= maxHeard {
+		h.young.missed = true
+		return
+	}
+	if h.young.seen == nil {
+		h.young.seen = make(map[asking]struct{})
+	}
+	h.young.seen[a] = struct{}{}
+}
+
+// has reports whether the node has got a request. sure is false if the node may have forgotten that.
+func (h *heard) has(a asking) (has, sure bool) {
+	_, young := h.young.seen[a]
+	_, old := h.old.seen[a]
+	return young || old, !h.young.missed && !h.old.missed
+}
+
+// turn forgets what is older than keep. The node calls it once a second.
+func (h *heard) turn(now time.Time, keep time.Duration) {
+	if now.Sub(h.turned) >= keep {
+		h.old, h.young, h.turned = h.young, requests{}, now
+	}
+}
+
+// askable returns the session of this node that gets the next request to a player: the newest one that is not being closed; nil if
+// there is none.
+func (f *Fleet) askable(name string) *godwit.Conn {
+	here := f.named(name)
+	for i := len(here) - 1; i >= 0; i-- {
+		if here[i].State() < session.StateClosing {
+			return here[i]
+		}
+	}
+	return nil
+}
+
+// leave ends the subscription to the subject of a player whose sessions are over, if ended was not called yet. So NATS knows before the
+// node that asks gets an answer that is published next.
+func (f *Fleet) leave(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.players[name]; p != nil && len(f.named(name)) == 0 { // a session that opens now calls opened later
+		f.unsubscribe(p.sub)
+		p.sub = nil
+	}
+}
+
+// receiveAsk handles a kindAsk that is well formed.
+func (f *Fleet) receiveAsk(m message, name, request string, b []byte) {
+	a, numbered := askingOf(m)
+	if numbered {
+		f.mu.Lock()
+		has, _ := f.heard.has(a)
+		f.mu.Unlock()
+		if has {
+			return
+		}
+	}
+	c := f.askable(name)
+	if c == nil {
+		f.leave(name)
+		f.answer(m.reply, answerLeft, nil)
+		return
+	}
+	_, err := c.Ask(request, b, func(r session.Result) {
+		switch r.Status {
+		case session.StatusResponded:
+			f.answer(m.reply, answerReplied, r.Data)
+		case session.StatusAcknowledged:
+			f.answer(m.reply, answerAcked, nil)
+		default:
+			f.answer(m.reply, answerFailed, append([]byte{byte(r.Status)}, r.Text...))
+		}
+	})
+	if errors.Is(err, session.ErrClosed) {
+		f.answer(m.reply, answerLeft, nil)
+		return
+	}
+	if numbered {
+		f.mu.Lock()
+		f.heard.note(a) // probes come to this goroutine, too
+		f.mu.Unlock()
+	}
+	if err != nil {
+		f.answer(m.reply, answerRejected, []byte(err.Error()))
+	}
+}
+
+// receiveElse handles kindElse. One without a body is of an older node, which asks NATS and not this node.
+func (f *Fleet) receiveElse(m message) bool {
+	if len(m.body) == 0 {
+		return true
+	}
+	r := reader{b: m.body}
+	what := kind(r.take(1)[0])
+	name := r.string()
+	a, ok := askingOf(m)
+	if r.bad || !ok {
+		return false
+	}
+	switch what {
+	case kindWhere:
+		if here := f.named(name); len(here) > 0 {
+			p := placeOf(f.config.Name, here[len(here)-1])
+			f.answer(m.reply, answerReplied, p.append(nil))
+		}
+	case kindAsk:
+		f.mu.Lock()
+		has, sure := f.heard.has(a)
+		f.mu.Unlock()
+		if has {
+			f.answer(m.reply, answerGot, nil)
+		} else if sure && f.askable(name) != nil {
+			f.answer(m.reply, answerAgain, nil)
+		}
+	}
+	return true
+}
+
+// sought handles an answer to a question that does not end the question. It returns false if that is not an answer to this question.
+func (f *Fleet) sought(id uint64, from instance, code byte) bool {
+	f.mu.Lock()
+	q := f.questions[id]
+	if q == nil || q.kind == 0 || q.found {
+		f.mu.Unlock()
+		return q == nil || q.kind != 0
+	}
+	first := false
+	switch {
+	case code == answerLeft:
+		first = !q.seeking
+		q.seeking = true
+	case code == answerGot:
+		q.found = true
+	case q.body != nil: // answerAgain
+		f.publish(f.nodeSubject(from.String()), f.replySubject(id)+directly, append(appendHeader(f.buffer(), kindAsk, f.me), q.body...))
+	}
+	f.mu.Unlock()
+	if code == answerLeft {
+		f.seek(id)
+	}
+	if first {
+		time.AfterFunc(seekSoon, func() { f.seek(id) })
+	}
+	return true
+}
+
+// seek asks which node has the player of a question now, unless the question is over or a node has got it.
+func (f *Fleet) seek(id uint64) {
+	f.mu.Lock()
+	q := f.questions[id]
+	ok := q != nil && !q.found
+	f.mu.Unlock()
+	if !ok || f.answerHere(id, q) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	data := appendString(append(appendHeader(f.buffer(), kindElse, f.me), byte(q.kind)), q.name)
+	f.publish(f.playerSubject(token(q.name)), f.replySubject(id), data)
+}
+
+// seekAgain is seek for all questions for players that no node is known to have got, except new ones.
+func (f *Fleet) seekAgain(now time.Time) {
+	var ids []uint64
+	f.mu.Lock()
+	for id, q := range f.questions {
+		if q.kind != 0 && !q.found && q.until.Sub(now) <= f.config.RequestTimeout-seekSoon {
+			ids = append(ids, id)
+		}
+	}
+	f.mu.Unlock()
+	for _, id := range ids {
+		f.seek(id)
+	}
+}
+
+// nobodyHas handles the report of NATS that no other node has a session of the player of a question. It returns false if the player is
+// not on this node either. If a node has got the question its answer has come, or is lost.
+func (f *Fleet) nobodyHas(id uint64) bool {
+	f.mu.Lock()
+	q := f.questions[id]
+	found := q != nil && q.found
+	f.mu.Unlock()
+	return found || q != nil && f.answerHere(id, q)
+}
+
+// answerHere ends a question for a player who has come to this node. It returns false if the player is not here.
+func (f *Fleet) answerHere(id uint64, q *question) bool {
+	var c *godwit.Conn
+	if q.kind == kindAsk && q.body != nil {
+		c = f.askable(q.name)
+	} else if here := f.named(q.name); q.kind == kindWhere && len(here) > 0 {
+		c = here[len(here)-1]
+	}
+	if c == nil {
+		return false
+	}
+	f.mu.Lock()
+	over := f.forget(id) == nil
+	f.mu.Unlock()
+	switch {
+	case over:
+	case q.kind == kindWhere:
+		p := placeOf(f.config.Name, c)
+		q.over(p.append(nil), nil)
+	default:
+		r := reader{b: q.body}
+		r.string() // the name
+		request := r.string()
+		_, err := c.Ask(request, r.b, func(r session.Result) { q.done(r.Data, r.Err()) })
+		if errors.Is(err, session.ErrClosed) {
+			err = ErrNotHere
+		}
+		if err != nil {
+			q.over(nil, err)
+		}
+	}
+	return true
+}
