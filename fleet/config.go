@@ -111,7 +111,7 @@ type Config struct {
 	// It must not call methods of the Fleet, which waits for it with its lock held.
 	Place func(*godwit.Conn, Node) bool
 
-	deadAfter time.Duration // for tests; zero means the constant
+	deadAfter, comingFor time.Duration // for tests; zero means the constants
 
 	// Logger gets a line at level info when NATS is away and when it is back, and at level warn when
 	// something is wrong. Nil means that warnings go to standard error.

@@ -308,6 +308,9 @@ func (f *Fleet) prepare(c *godwit.Config) error {
 func (f *Fleet) inFront(c godwit.Config) godwit.Config {
 	admit, h := c.Admit, c.Handler
 	c.Admit = func(ctx context.Context, id godwit.Identity) error {
+		if err := f.admitDraining(id.Name); err != nil {
+			return err
+		}
 		if admit != nil {
 			if err := admit(ctx, id); err != nil {
 				return err
@@ -329,8 +332,10 @@ func (f *Fleet) inFront(c godwit.Config) godwit.Config {
 		}
 	}
 	c.Handler.Close = func(c *godwit.Conn, why godwit.CloseReason) {
-		f.departed(c, why)
-		f.ended(c)
+		func() {
+			defer f.ended(c) // also if the program's Leave panics
+			f.departed(c, why)
+		}()
 		if h.Close != nil {
 			h.Close(c, why)
 		} else {
@@ -377,6 +382,7 @@ func (f *Fleet) close() {
 		f.nc.FlushTimeout(writeTimeout)
 	}
 	f.expire(time.Time{}, true)
+	f.giveUpArrivals()
 	f.disconnect()
 }
 

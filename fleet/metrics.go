@@ -53,7 +53,7 @@ func (f *Fleet) AppendMetrics(b []byte) []byte {
 		{"players_moved_total", "counter", "Players who were sent to other nodes.", s.Moved},
 		{"front_refused_total", "counter", "Requests for seats of foreign pages, and of addresses with too many.", s.FrontRefused},
 		{"front_unsure_total", "counter", "Requests about a node of which the front did not know whether it is gone.", s.FrontUnsure},
-		{"states_lost_total", "counter", "States of players that could not be handed over.", s.StatesLost},
+		{"states_lost_total", "counter", "States of players that could not be handed over, or whose players have not come.", s.StatesLost},
 		{"states_missed_total", "counter", "States of players that had not come when the player came.", s.StatesMissed},
 	} {
 		name := "godwit_fleet_" + m.name

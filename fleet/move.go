@@ -1,79 +1,59 @@
 package fleet
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/internal/handling"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// A node that drains moves its players to other nodes: godwit.Server.Drain. The state of a player goes from node to node over
-// NATS, when the session at the old node is over: then the old node has got everything that the client has sent.
-
-// MaxState is the largest state of a player in bytes.
-const MaxState = 256 << 10
+// A node that drains moves its players to other nodes: godwit.Server.Drain. travel.go has the states of the players.
 
 const (
 	bucketTime = 2 * time.Second // of a call of JetStream
-	stateWait  = 3 * time.Second // how long the admission of a player waits for the state
-	stateTries = 8
-	stateRetry = 250 * time.Millisecond
+	drainTick  = 5 * time.Millisecond
+	comingFor  = 10 * time.Second // how long Drain lets in players who have a seat of this node
 	noNodeWait = 100 * time.Millisecond
 	noNodeFor  = 20 * time.Second // how long Drain waits for a node that can take a player
-	maxExpects = 65_536
 )
-
-func init() { handlers[kindState] = (*Fleet).receiveState }
-
-// travels is what a node knows of players who come from other nodes or go there. Fleet.mu guards it.
-type travels struct {
-	expected map[string]*arrival     // players who are to come, by name
-	going    map[*godwit.Conn]string // sessions that move, until departed, and the IDs of the nodes
-	handing  int                     // states on their way, from departed on
-}
-
-// An arrival is a player who comes from another node.
-type arrival struct {
-	come  chan struct{} // closed when state has come
-	have  bool          // state has come
-	state []byte
-	until time.Time // when the seat of the player is not good any more
-}
 
 var (
 	errOnTheWay = errors.New("fleet: the player is on the way to another node already")
 	errSameNode = errors.New("fleet: the player is at this node already")
 )
 
-func (f *Fleet) initTravels() {
-	f.travels = travels{expected: make(map[string]*arrival), going: make(map[*godwit.Conn]string)}
-}
-
-// Drain empties this node for its end: it lets nobody in, moves the players to nodes that Pick chooses, with the states that
-// Config.Leave returns, gives up the rooms, and waits until all players have gone and their states have arrived. The clients
-// follow by themselves, and no reliable message is lost: see godwit.Conn.Move. A player for whom no node has room within 20 s is
+// Drain empties this node for its end. It makes no more seats, and waits for the players who come from other nodes and have a seat of this
+// node already, 10 s at most: until then they are let in, and with Config.Seats others with a seat, too. Then it lets nobody in, moves the
+// players to nodes that Pick chooses, with the states that Config.Leave returns, gives up the rooms, and waits until all players have gone
+// and their states have arrived. The clients follow by themselves, and no reliable message is lost: see godwit.Conn.Move. Players wait for
+// their move while the states of 16 others, or 1 MiB of them, are on their way. A player for whom no node has room within 20 s, without this wait, is
 // closed with session.CloseShutdown. Close the server and the fleet next. If ctx is done first Drain returns its error.
-// If states were lost meanwhile Drain still empties the node, and then returns an error that says how many.
+// If states were lost meanwhile Drain still empties the node, and then returns an error that says how many: Stats.StatesLost.
 // Drain does not end by itself while a client is interrupted and its grace time is not over: give ctx a deadline. In a handler it
 // returns session.ErrInHandler.
 func (f *Fleet) Drain(ctx context.Context) error {
 	if handling.Now() {
 		return session.ErrInHandler
 	}
-	f.setDraining()
 	before := f.Stats().StatesLost
+	f.setDraining()
+	if err := f.awaitArrivals(ctx); err != nil {
+		return err
+	}
 	if srv := f.server.Load(); srv != nil {
 		if err := srv.Drain(ctx, "this server is closed: connect again", f.nextSeat); err != nil {
 			return err
 		}
 	}
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(drainTick)
 	defer tick.Stop()
 	for {
 		f.mu.Lock()
@@ -88,6 +68,7 @@ func (f *Fleet) Drain(ctx context.Context) error {
 			return fmt.Errorf("fleet: drain: the states of %d players have not arrived: %w", coming, ctx.Err())
 		}
 	}
+	f.giveUpArrivals()
 	f.releaseRooms(ctx)
 	if lost := f.Stats().StatesLost - before; lost > 0 {
 		return fmt.Errorf("fleet: drain: the states of %d players are lost", lost)
@@ -95,22 +76,63 @@ func (f *Fleet) Drain(ctx context.Context) error {
 	return nil
 }
 
+// awaitArrivals waits until nobody is on the way to this node, which makes no more seats, comingFor at most.
+func (f *Fleet) awaitArrivals(ctx context.Context) error {
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for until := time.Now().Add(cmp.Or(f.config.comingFor, comingFor)); ; {
+		f.mu.Lock()
+		coming := len(f.travels.expected)
+		f.mu.Unlock()
+		if coming == 0 {
+			return nil
+		}
+		select {
+		case now := <-tick.C:
+			if now.After(until) {
+				f.config.Logger.Info("fleet: the node drains, and players who have a seat have not come", "node", f.config.Name, "players", coming)
+				return nil
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("fleet: drain: %d players are on their way to this node: %w", coming, ctx.Err())
+		}
+	}
+}
+
+// admitDraining returns a refusal if the node drains and the client is not one for whom Drain waits. With Config.Seats all who come have seats
+// that were made before Drain.
+func (f *Fleet) admitDraining(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.nodes.self.Draining || f.config.Seats || name != "" && f.travels.expected[name] != nil {
+		return nil
+	}
+	return &rtcserver.StatusError{Status: http.StatusServiceUnavailable, Code: "shutdown", Text: "the server shuts down"}
+}
+
 // nextSeat returns a seat for a player of this node at another one.
 func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error) {
 	refused := make(map[string]bool)
 	for until := time.Now().Add(noNodeFor); ; {
-		if c.State() >= session.StateClosing { // the player leaves, or Move was called
-			return auth.Seat{}, session.ErrClosed
+		begun := time.Now()
+		if err := f.awaitTurn(ctx, c); err != nil {
+			return auth.Seat{}, err
 		}
+		until = until.Add(time.Since(begun))
 		n, err := f.Pick(func(n Node) bool { return !n.Here && !refused[n.ID] && (f.config.Place == nil || f.config.Place(c, n)) })
 		if err == nil {
 			var seat auth.Seat
 			if seat, err = f.seatElsewhere(ctx, c, n.ID); err == nil {
+				time.AfterFunc(stateTurn, func() { f.endTurn(c) })
 				return seat, nil
 			}
 		}
+		f.endTurn(c)
 		if ctx.Err() != nil || time.Now().After(until) {
 			return auth.Seat{}, err
+		}
+		if errors.Is(err, errOnTheWay) { // the program has called Move, which may fail: awaitTurn waits for it
+			continue
 		}
 		if refused[n.ID] = true; errors.Is(err, ErrNoNode) {
 			clear(refused) // a node may have come, or be less full
@@ -122,6 +144,30 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 			}
 			timer.Stop()
 		}
+	}
+}
+
+// awaitTurn waits until Drain may move a player: until there is room for the state of the player on its way, and while a Move of the program is
+// not over. The player's turn then lasts until endTurn. The error is session.ErrClosed if the player leaves or has moved.
+func (f *Fleet) awaitTurn(ctx context.Context, c *godwit.Conn) error {
+	for {
+		if c.State() >= session.StateClosing {
+			return session.ErrClosed
+		}
+		free, ok := f.beginTurn(c)
+		if ok {
+			return nil
+		}
+		timer := time.NewTimer(noNodeWait) // nothing says that a Move is over
+		select {
+		case <-free:
+		case <-timer.C:
+		case <-c.Done():
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		timer.Stop()
 	}
 }
 
@@ -155,12 +201,14 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 		return auth.Seat{}, errOnTheWay
 	}
 	var seat auth.Seat
+	made := false            // the other node has made a seat, or may have
 	err := session.ErrClosed // departed may have been called before
 	if f.canMove(c) {
 		id := c.Identity()
 		r := requestFor(id.Name, id.Data, c.Expires())
-		r.Move = f.config.Leave != nil && id.Name != ""
+		r.Move = f.hasState(c)
 		seat, err = f.seat(ctx, node, r)
+		made = err == nil || ctx.Err() != nil || errors.Is(err, ErrTimeout)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,6 +217,9 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 	}
 	if err != nil {
 		delete(f.travels.going, c)
+		if made {
+			f.tellStays(node, c)
+		}
 		return auth.Seat{}, err
 	}
 	f.counts.Moved++
@@ -183,133 +234,4 @@ func (f *Fleet) canMove(c *godwit.Conn) bool {
 	}
 	here, _ := srv.Conn(c.ID())
 	return here == c && c.State() < session.StateClosing
-}
-
-// departed hands over the state of a player whose session is over.
-func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
-	name := c.Identity().Name
-	f.mu.Lock()
-	to, ok := f.travels.going[c]
-	delete(f.travels.going, c)
-	if !ok || why.Code != session.CloseMoved || f.config.Leave == nil || name == "" {
-		f.mu.Unlock()
-		return
-	}
-	f.travels.handing++ // before Leave, which may take time: Drain waits for the state
-	f.mu.Unlock()
-	state := f.config.Leave(c)
-	if len(state) > MaxState {
-		f.config.Logger.Warn("fleet: the state of a player is too large", "node", f.config.Name, "player", name, "bytes", len(state))
-		f.handed(true)
-		return
-	}
-	f.handOver(to, append(appendString(nil, name), state...), 1, time.Now().Add(seatFor+stateWait))
-}
-
-// handOver sends a state, and again if there is no answer. That nobody has got it is no answer while the node is there: it may come back
-// to NATS later than this one. ErrFull is not a try: until then, the state waits for room in the outbox.
-func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
-	answered := func(_ []byte, err error) {
-		full := errors.Is(err, ErrFull) && time.Now().Before(until)
-		again := (full || try < stateTries) && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
-		if errors.Is(err, ErrNotHere) {
-			_, there := f.node(to)
-			again = again && there
-		}
-		switch {
-		case err == nil:
-			f.handed(false)
-		case again:
-			if !full {
-				try++
-			}
-			time.AfterFunc(stateRetry, func() { f.handOver(to, body, try, until) })
-		default:
-			f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "to", to, "err", err)
-			f.handed(true)
-		}
-	}
-	f.mu.Lock()
-	_, err := f.question(f.nodeSubject(to), kindState, body, answered)
-	f.mu.Unlock()
-	if err != nil {
-		answered(nil, err)
-	}
-}
-
-// handed notes that a state has arrived at the other node, or is lost.
-func (f *Fleet) handed(lost bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.travels.handing--
-	if lost {
-		f.counts.StatesLost++
-	}
-}
-
-// expect notes that a player comes from another node, who sends a state.
-func (f *Fleet) expect(name string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.travels.expected) < maxExpects {
-		f.travels.expected[name] = &arrival{come: make(chan struct{}), until: time.Now().Add(seatFor + stateWait)}
-	}
-}
-
-// receiveState handles kindState.
-func (f *Fleet) receiveState(m message) bool {
-	r := reader{b: m.body}
-	name := r.string()
-	if r.bad {
-		return false
-	}
-	f.mu.Lock()
-	if a := f.travels.expected[name]; a != nil && !a.have { // else it comes twice or too late
-		a.have, a.state = true, bytes.Clone(r.b)
-		close(a.come)
-	}
-	f.mu.Unlock()
-	f.answer(m.reply, answerAcked, nil)
-	return true
-}
-
-// awaitState waits until the state of a player who is being admitted has come, if the player comes from another node.
-func (f *Fleet) awaitState(ctx context.Context, name string) {
-	f.mu.Lock()
-	a := f.travels.expected[name]
-	f.mu.Unlock()
-	if a == nil {
-		return
-	}
-	timer := time.NewTimer(stateWait)
-	defer timer.Stop()
-	select {
-	case <-a.come:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// arrive gives the program the state of a player whose session opens, if the player comes from another node.
-func (f *Fleet) arrive(c *godwit.Conn) {
-	f.mu.Lock()
-	a := f.travels.expected[c.Identity().Name]
-	delete(f.travels.expected, c.Identity().Name)
-	missed := a != nil && !a.have
-	if missed {
-		f.counts.StatesMissed++
-	}
-	f.mu.Unlock()
-	if a != nil && f.config.Arrive != nil {
-		f.config.Arrive(c, a.state)
-	}
-}
-
-// forgetArrivals forgets players who have not come. f.mu is held.
-func (f *Fleet) forgetArrivals(now time.Time) {
-	for name, a := range f.travels.expected {
-		if now.After(a.until) {
-			delete(f.travels.expected, name)
-		}
-	}
 }

@@ -375,6 +375,7 @@ func TestStatesThatAreSentAgain(t *testing.T) {
 	}
 	for _, c := range []outcome{
 		{ErrTimeout, "p", stateTries}, {ErrNotHere, "p", stateTries}, {ErrTimeout, "x", stateTries}, {ErrNotHere, "x", 1}, {ErrClosed, "p", 1}, {ErrTooLarge, "p", 1},
+		{&session.RequestError{Status: session.StatusRejected}, "p", 1}, // the other node does not expect the player
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
@@ -458,7 +459,7 @@ func TestWaitingForAState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTravel()
 		l := newLone(t, tr.config(Config{Name: "l"}), godwit.Config{})
-		state := func(text string) {
+		state := func(text string, want byte) {
 			t.Helper()
 			reply := "lone.n.x.r.1"
 			body := append(appendString(nil, "ada"), text...)
@@ -467,8 +468,8 @@ func TestWaitingForAState(t *testing.T) {
 			}
 			clear(body) // its bytes are used again
 			m := l.sentOne("the answer", kindAnswer)
-			if m.subject != reply || string(m.body) != string([]byte{answerAcked}) {
-				t.Errorf("the answer to %s is %q", m.subject, m.body)
+			if m.subject != reply || m.body[0] != want || want == answerFailed && (m.body[1] != byte(session.StatusRejected) || !strings.HasPrefix(string(m.body[2:]), "the player is not expected")) {
+				t.Errorf("the answer to %s is %q, want the code %d", m.subject, m.body, want)
 			}
 		}
 		for _, cut := range [][]byte{nil, {4, 'a'}} {
@@ -506,23 +507,24 @@ func TestWaitingForAState(t *testing.T) {
 			}
 		}
 		waits("a player who comes from nowhere", wait(t.Context()), 0)
-		state("a state of nobody")
+		state("a state of nobody", answerFailed)
 		opens("")
 
 		l.expect("ada")
 		waited := wait(t.Context())
 		time.Sleep(time.Second)
-		state("7")
+		state("7", answerAcked)
 		waits("the state comes", waited, time.Second)
-		state("8")
+		state("8", answerAcked)
 		waits("the state is there", wait(t.Context()), 0)
 		opens(`ada with "7", true`)
+		state("7", answerAcked) // the answer to the first one was lost
 		if l.counts.StatesMissed != 0 {
 			t.Errorf("%d states are missed", l.counts.StatesMissed)
 		}
 
 		l.expect("ada")
-		state("")
+		state("", answerAcked)
 		opens(`ada with "", true`)
 
 		l.expect("ada")
@@ -535,6 +537,7 @@ func TestWaitingForAState(t *testing.T) {
 		if l.counts.StatesMissed != 1 {
 			t.Errorf("%d states are missed, want 1", l.counts.StatesMissed)
 		}
+		state("too late", answerFailed)
 		l.config.Arrive = nil
 		l.expect("ada")
 		opens("")
@@ -554,7 +557,9 @@ func TestWaitingForAState(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		forget(0)
 		for i := range maxExpects + 1 {
-			l.expect(fmt.Sprint(i))
+			if err := l.expect(fmt.Sprint(i)); i < maxExpects != (err == nil) {
+				t.Fatalf("player %d: %v", i, err)
+			}
 		}
 		forget(maxExpects)
 	})

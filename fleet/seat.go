@@ -12,11 +12,15 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // seatFor is how long a seat is good.
 const seatFor = time.Minute
+
+var errDraining = errors.New("fleet: the node is draining")
 
 // A seatRequest asks a node for a seat.
 type seatRequest struct {
@@ -37,6 +41,9 @@ func (f *Fleet) nodeSubject(id string) string { return f.config.Prefix + ".n." +
 // UDP port and godwit.Config.Invites or KeyFile, its Config.URL, and a token if Config.Seats is set. A seat is good for a minute. Seat
 // waits for the node, or until ctx is done; in a handler it returns session.ErrInHandler.
 func (f *Fleet) Seat(ctx context.Context, node string, id godwit.Identity) (auth.Seat, error) {
+	if handling.Now() {
+		return auth.Seat{}, session.ErrInHandler
+	}
 	return f.seat(ctx, node, requestFor(id.Name, id.Data, id.Expires))
 }
 
@@ -104,7 +111,7 @@ func (f *Fleet) makeSeat(r seatRequest) (auth.Seat, error) {
 	case srv == nil:
 		return auth.Seat{}, errors.New("fleet: the node has no server")
 	case draining:
-		return auth.Seat{}, errors.New("fleet: the node is draining")
+		return auth.Seat{}, errDraining
 	}
 	if r.Room != "" {
 		if err := f.adopt(r.Room); err != nil {
@@ -129,7 +136,9 @@ func (f *Fleet) makeSeat(r seatRequest) (auth.Seat, error) {
 		return auth.Seat{}, errors.New("fleet: the node has no URL and makes no invites for this player: set Config.URL, or godwit.Config.Invites")
 	}
 	if r.Move {
-		f.expect(r.Name)
+		if err := f.expect(r.Name); err != nil {
+			return auth.Seat{}, err
+		}
 	}
 	return seat, nil
 }

@@ -36,8 +36,9 @@ type Stats struct {
 	Twice      uint64 // tokens that this node has admitted while NATS was away and that were used elsewhere, too
 	Adopted    uint64 // rooms of nodes that were gone which this node has claimed
 	Moved      uint64 // players who were sent to other nodes
-	// StatesLost and StatesMissed are states of players that this node could not hand over, and that had not come when
-	// the player came.
+	// StatesLost are states of players that this node could not hand over, and states that have come to this node without their players: in
+	// the time for which the seat was good, or until the node had drained or was closed. StatesMissed are states that had not come
+	// when the player came; the node that sends such a state counts it as lost when it comes.
 	StatesLost, StatesMissed uint64
 
 	FrontRefused uint64 // requests to Front of foreign pages, and of addresses with too many

@@ -30,8 +30,9 @@ const (
 	kindSeat     kind = 13 // a seat for a player, please: JSON of a seatRequest
 	kindState    kind = 14 // the state of a player who comes: name, state
 	// 15 is a question of older nodes to NATS, which no node gets.
-	kindSend kind = 16 // a message for a player: name, table, channel, payload
-	kindElse kind = 17 // who has a session of the player now? kind of the question, name. NATS says so if nobody has. Earlier nodes send it without a body
+	kindSend  kind = 16 // a message for a player: name, table, channel, payload
+	kindElse  kind = 17 // who has a session of the player now? kind of the question, name. NATS says so if nobody has. Earlier nodes send it without a body
+	kindStays kind = 18 // a player for whom a seat was made does not come: name
 )
 
 // An instance is a node's life from Join to Close: a node that starts again is another instance.

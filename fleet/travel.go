@@ -1,0 +1,323 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// The state of a player who moves goes from node to node over NATS, when the session at the old node is over: then the old node has got
+// everything that the client has sent. The new node expects the player and the state from when it makes the seat of the player until
+// the seat has ended, or until the old node says that the player stays.
+
+// MaxState is the largest state of a player in bytes.
+const MaxState = 256 << 10
+
+const (
+	stateWait  = 3 * time.Second // how long the admission of a player waits for the state
+	stateTries = 8
+	stateRetry = 250 * time.Millisecond
+	maxExpects = 65_536
+
+	// Limits of the states that are on their way when Drain moves one more player. The states of players whose turn it is count towards the
+	// bytes, too, with the size of the largest state lately. The turn of a player who is interrupted ends after stateTurn.
+	maxHanding      = 16
+	maxHandingBytes = 1 << 20
+	stateTurn       = 2 * time.Second
+)
+
+func init() {
+	handlers[kindState] = (*Fleet).receiveState
+	handlers[kindStays] = (*Fleet).receiveStays
+}
+
+// travels is what a node knows of players who come from other nodes or go there. Fleet.mu guards it.
+type travels struct {
+	expected map[string]*arrival  // players who are to come, by name
+	taken    map[string]time.Time // players who have come with their state, until a copy of it cannot come any more
+
+	going   map[*godwit.Conn]string   // sessions that move, until departed, and the IDs of the nodes
+	turns   map[*godwit.Conn]struct{} // those that Drain moves, until their states are on their way
+	handing int                       // states on their way, from departed on
+	bytes   int                       // of them
+	likely  int                       // bytes of the next state: the largest one lately, at first MaxState
+	free    chan struct{}             // closed when there may be room for one more turn; nil if nobody waits
+}
+
+// An arrival is a player who comes from another node.
+type arrival struct {
+	come  chan struct{} // closed when state has come
+	have  bool          // state has come
+	state []byte
+	until time.Time // when the seat of the player is not good any more
+}
+
+func (f *Fleet) initTravels() {
+	f.travels = travels{
+		expected: make(map[string]*arrival), taken: make(map[string]time.Time),
+		going: make(map[*godwit.Conn]string), turns: make(map[*godwit.Conn]struct{}), likely: MaxState,
+	}
+}
+
+// hasState reports whether the state of a player goes along with the player.
+func (f *Fleet) hasState(c *godwit.Conn) bool {
+	return f.config.Leave != nil && c.Identity().Name != ""
+}
+
+// beginTurn begins the turn of a player. It returns false if there is no room for one more state, or if the player moves already; free is closed
+// when there may be room.
+func (f *Fleet) beginTurn(c *godwit.Conn) (free <-chan struct{}, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := &f.travels
+	_, moving := t.going[c]
+	switch {
+	case !moving && !f.hasState(c):
+		return nil, true
+	case !moving && t.hasRoom(min(maxHandingBytes, f.config.MaxPendingBytes/2)):
+		t.turns[c] = struct{}{}
+		return nil, true
+	}
+	if t.free == nil {
+		t.free = make(chan struct{})
+	}
+	return t.free, false
+}
+
+// hasRoom reports whether one more state may be on its way.
+func (t *travels) hasRoom(maxBytes int) bool {
+	if t.handing+len(t.turns) == 0 {
+		return true // also for a state that is larger than all room
+	}
+	return t.handing < maxHanding && t.bytes+(len(t.turns)+1)*t.likely <= maxBytes
+}
+
+// endTurn ends the turn of a player, if it has not ended yet.
+func (f *Fleet) endTurn(c *godwit.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.travels.turns, c)
+	f.travels.tellRoom()
+}
+
+// tellRoom wakes those who wait in awaitTurn.
+func (t *travels) tellRoom() {
+	if t.free != nil {
+		close(t.free)
+		t.free = nil
+	}
+}
+
+// departed hands over the state of a player whose session is over.
+func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
+	f.mu.Lock()
+	to, ok := f.travels.going[c]
+	delete(f.travels.going, c)
+	if !ok || why.Code != session.CloseMoved || !f.hasState(c) {
+		if ok {
+			f.tellStays(to, c)
+		}
+		delete(f.travels.turns, c)
+		f.travels.tellRoom()
+		f.mu.Unlock()
+		return
+	}
+	f.travels.handing++ // before Leave, which may take time: Drain waits for the state
+	f.mu.Unlock()
+	name, size := c.Identity().Name, -1
+	defer func() {
+		if size < 0 { // the state is too large, or Leave has panicked
+			f.handed(0, true)
+		}
+		f.endTurn(c)
+	}()
+	state := f.config.Leave(c)
+	if len(state) > MaxState {
+		f.config.Logger.Warn("fleet: the state of a player is too large", "node", f.config.Name, "player", name, "bytes", len(state))
+		return
+	}
+	body := append(appendString(nil, name), state...)
+	size = len(body)
+	f.mu.Lock()
+	f.travels.bytes += size
+	f.travels.likely = max(size, f.travels.likely*3/4)
+	f.mu.Unlock()
+	f.handOver(to, body, 1, time.Now().Add(seatFor+stateWait))
+}
+
+// handOver sends a state, and again if there is no answer. That nobody has got it is no answer while the node is there: it may come back
+// to NATS later than this one. ErrFull is not a try: until then, the state waits for room in the outbox.
+func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
+	answered := func(_ []byte, err error) {
+		full := errors.Is(err, ErrFull) && time.Now().Before(until)
+		_, refused := errors.AsType[*session.RequestError](err) // receiveState does not want it
+		again := (full || try < stateTries) && !refused && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
+		if errors.Is(err, ErrNotHere) {
+			_, there := f.node(to)
+			again = again && there
+		}
+		switch {
+		case err == nil:
+			f.handed(len(body), false)
+		case again:
+			if !full {
+				try++
+			}
+			time.AfterFunc(stateRetry, func() { f.handOver(to, body, try, until) })
+		default:
+			r := reader{b: body}
+			f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "player", r.string(), "to", to, "err", err)
+			f.handed(len(body), true)
+		}
+	}
+	f.mu.Lock()
+	_, err := f.question(f.nodeSubject(to), kindState, body, answered)
+	f.mu.Unlock()
+	if err != nil {
+		answered(nil, err)
+	}
+}
+
+// handed notes that a state of some bytes has arrived at the other node, or is lost.
+func (f *Fleet) handed(size int, lost bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.travels.handing--
+	f.travels.bytes -= size
+	f.travels.tellRoom()
+	if lost {
+		f.counts.StatesLost++
+	}
+}
+
+// tellStays tells another node, which has made a seat, that the player does not come. f.mu is held.
+func (f *Fleet) tellStays(node string, c *godwit.Conn) {
+	if f.hasState(c) { // if the message is lost, the node expects the player until the seat has ended
+		f.publish(f.nodeSubject(node), "", appendString(appendHeader(f.buffer(), kindStays, f.me), c.Identity().Name))
+	}
+}
+
+// receiveStays handles kindStays.
+func (f *Fleet) receiveStays(m message) bool {
+	r := reader{b: m.body}
+	name := r.string()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if a := f.travels.expected[name]; a != nil && !a.have {
+		delete(f.travels.expected, name)
+	}
+	return !r.bad
+}
+
+// expect notes that a player comes from another node, who sends a state. It returns an error if the node drains or too many players are expected.
+func (f *Fleet) expect(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := &f.travels
+	before := t.expected[name]
+	switch {
+	case f.nodes.self.Draining:
+		return errDraining
+	case before == nil && len(t.expected) >= maxExpects:
+		return ErrFull
+	case before != nil:
+		f.loseArrival(name, before, "the player has another seat")
+	}
+	delete(t.taken, name)
+	t.expected[name] = &arrival{come: make(chan struct{}), until: time.Now().Add(seatFor + stateWait)}
+	return nil
+}
+
+// receiveState handles kindState. A state that comes twice is acknowledged, because the answer to the first one may be lost. One that comes
+// for nobody is refused: then the sender knows that it is lost.
+func (f *Fleet) receiveState(m message) bool {
+	r := reader{b: m.body}
+	name := r.string()
+	if r.bad {
+		return false
+	}
+	f.mu.Lock()
+	a := f.travels.expected[name]
+	_, taken := f.travels.taken[name]
+	if a != nil && !a.have {
+		a.have, a.state = true, bytes.Clone(r.b)
+		close(a.come)
+	}
+	f.mu.Unlock()
+	if a == nil && !taken {
+		f.answer(m.reply, answerFailed, append([]byte{byte(session.StatusRejected)}, "the player is not expected: the seat has ended, or the player has come without the state"...))
+		return true
+	}
+	f.answer(m.reply, answerAcked, nil)
+	return true
+}
+
+// awaitState waits until the state of a player who is being admitted has come, if the player comes from another node.
+func (f *Fleet) awaitState(ctx context.Context, name string) {
+	f.mu.Lock()
+	a := f.travels.expected[name]
+	f.mu.Unlock()
+	if a == nil {
+		return
+	}
+	timer := time.NewTimer(stateWait)
+	defer timer.Stop()
+	select {
+	case <-a.come:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// arrive gives the program the state of a player whose session opens, if the player comes from another node.
+func (f *Fleet) arrive(c *godwit.Conn) {
+	name := c.Identity().Name
+	f.mu.Lock()
+	t := &f.travels
+	a := t.expected[name]
+	delete(t.expected, name)
+	if a != nil && a.have {
+		if len(t.taken) < maxExpects { // else the sender counts a state whose copy comes as lost
+			t.taken[name] = a.until
+		}
+	} else if a != nil {
+		f.counts.StatesMissed++
+	}
+	f.mu.Unlock()
+	if a != nil && f.config.Arrive != nil {
+		f.config.Arrive(c, a.state)
+	}
+}
+
+// loseArrival forgets a player who does not come. f.mu is held.
+func (f *Fleet) loseArrival(name string, a *arrival, why string) {
+	delete(f.travels.expected, name)
+	if a.have {
+		f.counts.StatesLost++
+		f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "player", name, "why", why)
+	}
+}
+
+// forgetArrivals forgets players who have not come. f.mu is held.
+func (f *Fleet) forgetArrivals(now time.Time) {
+	for name, a := range f.travels.expected {
+		if now.After(a.until) {
+			f.loseArrival(name, a, "the player has not come")
+		}
+	}
+	maps.DeleteFunc(f.travels.taken, func(_ string, until time.Time) bool { return now.After(until) })
+}
+
+// giveUpArrivals forgets all players who have not come: this node lets nobody in any more.
+func (f *Fleet) giveUpArrivals() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, a := range f.travels.expected {
+		f.loseArrival(name, a, "the node ends, and the player has not come")
+	}
+}
