@@ -94,7 +94,8 @@ type Config struct {
 	Seats bool
 
 	// Adopt, if not nil, is called when a room has come to this node: because its node is gone, or because a player wants
-	// to go there and no node has it. It is called once for each such room, on a goroutine of the fleet that waits for it.
+	// to go there and no node has it. It is called once for each such room, on a goroutine that waits for it, mostly one of the fleet:
+	// it may call methods of the Fleet, also those that wait, except Close, which returns session.ErrInHandler.
 	// Rooms go only to nodes with Adopt.
 	Adopt func(*Room)
 
@@ -108,13 +109,14 @@ type Config struct {
 	Arrive func(c *godwit.Conn, state []byte)
 
 	// Place, if not nil, reports whether a player of this node may be moved to another one. Drain asks it.
-	// It must not call methods of the Fleet, which waits for it with its lock held.
+	// It must not call methods of the Fleet, which waits for it with its lock held; those that wait return session.ErrInHandler.
 	Place func(*godwit.Conn, Node) bool
 
 	deadAfter, comingFor time.Duration // for tests; zero means the constants
 
 	// Logger gets a line at level info when NATS is away and when it is back, and at level warn when
-	// something is wrong. Nil means that warnings go to standard error.
+	// something is wrong. Nil means that warnings go to standard error. Its handler must not call methods of the Fleet, which
+	// may wait for it with its lock held.
 	Logger *slog.Logger
 
 	ping time.Duration // time between two pings of NATS; zero means 2 s

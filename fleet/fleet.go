@@ -346,10 +346,10 @@ func (f *Fleet) inFront(c godwit.Config) godwit.Config {
 }
 
 // Close leaves the fleet, and stops the NATS server of this process. Close the server first: then its sessions have
-// released their names. Close waits until what is queued for other nodes is written, a few seconds at most. In a handler it
-// returns session.ErrInHandler.
+// released their names. Close waits until what is queued for other nodes is written, a few seconds at most. In a handler, and in
+// Config.Adopt, it returns session.ErrInHandler.
 func (f *Fleet) Close() error {
-	if handling.Now() {
+	if handling.Now(handling.Adopting) {
 		return session.ErrInHandler
 	}
 	f.mu.Lock()

@@ -316,7 +316,7 @@ func (f *Fleet) checkGone(ctx context.Context, id string, at time.Time) (gone, s
 
 // Pick returns the node that is least busy, for a new player: of those that have a server, are not full and not
 // draining, and for which filter, if it is not nil, returns true. filter must not call methods of the Fleet, which waits for
-// it with its lock held. Pick counts the player as promised, so that the next calls
+// it with its lock held; those that wait return session.ErrInHandler. Pick counts the player as promised, so that the next calls
 // know of it. The error is ErrNoNode.
 func (f *Fleet) Pick(filter func(Node) bool) (Node, error) {
 	f.mu.Lock()

@@ -228,7 +228,7 @@ func (f *Fleet) adopt(name string) error {
 	defer cancel()
 	r, fresh, err := f.claim(ctx, name)
 	if fresh {
-		f.config.Adopt(r)
+		f.adopted(r)
 	}
 	return err
 }
@@ -273,8 +273,12 @@ func (f *Fleet) Rooms() []*Room {
 }
 
 // Release gives the room up: any node may claim it. It waits for NATS, or until ctx is done. If it returns an error NATS has not
-// noted it; the room does not belong to this node nevertheless, and this node repeats it.
+// noted it; the room does not belong to this node nevertheless, and this node repeats it. In a handler it returns session.ErrInHandler,
+// and the room stays.
 func (r *Room) Release(ctx context.Context) error {
+	if handling.Now() {
+		return session.ErrInHandler
+	}
 	f, key := r.fleet, token(r.name)
 	revision, ok := f.loseRoom(key, r)
 	if !ok {
@@ -507,8 +511,12 @@ func (f *Fleet) noteAdopted(key, name string, revision uint64) {
 	}
 	f.count(&f.counts.Adopted)
 	f.config.Logger.Info("fleet: a room of a node that is gone is here now", "node", f.config.Name, "room", name)
-	f.config.Adopt(r)
+	f.adopted(r)
 }
+
+// adopted tells the program of a room. Package handling knows it: Close returns session.ErrInHandler in Config.Adopt, because it
+// waits for the goroutine that runs it.
+func (f *Fleet) adopted(r *Room) { f.config.Adopt(r) }
 
 // heir returns the node that is to have a room whose node is gone: of those with Config.Adopt that are not draining, the one whose
 // ID has the largest hash together with the room's name. Empty if there is none.

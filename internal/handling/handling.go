@@ -10,23 +10,31 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 )
 
 // ErrInHandler is returned in a handler by calls that wait.
 var ErrInHandler = errors.New("godwit: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
 
 // loops are the functions that run code of the program: the handlers of each loop, the
-// body of a range over Poll, the Logger, and the funcs that get the answers of a fleet.
+// body of a range over Poll, the Logger, the funcs that get the answers of a fleet, and
+// the filters of its nodes.
 var loops = [...]string{
 	module + "/internal/loop.(*Loop[...]).deliver", module + "/rtcserver.(*shard).writeLines",
 	module + "/internal/loop.(*Puller[...]).Yield", module + "/fleet.question.over",
+	module + "/fleet.(*Fleet).Pick",
 }
+
+// Adopting is the function that runs fleet.Config.Adopt, for Now: in Adopt only Fleet.Close
+// would wait for itself.
+const Adopting = module + "/fleet.(*Fleet).adopted"
 
 const module = "github.com/godwit-rtc/godwit"
 
-// Now reports whether the caller is in a handler, directly or not: one of the loops is
-// on this goroutine's stack. It takes microseconds, so only calls that wait use it.
-func Now() bool {
+// Now reports whether the caller is in a handler, directly or not: one of the loops, or a
+// function with one of the other names, is on this goroutine's stack. It takes
+// microseconds, so only calls that wait use it.
+func Now(others ...string) bool {
 	var pcs [64]uintptr
 	for skip := 2; ; skip += len(pcs) {
 		n := runtime.Callers(skip, pcs[:])
@@ -41,6 +49,9 @@ func Now() bool {
 				if f.Function == loop {
 					return true
 				}
+			}
+			if slices.Contains(others, f.Function) {
+				return true
 			}
 		}
 		if n < len(pcs) {
