@@ -2,6 +2,7 @@ package icelite
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"time"
 )
@@ -84,15 +85,17 @@ type Stats struct {
 }
 
 // An Agent is the lite agent for one peer. It is not safe for concurrent use.
+//
+// Its times, and those of its paths and challenges, count from started: they take a third of
+// the memory of a time.Time.
 type Agent struct {
 	paths    []Path // the path with the newest check first
 	selected int    // index in paths; not valid while paths is empty
 	consent  time.Duration
-	checked  time.Time // the last valid check on any path; zero before the first
-	until    time.Time // when the trial of the selection ends; zero if there is none
-	wary     bool      // the last trial has failed
-	asks     bool      // Ask was called, and there is a secret
-	ask      *challenge
+	checked  time.Duration // the last valid check on any path, if there are paths
+	until    time.Duration // when the trial of the selection ends; zero if there is none
+	answered time.Duration // when an address was proved last
+	ask      *challenge    // nil before the first
 	stats    Stats
 
 	secret      *[32]byte
@@ -101,7 +104,9 @@ type Agent struct {
 	next        *restart // nil if there is none
 	pending     time.Duration
 	started     time.Time
-	maxPaths    int
+	maxPaths    int32
+	wary        bool // the last trial has failed
+	asks        bool // Ask was called, and there is a secret
 }
 
 // New returns an agent that waits for its peer's first check.
@@ -112,7 +117,7 @@ func New(now time.Time, c Config) *Agent {
 		remoteUfrag: c.Remote.Ufrag,
 		pending:     cmp.Or(c.PendingTimeout, defaultPendingTimeout),
 		consent:     cmp.Or(c.ConsentTimeout, defaultConsentTimeout),
-		maxPaths:    max(cmp.Or(c.MaxPaths, defaultMaxPaths), 2),
+		maxPaths:    int32(min(max(cmp.Or(c.MaxPaths, defaultMaxPaths), 2), math.MaxInt32)),
 		started:     now,
 	}
 }

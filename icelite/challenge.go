@@ -33,17 +33,15 @@ const (
 	reserve = 96
 )
 
-// A challenge is the last challenge that was sent to the selected path. Its times count from
-// the start of the agent, because they take a third of the memory of a time.Time.
+// A challenge is the last challenge that was sent to the selected path.
 type challenge struct {
-	bytes    [ChallengeLen]byte
-	to       netip.AddrPort // the path; zero if no answer is expected
-	number   uint64         // number of challenges so far
-	asked    time.Duration  // when it was sent last
-	drawn    time.Duration  // when it was sent first; long before asked if the next one must be another
-	since    time.Duration  // when this path got the first challenge without an answer
-	answered time.Duration  // when an address was proved last
-	held     bool           // it may not be sent before a datagram arrives
+	bytes  [ChallengeLen]byte
+	to     netip.AddrPort // the path; zero if no answer is expected
+	number uint64         // number of challenges so far
+	asked  time.Duration  // when it was sent last
+	drawn  time.Duration  // when it was sent first; long before asked if the next one must be another
+	since  time.Duration  // when this path got the first challenge without an answer
+	held   bool           // it may not be sent before a datagram arrives
 }
 
 // Ask makes the agent send challenges from now on: NextChallenge returns a time. Call it
@@ -60,18 +58,18 @@ func (a *Agent) NextChallenge() time.Time {
 	if !a.asks || len(a.paths) == 0 || a.ask != nil && a.ask.held {
 		return time.Time{}
 	}
-	s, c := &a.paths[a.selected], a.ask // ask is not nil if s has got a challenge or is proved
+	s, c := &a.paths[a.selected], a.ask // ask is not nil if s has got a challenge
 	switch {
 	case a.unasked(s):
-		return s.checked
+		return a.started.Add(s.checked)
 	case !s.proved:
 		return a.started.Add(c.asked + askInterval)
-	case c.to == s.Remote:
+	case c != nil && c.to == s.Remote:
 		return a.started.Add(c.asked + a.consent/askShare)
-	case s.out > 0 && c.answered < a.since(s.checked):
-		return a.started.Add(c.answered + a.consent/2)
+	case s.out > 0 && a.answered < s.checked:
+		return a.started.Add(a.answered + a.consent/2)
 	}
-	return s.checked.Add(a.consent / 2)
+	return a.started.Add(s.checked + a.consent/2)
 }
 
 // unasked reports whether p is an unproved path that has not got a challenge yet and may
@@ -144,7 +142,8 @@ func (a *Agent) Answered(now time.Time, b []byte) bool {
 	if i < 0 {
 		return false
 	}
-	a.paths[i].checked, a.checked = now, now
+	a.checked = a.since(now)
+	a.paths[i].checked = a.checked
 	a.prove(now, i)
 	return true
 }
@@ -160,20 +159,20 @@ func (a *Agent) Proved(now time.Time, remote netip.AddrPort) {
 		a.selected = i
 		a.stats.Moves++
 	}
-	a.paths[i].recorded = now
+	a.paths[i].recorded = a.since(now)
 	a.prove(now, i)
 }
 
 func (a *Agent) prove(now time.Time, i int) {
 	p := &a.paths[i]
 	p.proved, p.in, p.out = true, 0, 0
-	a.asking().answered = a.since(now)
+	a.answered = a.since(now)
 	a.completeRestart(i)
 	if i != a.selected {
 		return
 	}
 	if a.onTrial() {
-		a.until, a.wary = time.Time{}, false
+		a.until, a.wary = 0, false
 	}
 	for j := range a.paths {
 		if p := &a.paths[j]; j != i && p.proved {

@@ -44,7 +44,7 @@ func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 }
 
 func (a *Agent) maySend(now time.Time, p *Path, n int) bool {
-	if p == nil || now.Sub(p.checked) >= a.consent || !p.mayTake(n) {
+	if p == nil || a.since(now)-p.checked >= a.consent || !p.mayTake(n) {
 		a.stats.Refused++
 		return false
 	}
@@ -56,17 +56,18 @@ func (a *Agent) maySend(now time.Time, p *Path, n int) bool {
 // when the agent expires if no valid check arrives before. It does not include
 // NextChallenge. Call Advance before Challenge.
 func (a *Agent) Deadline() time.Time {
-	if a.onTrial() && a.until.Before(a.expiry()) {
-		return a.until
+	d := a.expiry()
+	if a.onTrial() {
+		d = min(d, a.until)
 	}
-	return a.expiry()
+	return a.started.Add(d)
 }
 
-func (a *Agent) expiry() time.Time {
+func (a *Agent) expiry() time.Duration {
 	if len(a.paths) == 0 {
-		return a.started.Add(a.pending)
+		return a.pending
 	}
-	return a.checked.Add(a.consent)
+	return a.checked + a.consent
 }
 
 // Advance reports whether the agent has expired: no valid check has arrived within
@@ -74,15 +75,20 @@ func (a *Agent) expiry() time.Time {
 // Advance also moves back a selection whose trial is over.
 func (a *Agent) Advance(now time.Time) (expired bool) {
 	a.lapse(now)
-	if a.onTrial() && !now.Before(a.until) {
+	if a.onTrial() && a.since(now) >= a.until {
 		a.endTrial(now)
 	}
-	return !now.Before(a.expiry())
+	return a.since(now) >= a.expiry()
 }
 
 // LastCheck returns when the last valid check or answer to a challenge arrived, on any path;
 // zero means never. Browsers send a check every 2.5 to 5 seconds.
-func (a *Agent) LastCheck() time.Time { return a.checked }
+func (a *Agent) LastCheck() time.Time {
+	if len(a.paths) == 0 {
+		return time.Time{}
+	}
+	return a.started.Add(a.checked)
+}
 
 // Stats returns the counters.
 func (a *Agent) Stats() Stats { return a.stats }

@@ -182,8 +182,8 @@ func TestPathTellsWhenItWasChecked(t *testing.T) {
 	a := newTestAgent(t)
 	a.wait(time.Minute)
 	a.want("a check", verdictMoved, home, aCheck().chromium())
-	if got := a.Path(home).lastChecked(); !got.Equal(a.now) {
-		t.Errorf("Checked() = %v, want %v", got, a.now)
+	if got := a.Path(home).checked; got != time.Minute {
+		t.Errorf("checked is %v after the start, want 1 min", got)
 	}
 	var none netip.AddrPort
 	a.Heard(a.now, none, 1, true)

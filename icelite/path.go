@@ -1,6 +1,7 @@
 package icelite
 
 import (
+	"math"
 	"net/netip"
 	"time"
 )
@@ -12,15 +13,18 @@ const amplification = 3
 // tick is the unit of Path.first, which lasts for 248 days and keeps a Path small.
 const tick = 10 * time.Millisecond
 
+// never is the time of what has not happened: longer ago than any limit.
+const never = math.MinInt64 / 2
+
 // A Path is an address of the peer from which a valid check has arrived. The Agent owns it;
 // a pointer to it is valid until the next Answer.
 type Path struct {
 	Remote netip.AddrPort
 	Local  netip.Addr // address of this end at which the last check arrived; datagrams leave from it
 
-	checked  time.Time // the last valid check, or answer to a challenge: consent
-	recorded time.Time // the last authentic record
-	in, out  int64     // bytes while unproved; while proved, what was sent since the last proof
+	checked  time.Duration // the last valid check, or answer to a challenge: consent; or never
+	recorded time.Duration // the last authentic record, or never
+	in, out  int64         // bytes while unproved; while proved, what was sent since the last proof
 	proved   bool
 
 	nominated bool // the last check that asked for the selection came from it: an authentic record from it selects it
@@ -36,29 +40,21 @@ type Path struct {
 // forged, also by the peer.
 func (p *Path) Proved() bool { return p.proved }
 
-// Checked returns when the last valid check or answer to a challenge arrived.
-func (p *Path) lastChecked() time.Time { return p.checked }
-
 // heard returns when the last valid check or authentic record arrived.
-func (p *Path) heard() time.Time {
-	if p.recorded.After(p.checked) {
-		return p.recorded
-	}
-	return p.checked
-}
+func (p *Path) heard() time.Duration { return max(p.recorded, p.checked) }
 
 // speaking is how long after its last record a path counts as in use.
 const speaking = 2 * time.Second
 
-func (p *Path) speaks(now time.Time) bool {
-	return now.Sub(p.recorded) <= speaking
+func (p *Path) speaks(now time.Duration) bool {
+	return now-p.recorded <= speaking
 }
 
 // restart resets the state of the path: consent was lost, and the address may now belong to
 // someone else.
 func (p *Path) restart() {
 	p.unprove()
-	p.recorded = time.Time{}
+	p.recorded = never
 }
 
 // unprove makes the path unproved, with no bytes counted.

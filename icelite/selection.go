@@ -11,11 +11,11 @@ import (
 // address now.
 func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request) (moved bool) {
 	first := len(a.paths) == 0
-	asks := first || r.useCandidate || now.Sub(a.paths[a.selected].heard()) > silence
+	asks := first || r.useCandidate || a.since(now)-a.paths[a.selected].heard() > silence
 
 	a.newest(from)
 	p := &a.paths[0]
-	if now.Sub(p.checked) >= a.consent {
+	if a.since(now)-p.checked >= a.consent {
 		p.restart()
 	}
 	if asks {
@@ -31,10 +31,11 @@ func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *R
 	if moves || a.selected != 0 {
 		p.Local = local
 	}
-	if p.checked.IsZero() {
-		p.first = int32(now.Sub(a.started) / tick)
+	if p.checked == never {
+		p.first = int32(a.since(now) / tick)
 	}
-	p.checked, a.checked = now, now
+	a.checked = a.since(now)
+	p.checked = a.checked
 	return moved
 }
 
@@ -51,10 +52,10 @@ func (a *Agent) yields(now time.Time) bool {
 	switch {
 	case !s.proved && a.paths[0].proved:
 		return true
-	case now.Sub(s.recorded) <= silence:
+	case a.since(now)-s.recorded <= silence:
 		return false
 	}
-	return !s.proved || !a.wary || now.Sub(s.heard()) > wariness
+	return !s.proved || !a.wary || a.since(now)-s.heard() > wariness
 }
 
 // choose selects path i. If path i is unproved and the selected path before was proved, a
@@ -65,9 +66,9 @@ func (a *Agent) choose(now time.Time, i int) {
 	switch {
 	case to.proved:
 		a.wary = a.wary || a.onTrial() && to.left
-		a.until = time.Time{}
+		a.until = 0
 	case from.proved:
-		a.until = now.Add(trial)
+		a.until = a.since(now) + trial
 		for j := range a.paths {
 			a.paths[j].left = j == a.selected
 		}
@@ -78,12 +79,12 @@ func (a *Agent) choose(now time.Time, i int) {
 // record notes an authentic record from path i, which may select it.
 func (a *Agent) record(now time.Time, i int) {
 	p, s := &a.paths[i], &a.paths[a.selected]
-	silent := now.Sub(s.recorded) > silence
-	p.recorded = now
+	silent := a.since(now)-s.recorded > silence
+	p.recorded = a.since(now)
 	switch {
 	case i == a.selected:
 		// The answer to a challenge does not count here: an idle peer sends it, too.
-		if p.proved && a.ask.answered != a.since(now) {
+		if p.proved && a.answered != a.since(now) {
 			a.wary = false
 		}
 	case p.nominated || silent || p.proved && !s.proved:
@@ -94,14 +95,14 @@ func (a *Agent) record(now time.Time, i int) {
 
 // onTrial reports whether the selection has left a proved path for a path that is not proved
 // yet. A proof of the new path ends the trial.
-func (a *Agent) onTrial() bool { return !a.until.IsZero() }
+func (a *Agent) onTrial() bool { return a.until != 0 }
 
 // endTrial ends a trial that has failed. The selection goes back to the path that it has
 // left, if that still has consent.
 func (a *Agent) endTrial(now time.Time) {
-	a.until, a.wary = time.Time{}, true
+	a.until, a.wary = 0, true
 	for i := range a.paths {
-		if p := &a.paths[i]; p.left && now.Sub(p.checked) < a.consent {
+		if p := &a.paths[i]; p.left && a.since(now)-p.checked < a.consent {
 			a.selected = i
 			a.stats.Moves++
 			return
@@ -114,7 +115,7 @@ func (a *Agent) endTrial(now time.Time) {
 // checks.
 func (a *Agent) Holds(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
-	return p != nil && p.proved && now.Sub(p.heard()) <= a.consent/2
+	return p != nil && p.proved && a.since(now)-p.heard() <= a.consent/2
 }
 
 // Since returns when the first valid check arrived from the address, to 10 ms; zero
@@ -129,7 +130,7 @@ func (a *Agent) Since(from netip.AddrPort) time.Time {
 // Speaks reports whether a record has arrived from the address in the last two seconds.
 func (a *Agent) Speaks(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
-	return p != nil && p.speaks(now)
+	return p != nil && p.speaks(a.since(now))
 }
 
 // newest moves the path of from to the front of paths, or adds a new path there.
@@ -137,7 +138,7 @@ func (a *Agent) newest(from netip.AddrPort) {
 	i := a.index(from)
 	if i < 0 {
 		i = a.room()
-		a.paths[i] = Path{Remote: from}
+		a.paths[i] = Path{Remote: from, checked: never, recorded: never}
 	}
 	p := a.paths[i]
 	copy(a.paths[1:i+1], a.paths[:i])
@@ -162,7 +163,7 @@ func (a *Agent) index(from netip.AddrPort) int {
 
 // room returns the index for a new path. If there are MaxPaths it removes one.
 func (a *Agent) room() int {
-	if len(a.paths) < a.maxPaths {
+	if len(a.paths) < int(a.maxPaths) {
 		a.paths = append(a.paths, Path{})
 		return len(a.paths) - 1
 	}

@@ -274,7 +274,7 @@ func TestAPathThatComesBackIsNew(t *testing.T) {
 		a.prove("home", home)
 		a.wait(defaultConsentTimeout + late)
 		a.deliver(home, server, nominated())
-		if p := a.Path(home); p.Proved() != proved || p.recorded.IsZero() == proved {
+		if p := a.Path(home); p.Proved() != proved || (p.recorded == never) == proved {
 			t.Errorf("a check %v after the last one: proved %v, last record %v; want proved %v", defaultConsentTimeout+late, p.Proved(), p.recorded, proved)
 		}
 	}
