@@ -38,7 +38,7 @@ func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 	case Secure:
 		return p.receiveRecords(now, from, b, events), nil
 	case Closing:
-		p.farewellDue = len(p.farewell) > 0
+		p.ending.answer()
 		return events, nil
 	}
 	p.drops.Early++

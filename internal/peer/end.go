@@ -13,6 +13,7 @@ import (
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.1
 func (p *Peer) Close(now time.Time, cause string) {
+	var farewell []byte
 	if p.state == Secure {
 		b := p.assoc.Abort(now, cause, p.records.Reserve(nil))
 		b, err := p.records.Seal(b, 0, dtls.TypeApplicationData)
@@ -22,10 +23,10 @@ func (p *Peer) Close(now time.Time, cause string) {
 			b, err = p.records.Seal(b, start, dtls.TypeAlert)
 		}
 		if err == nil {
-			p.farewell, p.farewellDue = b, true
+			farewell = b
 		}
 	}
-	p.end(now, LocalClose, nil)
+	p.endWith(now, LocalClose, nil, farewell)
 }
 
 // GiveUp ends a peer that has not received a valid check, before PendingTimeout.
@@ -35,28 +36,36 @@ func (p *Peer) GiveUp(now time.Time) {
 	}
 }
 
-// end ends the peer and records the reason. Only the first call has an effect.
-func (p *Peer) end(now time.Time, why Reason, err error) {
+// end ends the peer without a farewell and records the reason. Only the first call has an
+// effect.
+func (p *Peer) end(now time.Time, why Reason, err error) { p.endWith(now, why, err, nil) }
+
+// endWith is end with a farewell, unless that is nil.
+func (p *Peer) endWith(now time.Time, why Reason, err error, farewell []byte) {
 	if p.state >= Closing {
 		return
 	}
-	p.state, p.why, p.err = Closing, why, err
-	p.goneAt = now
-	if p.farewell != nil {
-		p.goneAt = now.Add(lingerTime)
+	p.state, p.why = Closing, why
+	p.ending = &ending{err: err, farewell: farewell, farewellDue: farewell != nil, goneAt: now}
+	if farewell != nil {
+		p.ending.goneAt = now.Add(lingerTime)
 	}
 }
+
+// answer makes the farewell due because the other end still sends.
+func (e *ending) answer() { e.farewellDue = len(e.farewell) > 0 }
 
 // appendFarewell appends the datagram of Close if it is due: at once and then at growing
 // intervals, because it may be lost, and for each datagram that the other end still sends.
 func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path) {
-	if !p.farewellDue || p.farewellsSent == maxFarewells || !p.ice.maySend(now, path.Remote, len(p.farewell)) {
+	e := p.ending
+	if !e.farewellDue || e.farewellsSent == maxFarewells || !p.ice.maySend(now, path.Remote, len(e.farewell)) {
 		return b, Path{}
 	}
-	p.farewellDue = false
-	p.nextFarewell = now.Add(farewellInterval << p.farewellsSent)
-	p.farewellsSent++
-	return append(b, p.farewell...), path
+	e.farewellDue = false
+	e.nextFarewell = now.Add(farewellInterval << e.farewellsSent)
+	e.farewellsSent++
+	return append(b, e.farewell...), path
 }
 
 // Flush ends a batch of received datagrams: acknowledgements that waited for a message to be
@@ -73,7 +82,7 @@ func (p *Peer) Deadline() time.Time {
 		if p.state == Gone {
 			return time.Time{}
 		}
-		return sooner(p.goneAt, p.nextFarewell)
+		return sooner(p.ending.goneAt, p.ending.nextFarewell)
 	}
 	d := sooner(p.ice.deadline(), p.nextChallenge())
 	// While a datagram of the handshake waits in the queue, no repetition is due.
@@ -100,11 +109,12 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 	case p.state == Gone:
 		return events
 	case p.state == Closing:
-		if !now.Before(p.goneAt) {
+		e := p.ending
+		if !now.Before(e.goneAt) {
 			p.state = Gone
 		}
-		if !p.nextFarewell.IsZero() && !now.Before(p.nextFarewell) {
-			p.farewellDue, p.nextFarewell = true, time.Time{}
+		if !e.nextFarewell.IsZero() && !now.Before(e.nextFarewell) {
+			e.farewellDue, e.nextFarewell = true, time.Time{}
 		}
 		return events
 	}

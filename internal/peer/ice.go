@@ -104,7 +104,7 @@ func (i *ice) advance(now time.Time) (expired bool, err error) {
 func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, bool) {
 	switch p.state {
 	case Closing:
-		p.farewellDue = len(p.farewell) > 0
+		p.ending.answer()
 		return b, false
 	case Gone:
 		return b, false

@@ -150,16 +150,20 @@ type Peer struct {
 	handshake *handshake // state of the handshake; nil before Begin and after the handshake
 	records   dtls.Conn
 
-	err    error
 	config *associationConfig // nil after the association is created
+	ending *ending            // nil before Closing
 
-	farewell      []byte    // the datagram of Close
+	drops Drops
+}
+
+// ending has what a peer needs only when it is closed.
+type ending struct {
+	err           error     // the cause, if there is one
+	farewell      []byte    // the datagram of Close; nil if there is none
 	farewellDue   bool      // farewell is due now
 	farewellsSent uint8     // how often farewell was sent
 	nextFarewell  time.Time // when farewell is due again
 	goneAt        time.Time // when Closing becomes Gone
-
-	drops Drops
 }
 
 // associationConfig has what the association needs when the keys exist.
@@ -205,7 +209,12 @@ func (p *Peer) SentInit() []byte {
 func (p *Peer) State() State { return p.state }
 
 // Why returns why the peer ended, and the error that caused it, if there is one.
-func (p *Peer) Why() (Reason, error) { return p.why, p.err }
+func (p *Peer) Why() (Reason, error) {
+	if p.ending == nil {
+		return Alive, nil
+	}
+	return p.why, p.ending.err
+}
 
 // Remote returns the address to which datagrams are sent now.
 func (p *Peer) Remote() netip.AddrPort {
