@@ -1,7 +1,6 @@
 package rtcserver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -60,7 +59,7 @@ type Conn struct {
 	refused   uint8              // reasons for which a channel was refused, a bit for each Refusal
 	channels  []Channel          // open in-band channels
 	addrs     []netip.AddrPort   // addresses of the connection in the shard's byAddr, once each
-	remote    *netip.AddrPort    // the page's address in the last line of the log; nil until the connection is open
+	remote    *netip.AddrPort    // the page's address in the last line of the log; nil until the connection is open, and without a log at level debug
 	expected  []dtls.Fingerprint // fingerprints of the page's certificate; those that the offer names, or that the handshake has shown
 	handshake *handshake         // the handshake while it runs
 
@@ -238,9 +237,9 @@ func (c *Conn) end(now time.Time, why *CloseError) {
 // addresses can make a connection move at every check.
 const maxMoves = 16
 
-// noteMove logs a change of the page's address.
+// noteMove logs a change of the page's address. Without the log nobody needs the address before.
 func (c *Conn) noteMove() {
-	if c.state != stateOpen {
+	if c.state != stateOpen || !c.shard.logs(slog.LevelDebug) {
 		return
 	}
 	now := clientAddr(c.peer.Remote())
@@ -281,7 +280,7 @@ func (c *Conn) refuse(ev *peer.Event) {
 }
 
 func (c *Conn) log(msg string, args ...any) {
-	if l := c.shard.server.config.Logger; l.Enabled(context.Background(), slog.LevelDebug) {
+	if c.shard.logs(slog.LevelDebug) {
 		c.shard.log(slog.LevelDebug, "rtcserver: "+msg, append([]any{"conn", c.id}, args...)...)
 	}
 }

@@ -154,13 +154,13 @@ func (d *datagrams) Ready() bool {
 func (d *datagrams) Preload(int) {}
 
 func (d *datagrams) Deliver() {
-	c, h := d.conn, &d.conn.shard.server.config.Handler
+	c, h, opens := d.conn, &d.conn.shard.server.config.Handler, false
 	for int(d.begun) < len(d.pending) {
 		ev := &d.pending[d.begun]
 		d.begun++
 		switch ev.Type {
 		case LinkOpened:
-			d.opened = true
+			d.opened, opens = true, true
 			if h.Open != nil {
 				h.Open(c)
 			}
@@ -187,7 +187,7 @@ func (d *datagrams) Deliver() {
 		}
 	}
 	clear(d.pending)
-	if d.pending, d.begun = d.pending[:0], 0; cap(d.pending) > keptEvents {
-		d.pending = nil
+	if d.pending, d.begun = d.pending[:0], 0; opens || cap(d.pending) > keptEvents {
+		d.pending = nil // a page that has only connected may stay silent
 	}
 }

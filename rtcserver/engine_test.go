@@ -335,6 +335,12 @@ func TestEventsOfABurst(t *testing.T) {
 			t.Errorf("an idle connection keeps memory for %d events, want at most %d", cap(d.queue)+cap(d.pending), maxQueue)
 		}
 	}
+	fresh := &datagrams{conn: &Conn{shard: s}}
+	fresh.Receive(time.Time{}, LinkEvent{Type: LinkOpened})
+	fresh.Ready()
+	if fresh.Deliver(); !fresh.opened || cap(fresh.queue)+cap(fresh.pending) > 0 {
+		t.Errorf("a page that has only connected: opened %v, memory for %d events, want true and 0", fresh.opened, cap(fresh.queue)+cap(fresh.pending))
+	}
 	if n := testing.AllocsPerRun(10, func() { burst(1); d.Ready(); d.Deliver() }); n > 0 {
 		t.Errorf("%v allocations for an event, want 0", n)
 	}

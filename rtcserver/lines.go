@@ -22,6 +22,11 @@ func (s *shard) log(level slog.Level, msg string, args ...any) {
 	s.unwritten.Store(true)
 }
 
+// logs reports whether the Logger takes lines of a level.
+func (s *shard) logs(level slog.Level) bool {
+	return s.server.config.Logger.Enabled(context.Background(), level)
+}
+
 // linesAMinute is the largest number of lines for one reason in a minute: enough for the
 // author of a page, and a page that connects again and again does not fill the disk.
 const linesAMinute = 20
