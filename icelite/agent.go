@@ -89,13 +89,18 @@ type Stats struct {
 // Its times, and those of its paths and challenges, count from started: they take a third of
 // the memory of a time.Time.
 type Agent struct {
+	// The fields that every datagram uses come first, in few cache lines.
 	paths    []Path // the path with the newest check first
 	selected int    // index in paths; not valid while paths is empty
+	started  time.Time
 	consent  time.Duration
 	checked  time.Duration // the last valid check on any path, if there are paths
 	until    time.Duration // when the trial of the selection ends; zero if there is none
 	answered time.Duration // when an address was proved last
 	ask      *challenge    // nil before the first
+	maxPaths int32
+	wary     bool // the last trial has failed
+	asks     bool // Ask was called, and there is a secret
 	stats    Stats
 
 	secret      *[32]byte
@@ -103,10 +108,6 @@ type Agent struct {
 	remoteUfrag string
 	next        *restart // nil if there is none
 	pending     time.Duration
-	started     time.Time
-	maxPaths    int32
-	wary        bool // the last trial has failed
-	asks        bool // Ask was called, and there is a secret
 }
 
 // New returns an agent that waits for its peer's first check.

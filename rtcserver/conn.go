@@ -76,6 +76,7 @@ type Conn struct {
 	withdrawn bool        // Withdraw was called; guarded by the registry's lock
 	stage     directStage // guarded by the registry's lock
 	opened    bool        // it is open, or was; guarded by the registry's lock
+	noted     uint32      // the peer's Moves at the last noteMove; guarded by the shard's lock, here because there is room
 }
 
 // ID returns the number of the connection. No other connection of the server has the same
@@ -239,7 +240,14 @@ const maxMoves = 16
 
 // noteMove logs a change of the page's address. Without the log nobody needs the address before.
 func (c *Conn) noteMove() {
-	if c.state != stateOpen || !c.shard.logs(slog.LevelDebug) {
+	if c.state != stateOpen {
+		return
+	}
+	n := uint32(c.peer.Moves())
+	if n == c.noted {
+		return
+	}
+	if c.noted = n; !c.shard.logs(slog.LevelDebug) {
 		return
 	}
 	now := clientAddr(c.peer.Remote())

@@ -222,6 +222,10 @@ func (p *Peer) Remote() netip.AddrPort {
 	return path.Remote
 }
 
+// Moves returns how often the selection of a server's peer has changed: Remote changes only with
+// it.
+func (p *Peer) Moves() uint64 { return p.ice.lite.Stats().Moves }
+
 // Knows reports whether a is an address of the peer.
 func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.knows(a) }
 
