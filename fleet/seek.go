@@ -154,14 +154,19 @@ func (f *Fleet) receiveElse(m message) bool {
 		if here := f.named(name); len(here) > 0 {
 			p := placeOf(f.config.Name, here[len(here)-1])
 			f.answer(m.reply, answerReplied, p.append(nil))
+		} else {
+			f.leave(name) // the question came before NATS had the subscription
 		}
 	case kindAsk:
 		f.mu.Lock()
 		has, sure := f.heard.has(a)
 		f.mu.Unlock()
-		if has {
+		switch {
+		case has:
 			f.answer(m.reply, answerGot, nil)
-		} else if sure && f.askable(name) != nil {
+		case f.askable(name) == nil:
+			f.leave(name)
+		case sure:
 			f.answer(m.reply, answerAgain, nil)
 		}
 	}

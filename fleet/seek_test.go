@@ -574,6 +574,14 @@ func TestSubscriptionsOfPlayersWhoHaveLeft(t *testing.T) {
 	ops("a question", "end", to)
 	l.receivePlayer(where)
 	ops("another question, which was on its way", to)
+	for _, k := range []kind{kindWhere, kindAsk} {
+		l.mu.Lock()
+		l.players["ada"].sub = l.subscribe("lone.p.ada")
+		l.mu.Unlock()
+		ops("a session that is over", "begin lone.p.ada")
+		l.receiveElse(message{kind: kindElse, reply: to, body: []byte(probe(k, "ada"))})
+		ops("a probe", "end")
+	}
 	ada := l.join("ada")
 	ops("the player comes back", "begin lone.p.ada")
 	l.leave("ada")
