@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type Fleet struct {
 	nc          *nats.Conn
 	js          jetstream.JetStream
 	maxPayload  int // bytes of a program's message
+	endDials    context.CancelFunc
 
 	serving    atomic.Bool // NewServer was called, and has not failed
 	server     atomic.Pointer[godwit.Server]
@@ -94,9 +96,9 @@ const (
 	envelope      = 512             // bytes that are kept for the envelope
 )
 
-// Join connects to NATS, or starts a NATS server in this process. It waits for the connection until the deadline of ctx, 5 s at
-// most for each address of Config.NATS, or for 2 s if there is no deadline. It returns an error if NATS cannot be reached; later NATS
-// may go away and come back.
+// Join connects to NATS, or starts a NATS server in this process. It waits for the connection until ctx is done, 5 s at
+// most for each address of Config.NATS and of its host names, or 2 s if ctx has no deadline; only the system's search for the address of a host name may take
+// longer. It returns an error if NATS cannot be reached; later NATS may go away and come back.
 func Join(ctx context.Context, c Config) (*Fleet, error) {
 	f, err := unconnected(c)
 	if err != nil {
@@ -184,9 +186,12 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	if c.Credentials != "" {
 		options = append(options, nats.UserCredentials(c.Credentials))
 	}
+	d := &dialer{ctx: ctx, timeout: nats.DefaultTimeout}
+	d.life, f.endDials = context.WithCancel(context.Background())
 	if deadline, ok := ctx.Deadline(); ok { // nats.go has this time for later attempts, too, and takes no message meanwhile
-		options = append(options, nats.Timeout(min(time.Until(deadline), maxConnect)))
+		d.timeout = min(time.Until(deadline), maxConnect)
 	}
+	options = append(options, nats.Timeout(d.timeout), nats.SetCustomDialer(d))
 	address := c.NATS
 	switch {
 	case address == "":
@@ -197,7 +202,11 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	case c.TLS != nil:
 		options = append(options, nats.Secure(c.TLS))
 	}
-	if f.nc, err = nats.Connect(address, options...); err != nil {
+	f.nc, err = nats.Connect(address, options...)
+	if d.joined(); ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		return fmt.Errorf("fleet: NATS: %w", err)
 	}
 	f.maxPayload = int(min(f.nc.MaxPayload(), maxMessage)) - envelope
@@ -207,7 +216,39 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	return nil
 }
 
+// A dialer dials NATS. Until joined is called, the end of ctx ends an attempt, and closes the connections; after that, Close ends one.
+type dialer struct {
+	ctx     context.Context
+	life    context.Context // of later attempts
+	timeout time.Duration
+	done    atomic.Bool   // joined was called
+	keep    []func() bool // the connections open when ctx is done; the goroutine of Join uses it
+}
+
+// Dial is called on the goroutine of Join, and after that on one of nats.go.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	system := net.Dialer{Timeout: d.timeout}
+	if d.done.Load() {
+		return system.DialContext(d.life, network, address)
+	}
+	c, err := system.DialContext(d.ctx, network, address)
+	if err == nil {
+		d.keep = append(d.keep, context.AfterFunc(d.ctx, func() { c.Close() }))
+	}
+	return c, err
+}
+
+func (d *dialer) joined() {
+	for _, keep := range d.keep {
+		keep()
+	}
+	d.done.Store(true)
+}
+
 func (f *Fleet) disconnect() {
+	if f.endDials != nil { // connect was called
+		f.endDials()
+	}
 	if f.nc != nil {
 		f.nc.Close()
 	}
