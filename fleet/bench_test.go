@@ -50,7 +50,7 @@ type bare struct {
 
 // newBare connects. The goroutine that it starts ends with the benchmark.
 func newBare(b *testing.B, address string) *bare {
-	r := &bare{testkit.Must(net.Dial("tcp", strings.TrimPrefix(address, "nats://"))), make(chan func(), 1)}
+	r := &bare{unseen(testkit.Must(net.Dial("tcp", strings.TrimPrefix(address, "nats://")))), make(chan func(), 1)}
 	var reading sync.WaitGroup
 	b.Cleanup(func() {
 		r.conn.Close()

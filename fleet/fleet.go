@@ -229,13 +229,14 @@ type dialer struct {
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	system := net.Dialer{Timeout: d.timeout}
 	if d.done.Load() {
-		return system.DialContext(d.life, network, address)
+		c, err := system.DialContext(d.life, network, address)
+		return unseen(c), err
 	}
 	c, err := system.DialContext(d.ctx, network, address)
 	if err == nil {
 		d.keep = append(d.keep, context.AfterFunc(d.ctx, func() { c.Close() }))
 	}
-	return c, err
+	return unseen(c), err
 }
 
 func (d *dialer) joined() {
