@@ -166,6 +166,7 @@ func newUnreliable(t *testing.T) *unreliable {
 	for range 100 {
 		u.send()
 	}
+	u.took(testkit.Next(t, "a message before the fault, from which on b counts", u.bob.events))
 	return u
 }
 
@@ -183,6 +184,17 @@ func (u *unreliable) send() {
 	}
 }
 
+// took notes a message that bob has got.
+func (u *unreliable) took(event string) {
+	u.t.Helper()
+	n, err := strconv.Atoi(strings.Fields(event)[1])
+	if err != nil || n <= u.last {
+		u.t.Fatalf("%d came after %d: %v", n, u.last, err)
+	}
+	u.last = n
+	u.got++
+}
+
 // settle sends until the last message arrives: then the gaps before it are known. What bob has got and what its node counts as lost
 // must be everything, in order, and nothing twice.
 func (u *unreliable) settle() {
@@ -194,12 +206,7 @@ func (u *unreliable) settle() {
 			case <-again:
 				again = nil
 			case event := <-u.bob.events:
-				n, err := strconv.Atoi(strings.Fields(event)[1])
-				if err != nil || n <= u.last {
-					u.t.Fatalf("%d came after %d: %v", n, u.last, err)
-				}
-				u.last = n
-				u.got++
+				u.took(event)
 			}
 		}
 	}
