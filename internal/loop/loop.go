@@ -139,7 +139,6 @@ type Loop[M any] struct {
 	out      []udpio.Datagram
 	until    time.Time // the caller of Turn waits no longer
 	deadline time.Time // the socket's read deadline; zero means none
-	now      time.Time // about now: of the last turn, or of Turn and Due
 	waits    bool      // Turn waits for the end of a turn of Enter
 	ended    sync.Cond // of that turn
 
@@ -232,7 +231,7 @@ var Past = time.Unix(1, 0)
 func (l *Loop[M]) Turn(until time.Time) (int, error) {
 	if !until.IsZero() {
 		l.Lock()
-		l.until, l.now = until, time.Now()
+		l.until = until
 		l.timeLater()
 		l.arm()
 		l.Unlock()
@@ -340,7 +339,6 @@ func (l *Loop[M]) finish(now time.Time) error {
 	if len(l.turn) > 0 {
 		now = time.Now()
 	}
-	l.now = now
 	if !l.began.IsZero() {
 		l.Stats.Handlers += now.Sub(l.began)
 	}
@@ -500,7 +498,6 @@ func (l *Loop[M]) Due() time.Time {
 	l.Lock()
 	defer l.Unlock()
 	if !l.busy {
-		l.now = time.Now()
 		l.timeLater()
 		l.arm()
 	}
@@ -509,9 +506,9 @@ func (l *Loop[M]) Due() time.Time {
 
 // arm sets the socket's read deadline to the first deadline, or to Past if a turn is due.
 func (l *Loop[M]) arm() {
-	d := Past
-	if !l.due && !l.closed {
-		d = Sooner(Sooner(l.next(), l.host.NextDeadline()), l.until)
+	d := Sooner(Sooner(l.next(), l.host.NextDeadline()), l.until)
+	if l.due || l.closed {
+		d = Past
 	}
 	if !d.Equal(l.deadline) {
 		l.deadline = d
@@ -519,19 +516,12 @@ func (l *Loop[M]) arm() {
 	}
 }
 
-// lookAhead is how long before its time in the heap next looks whether a deadline has become
-// later. Deadlines of silence are 15 s or more after the last check, and move with each check: if
-// each turn looked at the first of them, it would load another member and move it in the heap, for
-// nothing as long as other datagrams end the wait before.
-const lookAhead = time.Second
-
 // next returns the first deadline of a member; zero means never. A member whose deadline has become
-// later, such as that of consent, would end the wait for nothing. In lookAhead a loop with many
-// members has a turn, which then puts the member off; with few members such waits are rare.
+// later, such as that of consent, would end the wait for nothing.
 func (l *Loop[M]) next() time.Time {
 	for {
 		m, at := l.timers.First()
-		if at.IsZero() || at.Sub(l.now) > lookAhead {
+		if at.IsZero() {
 			return at
 		}
 		d := l.host.Deadline(m)
