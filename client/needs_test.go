@@ -184,14 +184,24 @@ func TestWaitsOfReconnect(t *testing.T) {
 }
 
 // A session waits for as long as a busy server says before it asks for a link again, though its old link ends meanwhile. If it was resumed
-// meanwhile and is interrupted again, it asks at once.
+// meanwhile, or while the server had not answered yet, and is interrupted again, it asks at once.
 func TestTheEndOfTheOldLinkIsNoReasonToHurry(t *testing.T) {
-	for _, again := range []bool{false, true} {
+	for _, c := range []struct {
+		what     string
+		answered time.Duration // the server answers so long after the request
+		again    bool          // the session was resumed after a second, and is interrupted again already
+		second   time.Duration // when it asks for the second time; 0 means 8 s to 12 s after the first time
+	}{
+		{"its link ends", 0, false, 0},
+		{"it is interrupted again", 0, true, time.Second},
+		{"it is interrupted again before the answer", 2 * time.Second, true, 2 * time.Second},
+	} {
 		inBare(t, SessionConfig{Links: []string{session.LinkWebSocket}}, func(b *bare) {
 			var asked []time.Duration
 			began := time.Now()
 			b.e.signal.client = &http.Client{Transport: answered(func(*http.Request) *http.Response {
 				asked = append(asked, time.Since(began))
+				time.Sleep(c.answered)
 				w := httptest.NewRecorder()
 				w.Header().Set("Retry-After", "8")
 				w.WriteHeader(http.StatusServiceUnavailable)
@@ -210,19 +220,20 @@ func TestTheEndOfTheOldLinkIsNoReasonToHurry(t *testing.T) {
 				b.e.loop.Lock()
 			}
 			after(time.Second)
-			if again {
+			if c.again {
 				s.resumed++ // and it is interrupted again already
+				s.wakeReconnect()
 			}
 			s.linkDown(l, &CloseError{})
 			after(6900 * time.Millisecond)
 			early := len(asked)
 			after(4100 * time.Millisecond) // half as much again as the server says, because many clients wait
-			if !again && (early != 1 || len(asked) != 2) || again && (early != 2 || asked[1] != time.Second) {
-				t.Errorf("resumed meanwhile %v: it asks after %v, want at once and 8 s to 12 s later, or 1 s later", again, asked)
+			if c.second == 0 && (early != 1 || len(asked) != 2) || c.second != 0 && (early != 2 || asked[1] != c.second) {
+				t.Errorf("%s: it asks after %v, want at once and after %v, or 8 s to 12 s later", c.what, asked, c.second)
 			}
 			s.state = sessionEnded
 			s.cancel()
-			after(time.Second)
+			after(3 * time.Second)
 		})
 	}
 }

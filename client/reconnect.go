@@ -143,6 +143,7 @@ func (s *Session) reconnect() {
 			}
 			continue
 		}
+		resumed := s.timesResumed()
 		err := s.attempt(n)
 		if n == needSession && s.detours(err) { // the program's own server is the next one
 		} else if isDenied(err) && !b.denied && s.config.mayGetAnother() {
@@ -150,7 +151,7 @@ func (s *Session) reconnect() {
 		} else if s.config.isFinal(err) || b.countUnknown(err) {
 			s.fail(n, err)
 		}
-		s.rest(n, b.wait(err)) // the end of a link is a wake, but no reason to ask a busy server earlier than it says
+		s.restSince(n, b.wait(err), resumed) // the end of a link is a wake, but no reason to ask a busy server earlier than it says
 	}
 }
 
@@ -185,9 +186,18 @@ func (s *Session) attempt(n need) error {
 // rest waits for d, also after wakeReconnect. It returns false, at once, if the session does
 // not need n any more, also if it needs n again since: after it was resumed and interrupted.
 func (s *Session) rest(n need, d time.Duration) bool {
+	return s.restSince(n, d, s.timesResumed())
+}
+
+// timesResumed returns how often the session was resumed.
+func (s *Session) timesResumed() int {
 	s.endpoint.loop.Lock()
-	resumed := s.resumed
-	s.endpoint.loop.Unlock()
+	defer s.endpoint.loop.Unlock()
+	return s.resumed
+}
+
+// restSince is rest of a session that had been resumed so many times when its last attempt began.
+func (s *Session) restSince(n need, d time.Duration, resumed int) bool {
 	for end := time.Now().Add(d); ; {
 		s.endpoint.loop.Lock()
 		needed := s.needs() == n && s.resumed == resumed
