@@ -95,7 +95,7 @@ type Agent struct {
 	started  time.Time
 	consent  time.Duration
 	checked  time.Duration // the last valid check on any path, if there are paths
-	until    time.Duration // when the trial of the selection ends; zero if there is none
+	until    time.Duration // when the trial of the selection ends; never if there is none
 	answered time.Duration // when an address was proved last
 	ask      *challenge    // nil before the first
 	maxPaths int32
@@ -117,9 +117,10 @@ func New(now time.Time, c Config) *Agent {
 		local:       c.Local,
 		remoteUfrag: c.Remote.Ufrag,
 		pending:     cmp.Or(c.PendingTimeout, defaultPendingTimeout),
-		consent:     cmp.Or(c.ConsentTimeout, defaultConsentTimeout),
+		consent:     min(cmp.Or(c.ConsentTimeout, defaultConsentTimeout), -never/2), // or sums of it would overflow
 		maxPaths:    int32(min(max(cmp.Or(c.MaxPaths, defaultMaxPaths), 2), math.MaxInt32)),
 		started:     now,
+		until:       never,
 	}
 }
 

@@ -172,7 +172,7 @@ func (a *Agent) prove(now time.Time, i int) {
 		return
 	}
 	if a.onTrial() {
-		a.until, a.wary = 0, false
+		a.until, a.wary = never, false
 	}
 	for j := range a.paths {
 		if p := &a.paths[j]; j != i && p.proved {

@@ -66,7 +66,7 @@ func (a *Agent) choose(now time.Time, i int) {
 	switch {
 	case to.proved:
 		a.wary = a.wary || a.onTrial() && to.left
-		a.until = 0
+		a.until = never
 	case from.proved:
 		a.until = a.since(now) + trial
 		for j := range a.paths {
@@ -95,12 +95,12 @@ func (a *Agent) record(now time.Time, i int) {
 
 // onTrial reports whether the selection has left a proved path for a path that is not proved
 // yet. A proof of the new path ends the trial.
-func (a *Agent) onTrial() bool { return a.until != 0 }
+func (a *Agent) onTrial() bool { return a.until != never }
 
 // endTrial ends a trial that has failed. The selection goes back to the path that it has
 // left, if that still has consent.
 func (a *Agent) endTrial(now time.Time) {
-	a.until, a.wary = 0, true
+	a.until, a.wary = never, true
 	for i := range a.paths {
 		if p := &a.paths[i]; p.left && a.since(now)-p.checked < a.consent {
 			a.selected = i

@@ -1,6 +1,7 @@
 package icelite
 
 import (
+	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -277,5 +278,32 @@ func TestAPathThatComesBackIsNew(t *testing.T) {
 		if p := a.Path(home); p.Proved() != proved || (p.recorded == never) == proved {
 			t.Errorf("a check %v after the last one: proved %v, last record %v; want proved %v", defaultConsentTimeout+late, p.Proved(), p.recorded, proved)
 		}
+	}
+}
+
+// The largest time of consent never ends, and a trial that ends in the moment in which the agent was made is a trial like others.
+func TestLimitsOfTimes(t *testing.T) {
+	var r Request
+	check := func(a *Agent, now time.Time, from netip.AddrPort) {
+		r.Parse(aCheck().nominating().chromium())
+		a.Answer(now, from, server, &r, nil)
+	}
+	a := New(origin, Config{Local: ours, Remote: theirs, ConsentTimeout: math.MaxInt64})
+	now := origin.Add(time.Second)
+	check(a, now, home)
+	if a.Advance(now) || !a.Deadline().After(now.AddDate(50, 0, 0)) {
+		t.Errorf("consent for ever ends at %v", a.Deadline())
+	}
+
+	a = New(origin, Config{Local: ours, Remote: theirs})
+	now = origin.Add(-trial)
+	check(a, now, home)
+	a.Proved(now.Add(-2*time.Second), home)
+	check(a, now, mobile)
+	if !a.onTrial() || !a.Deadline().Equal(origin) {
+		t.Errorf("a trial: %v, until %v; want one until %v", a.onTrial(), a.Deadline(), origin)
+	}
+	if a.Advance(origin); a.onTrial() || a.paths[a.selected].Remote != home {
+		t.Errorf("the trial goes on: %v; %v is selected, want %v", a.onTrial(), a.paths[a.selected].Remote, home)
 	}
 }

@@ -247,12 +247,18 @@ func (c *Conn) noteMove() {
 	if n == c.noted {
 		return
 	}
+	opened := c.noted == 0
 	if c.noted = n; !c.shard.logs(slog.LevelDebug) {
+		c.remote = nil // the level may change
 		return
 	}
 	now := clientAddr(c.peer.Remote())
 	if c.remote == nil {
 		c.remote = new(now) // a copy, or each now would be on the heap
+		if !opened && c.moves < maxMoves {
+			c.moves++
+			c.log("moved", "to", now)
+		}
 		return
 	}
 	if *c.remote != now {

@@ -2,10 +2,12 @@ package rtcserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -204,6 +206,57 @@ func TestSilentPageTimesOut(t *testing.T) {
 		wantNothing(t, w.server)
 		p.Close()
 	})
+}
+
+// leveled is a lineLog with a level that changes.
+type leveled struct {
+	*lineLog
+	level slog.LevelVar
+}
+
+func (l *leveled) Enabled(_ context.Context, level slog.Level) bool { return level >= l.level.Level() }
+
+// A move has a line if the level of the log is debug when the page moves, whatever the level was before. Who does not know the address before does
+// not say it.
+func TestMovesInALogWhoseLevelChanges(t *testing.T) {
+	const off, on = slog.LevelInfo, slog.LevelDebug
+	for _, c := range []struct{ levels, want string }{
+		{"off on on", "to 1; from 1 to 2"},
+		{"on off on", "to 2"},
+		{"on on off", "from 0 to 1"},
+		{"off off off", ""},
+	} {
+		l := &leveled{lineLog: new(lineLog)}
+		inWorld(t, Config{Logger: slog.New(l)}, func(w *world) {
+			var p *page
+			var at []netip.AddrPort
+			for i, level := range strings.Fields(c.levels) {
+				l.level.Set(off)
+				if level == "on" {
+					l.level.Set(on)
+				}
+				if i == 0 {
+					p = w.open()
+				} else if err := p.socket.Rebind(netip.AddrPortFrom(p.addr().Addr(), uint16(50000+i))); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(4 * time.Second) // a check comes at least every 3 s
+				p.echoes("it is there")
+				at = append(at, p.addr())
+			}
+			var got []string
+			for _, line := range l.with("moved", "conn=1") {
+				_, line, _ = strings.Cut(line, "conn=1 ")
+				for i, a := range at {
+					line = strings.ReplaceAll(line, "="+a.String(), " "+strconv.Itoa(i))
+				}
+				got = append(got, strings.TrimSpace(line))
+			}
+			if got := strings.Join(got, "; "); got != c.want {
+				t.Errorf("%s: the lines of moves are %q, want %q", c.levels, got, c.want)
+			}
+		})
+	}
 }
 
 func TestNATRebindingMovesTheConnection(t *testing.T) {
