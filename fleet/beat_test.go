@@ -172,6 +172,13 @@ func TestAProof(t *testing.T) {
 		}
 	}
 	n.proves("the mark")
+	n.away.Store(true)
+	if n.heardAll(); n.proofs() != 0 || !n.nodes.proven.IsZero() {
+		t.Errorf("after the connection has ended: %d proofs run, and everything is heard until %v", n.proofs(), n.nodes.proven)
+	}
+	n.away.Store(false)
+	start()
+	n.proves("the mark")
 	n.heardAll()
 	if n.running.Wait(); len(n.in.beats) != 0 {
 		t.Errorf("%d messages more have arrived", len(n.in.beats))
@@ -284,8 +291,11 @@ func TestWhoIsGone(t *testing.T) {
 	}
 	n.nodes.since, n.nodes.proven = time.Now().Add(-time.Hour), time.Time{}
 	n.nodes.waiting = maxAwaiting
-	if gone, sure := n.checkGone(t.Context(), "x", at); !gone || sure || n.nodes.waiting != maxAwaiting {
-		t.Errorf("while as many wait as may: gone %v, sure %v, and %d wait", gone, sure, n.nodes.waiting)
+	if gone, sure := n.frontGone(t.Context(), "x"); !gone || sure || n.nodes.waiting != maxAwaiting {
+		t.Errorf("a front while as many wait as may: gone %v, sure %v, and %d wait", gone, sure, n.nodes.waiting)
+	}
+	if gone, sure := n.frontGone(t.Context(), "there"); gone || !sure {
+		t.Errorf("a front while as many wait as may, of a node that is there: gone %v, sure %v", gone, sure)
 	}
 	n.nodes.waiting, n.nodes.proven = 0, at
 	n.away.Store(true)
@@ -308,11 +318,12 @@ func TestWhoIsGone(t *testing.T) {
 	}
 }
 
-// Who asks whether nodes are gone waits for a proof, many for one. Of two nodes of which nothing was heard the one whose beat was on its way is there.
+// Who asks whether nodes are gone waits for a proof, many for one, however many requests to fronts wait. Of two nodes of which nothing was heard the one whose beat was
+// on its way is there.
 func TestProofsOfTheEndOfNodes(t *testing.T) {
 	n := newLone(t, Config{}, godwit.Config{})
 	n.plug(newNATS(t))
-	n.nodes.since = time.Now().Add(-time.Hour)
+	n.nodes.since, n.nodes.waiting = time.Now().Add(-time.Hour), maxAwaiting
 	come := instance{7}
 	answers := make(chan string, 8)
 	ask := func(id string, at time.Time) {
@@ -323,7 +334,7 @@ func TestProofsOfTheEndOfNodes(t *testing.T) {
 	}
 	waiting := func(want int) {
 		t.Helper()
-		wait(t, "they wait", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.nodes.waiting == want })
+		wait(t, "they wait", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.nodes.waiting == maxAwaiting+want })
 	}
 	at := time.Now() // before the ping
 	for range 3 {
@@ -350,7 +361,7 @@ func TestProofsOfTheEndOfNodes(t *testing.T) {
 	n.proves("NATS has answered again")
 	n.heardAll()
 	testkit.Want(t, "the answer to the late one", answers, "true true")
-	if n.running.Wait(); n.nodes.waiting != 0 || len(n.in.beats) != 0 || n.nodes.woken != nil {
+	if n.running.Wait(); n.nodes.waiting != maxAwaiting || len(n.in.beats) != 0 || n.nodes.woken != nil {
 		t.Errorf("%d wait, and %d messages more have arrived", n.nodes.waiting, len(n.in.beats))
 	}
 

@@ -119,7 +119,7 @@ type Config struct {
 	// may wait for it with its lock held.
 	Logger *slog.Logger
 
-	ping time.Duration // time between two pings of NATS; zero means 2 s
+	ping time.Duration // time between two pings of NATS; zero means pingEvery
 }
 
 // Away says what happens while NATS is away.
@@ -156,7 +156,7 @@ func (c *Config) setDefaults(i instance) error {
 	c.MaxGroups = cmp.Or(c.MaxGroups, 65536)
 	c.MaxRequests = cmp.Or(c.MaxRequests, 4096)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
-	c.ping = cmp.Or(c.ping, 2*time.Second)
+	c.ping = cmp.Or(c.ping, pingEvery)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}

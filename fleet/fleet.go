@@ -159,6 +159,7 @@ func unconnected(c Config) (*Fleet, error) {
 func (f *Fleet) appear(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.nodes.since = now // Join may have taken long: until now the node heard nobody
 	f.subscribe(f.inboxPrefix + ">")
 	f.beat(now, false)
 }
@@ -188,8 +189,8 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	}
 	d := &dialer{ctx: ctx, timeout: nats.DefaultTimeout}
 	d.life, f.endDials = context.WithCancel(context.Background())
-	if deadline, ok := ctx.Deadline(); ok { // nats.go has this time for later attempts, too, and takes no message meanwhile
-		d.timeout = min(time.Until(deadline), maxConnect)
+	if _, ok := ctx.Deadline(); ok { // nats.go has this time for later attempts, too, and takes no message meanwhile
+		d.timeout = maxConnect
 	}
 	options = append(options, nats.Timeout(d.timeout), nats.SetCustomDialer(d))
 	address := c.NATS
@@ -203,7 +204,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		options = append(options, nats.Secure(c.TLS))
 	}
 	f.nc, err = nats.Connect(address, options...)
-	if d.joined(); ctx.Err() != nil {
+	if d.joined.Store(true); ctx.Err() != nil { // ctx may have closed the connection
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -216,34 +217,30 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// A dialer dials NATS. Until joined is called, the end of ctx ends an attempt, and closes the connections; after that, Close ends one.
+// A dialer dials NATS. Until joined is called, the end of ctx ends an attempt, and closes the connections; after that, the end of life ends an attempt.
 type dialer struct {
 	ctx     context.Context
 	life    context.Context // of later attempts
 	timeout time.Duration
-	done    atomic.Bool   // joined was called
-	keep    []func() bool // the connections open when ctx is done; the goroutine of Join uses it
+	joined  atomic.Bool // Join is not interested in ctx any more
 }
 
 // Dial is called on the goroutine of Join, and after that on one of nats.go.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	system := net.Dialer{Timeout: d.timeout}
-	if d.done.Load() {
+	if d.joined.Load() {
 		c, err := system.DialContext(d.life, network, address)
 		return unseen(c), err
 	}
 	c, err := system.DialContext(d.ctx, network, address)
 	if err == nil {
-		d.keep = append(d.keep, context.AfterFunc(d.ctx, func() { c.Close() }))
+		context.AfterFunc(d.ctx, func() {
+			if !d.joined.Load() {
+				c.Close()
+			}
+		})
 	}
 	return unseen(c), err
-}
-
-func (d *dialer) joined() {
-	for _, keep := range d.keep {
-		keep()
-	}
-	d.done.Store(true)
 }
 
 func (f *Fleet) disconnect() {
@@ -498,6 +495,7 @@ func (f *Fleet) natsBack() {
 	}
 	f.settleAll()
 	f.listenAgain(time.Now())
+	f.beat(time.Now(), false) // the others have not heard this node for a while
 	f.wakeRooms()
 }
 

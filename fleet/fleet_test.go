@@ -24,8 +24,13 @@ import (
 func TestWhatANodeSaysFirst(t *testing.T) {
 	q := newQuiet(t, Config{})
 	q.server.Store(nil)
-	q.appear(time.Now())
+	q.nodes.since = time.Time{} // Join has taken long
+	came := time.Now()
+	q.appear(came)
 	q.gives("the node has come", "sub "+q.inboxPrefix+">", "beat godwit.b")
+	if !q.nodes.since.Equal(came) {
+		t.Errorf("the node has heard the others since %v, want since it has come", q.nodes.since)
+	}
 	q.nc = testkit.Must(nats.Connect(newNATS(t).address()))
 	t.Cleanup(q.nc.Close)
 	q.js = testkit.Must(jetstream.New(q.nc))

@@ -221,7 +221,7 @@ func TestWhichNodesHaveMembers(t *testing.T) {
 		q.gives("NATS is away")
 		q.natsBack()
 		q.needs("NATS was away", "lobby", false, a)
-		q.gives("NATS is back")
+		q.gives("NATS is back", "beat godwit.b")
 		sends("NATS was away", 0, true, true)
 		q.nobody(reply)
 		logs("NATS was away", 1)
@@ -300,7 +300,7 @@ func TestQuestionsAboutMembers(t *testing.T) {
 		ask("other", "godwit.n.1.g.other")
 		q.gives("no answer")
 		q.natsBack()
-		q.gives("NATS is back", "here "+lobby+"i")
+		q.gives("NATS is back", "here "+lobby+"i", "beat godwit.b")
 	})
 }
 

@@ -10,6 +10,20 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
+// The end of the context of Join is not the end of the connection, and the time that Join had left is not that of later attempts.
+func TestAfterJoin(t *testing.T) {
+	server := newNATS(t)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	f := testkit.Must(Join(ctx, Config{NATS: server.address()}))
+	t.Cleanup(func() { f.Close() })
+	if f.nc.Opts.Timeout != maxConnect || f.nc.Opts.PingInterval != pingEvery {
+		t.Errorf("a later attempt has %v, and there is a ping each %v; want %v and %v", f.nc.Opts.Timeout, f.nc.Opts.PingInterval, maxConnect, pingEvery)
+	}
+	if cancel(); f.nc.Flush() != nil || !f.Connected() {
+		t.Error("the connection ends with the context of Join")
+	}
+}
+
 // Join ends when its context is done, amid an attempt at an address that says nothing, and tries no other address then.
 func TestJoinEndsAmidAnAttempt(t *testing.T) {
 	came := make(chan net.Conn, 4)

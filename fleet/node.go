@@ -44,8 +44,9 @@ func (n *Node) load(promised int) float64 {
 // Times of the nodes.
 const (
 	beatEvery    = time.Second
-	deadAfter    = 3 * time.Second       // a node that was not heard for so long is gone, if NATS answers; a test may say another time
-	fullLateness = 50 * time.Millisecond // a node whose ticks are that late is full
+	pingEvery    = 500 * time.Millisecond // of NATS, three times: a node whose NATS server dies is with another one before deadAfter
+	deadAfter    = 3 * time.Second        // a node that was not heard for so long is gone, if NATS answers; a test may say another time
+	fullLateness = 50 * time.Millisecond  // a node whose ticks are that late is full
 	maxNodes     = 4096
 )
 
@@ -87,8 +88,8 @@ type nodes struct {
 
 // Limits of proofs.
 const (
-	proofEvery  = 100 * time.Millisecond // between two pings
-	maxAwaiting = 1024                   // calls of checkGone that wait
+	proofEvery  = 10 * time.Millisecond // between two pings
+	maxAwaiting = 1024                  // calls of checkGone that wait: a front begins no more
 )
 
 func init() { handlers[kindBeat] = (*Fleet).receiveBeat }
@@ -180,8 +181,10 @@ func (f *Fleet) prove() {
 func (f *Fleet) heardAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.nodes.proven = f.nodes.pinged
-	f.forgetUnheardNodes(f.nodes.pinged)
+	if !f.away.Load() { // else the answer is of a connection that is over
+		f.nodes.proven = f.nodes.pinged
+		f.forgetUnheardNodes(f.nodes.pinged)
+	}
 	f.endProof()
 }
 
@@ -294,7 +297,7 @@ func (f *Fleet) checkGone(ctx context.Context, id string, at time.Time) (gone, s
 			return true, false
 		case !n.proven.Before(at):
 			return true, true
-		case n.waiting >= maxAwaiting || ctx.Err() != nil:
+		case ctx.Err() != nil:
 			return true, false
 		}
 		f.startProof()

@@ -125,7 +125,8 @@ func (f *Fleet) wakeRooms() {
 }
 
 // Claim makes a room belong to this node, until Release or Close. It returns ErrTaken if the room belongs to another
-// node that is there, and the same Room if it belongs to this one. Claim waits for NATS, or until ctx is done; in a handler it
+// node that is there, and the same Room if it belongs to this one. For four seconds after Join, and after NATS was away, this node does not know
+// which nodes are gone, and each room of another one is ErrTaken. Claim waits for NATS, or until ctx is done; in a handler it
 // returns session.ErrInHandler. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {

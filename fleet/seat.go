@@ -249,7 +249,7 @@ func (f *Fleet) serveGone(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), goneTime)
 	defer cancel()
-	switch gone, sure := f.checkGone(ctx, node, time.Now()); {
+	switch gone, sure := f.frontGone(ctx, node); {
 	case !gone:
 		w.WriteHeader(http.StatusNoContent)
 	case sure:
@@ -258,6 +258,18 @@ func (f *Fleet) serveGone(w http.ResponseWriter, r *http.Request) {
 		f.count(&f.counts.FrontUnsure)
 		refuse(w, http.StatusServiceUnavailable, "away", "this front does not know yet")
 	}
+}
+
+// frontGone is checkGone for a request to a front. Strangers can have maxAwaiting of them wait; the calls of this node do not depend on them.
+func (f *Fleet) frontGone(ctx context.Context, node string) (gone, sure bool) {
+	f.mu.Lock()
+	full := f.nodes.waiting >= maxAwaiting
+	f.mu.Unlock()
+	if full {
+		_, there := f.node(node)
+		return !there, there
+	}
+	return f.checkGone(ctx, node, time.Now())
 }
 
 // goneTime is how long a front waits for NATS before it answers that it does not know whether a node is gone.

@@ -131,6 +131,6 @@ func TestTheDialerOfNATS(t *testing.T) {
 		if _, ok := c.(*natsConn); ok != udpio.CanTry {
 			t.Errorf("Dial returns a %T", c)
 		}
-		d.joined()
+		d.joined.Store(true)
 	}
 }
