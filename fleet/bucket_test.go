@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -234,6 +235,28 @@ func (n *node) answering(subject string) func(answer []byte) {
 		n.t.Fatal(err)
 	}
 	return func(b []byte) { answer.Store(&b) }
+}
+
+// A session that ends while its node claims its name does not take the name from the next node to which the player has gone.
+func TestASessionThatEndsAmidAClaim(t *testing.T) {
+	for _, d := range []godwit.Duplicates{godwit.DuplicatesReplace, godwit.DuplicatesRefuse} {
+		x := newClaimed(t, d)
+		claims := x.Stats().Claims
+		var once sync.Once
+		x.bucket.get = func() error {
+			once.Do(func() {
+				x.player.server.Kick("")
+				wait(t, "the session ends", func() bool { return x.holder("ada") == nil })
+				x.write(x.other.me, 7)
+			})
+			return nil
+		}
+		after, err := x.settleName("ada", x.key, claim{})
+		e, gone := x.bucket.KeyValue.Get(t.Context(), x.key)
+		if node, id := readClaim(e); err != nil || gone != nil || after != (claim{}) || node != x.other.me || id != 7 || x.Stats().Claims != claims {
+			t.Errorf("%v: the node has %+v, %v; the name belongs to %v of %v, %v; %d claims", d, after, err, id, node, gone, x.Stats().Claims-claims)
+		}
+	}
 }
 
 // With DuplicatesRefuse the node asks the other node before it takes a name from it.

@@ -323,6 +323,9 @@ func (f *Fleet) take(ctx context.Context, name, key string, c claim, wanted *god
 				return c, err
 			}
 		}
+		if f.holder(name) != wanted { // it has ended since, and the claim may be that of its player at the next node
+			return c, nil
+		}
 		if alive {
 			f.count(&f.counts.Refused)
 			f.evict(wanted, session.CloseDuplicate, name+" is connected already")
