@@ -404,7 +404,7 @@ func TestWhatIsInFrontOfTheProgram(t *testing.T) {
 		defer q.srv.Close()
 		ada := q.join("ada")
 		q.mu.Lock()
-		q.travels.going[ada.server] = "a node"
+		q.travels.going[ada.server] = going{"a node", true}
 		q.mu.Unlock()
 		ada.server.Kick("")
 		ada.want(t, "the end", "kicked")

@@ -82,7 +82,7 @@ func (f *Fleet) awaitArrivals(ctx context.Context) error {
 	defer tick.Stop()
 	for until := time.Now().Add(cmp.Or(f.config.comingFor, comingFor)); ; {
 		f.mu.Lock()
-		coming := len(f.travels.expected)
+		coming := f.travels.coming()
 		f.mu.Unlock()
 		if coming == 0 {
 			return nil
@@ -194,7 +194,7 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 	f.mu.Lock()
 	_, moving := f.travels.going[c]
 	if !moving {
-		f.travels.going[c] = node
+		f.travels.going[c] = going{to: node}
 	}
 	f.mu.Unlock()
 	if moving {
@@ -212,16 +212,17 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, going := f.travels.going[c]; !going { // departed was called meanwhile
+	if _, moves := f.travels.going[c]; !moves { // departed was called meanwhile
 		err = session.ErrClosed
 	}
 	if err != nil {
 		delete(f.travels.going, c)
 		if made {
-			f.tellStays(node, c)
+			f.tellStays(node, c, false)
 		}
 		return auth.Seat{}, err
 	}
+	f.travels.going[c] = going{node, true}
 	f.counts.Moved++
 	return seat, nil
 }

@@ -233,7 +233,7 @@ func TestNodesThatTakeAPlayer(t *testing.T) {
 				continue
 			}
 			l.replies(second, answerReplied, fmt.Sprintf(`{"url":"http://%s.example/","node":%q}`, other, other))
-			if err := <-result; err != nil || seat.Node != other || l.travels.going[ada.server] != other {
+			if err := <-result; err != nil || seat.Node != other || l.travels.going[ada.server] != (going{other, true}) {
 				t.Errorf("the seat is %+v, %v, and the player goes to %v; want %s", seat, err, l.travels.going, other)
 			}
 		}
@@ -311,7 +311,7 @@ func TestDrainWaitsForStates(t *testing.T) {
 		drain("the state is on its way", 1)
 		l.replies(state, answerAcked, "")
 		drain("the state has arrived", 0)
-		l.travels.going[ada.server] = "p"
+		l.travels.going[ada.server] = going{"p", true}
 		drain("the Close handler of a session has not run yet", 1)
 		delete(l.travels.going, ada.server)
 		drain("nobody is left", 0)
@@ -356,7 +356,7 @@ func TestWhoseStateIsHandedOver(t *testing.T) {
 		l := newLone(t, Config{Leave: c.leave}, godwit.Config{})
 		p := l.join(c.player)
 		if c.goes {
-			l.travels.going[p.server] = "p"
+			l.travels.going[p.server] = going{"p", true}
 		}
 		l.departed(p.server, godwit.CloseReason{Code: c.why})
 		if n := len(l.sent(kindState)); n != c.sent || l.travels.handing != c.sent || l.counts.StatesLost != uint64(c.lost) || len(l.travels.going) != 0 {
@@ -424,7 +424,7 @@ func TestStatesThatWaitForRoom(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLone(t, Config{Leave: func(*godwit.Conn) []byte { return []byte("7") }}, godwit.Config{})
 			ada := l.join("ada")
-			l.travels.going[ada.server] = "p"
+			l.travels.going[ada.server] = going{"p", true}
 			pending := l.config.MaxPending
 			l.config.MaxPending = 0
 			l.departed(ada.server, godwit.CloseReason{Code: session.CloseMoved})

@@ -36,7 +36,7 @@ type Stats struct {
 	Twice      uint64 // tokens that this node has admitted while NATS was away and that were used elsewhere, too
 	Adopted    uint64 // rooms of nodes that were gone which this node has claimed
 	Moved      uint64 // players who were sent to other nodes
-	// StatesLost are states of players that this node could not hand over, and states that have come to this node without their players: in
+	// StatesLost are states of players that this node could not hand over, those of players whose sessions have ended amid the move, and states that have come to this node without their players: in
 	// the time for which the seat was good, or until the node had drained or was closed. StatesMissed are states that had not come
 	// when the player came; the node that sends such a state counts it as lost when it comes.
 	StatesLost, StatesMissed uint64

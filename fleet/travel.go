@@ -41,7 +41,7 @@ type travels struct {
 	expected map[string]*arrival  // players who are to come, by name
 	taken    map[string]time.Time // players who have come with their state, until a copy of it cannot come any more
 
-	going   map[*godwit.Conn]string   // sessions that move, until departed, and the IDs of the nodes
+	going   map[*godwit.Conn]going    // sessions that move, until departed
 	turns   map[*godwit.Conn]struct{} // those that Drain moves, until their states are on their way
 	handing int                       // states on their way, from departed on
 	bytes   int                       // of them
@@ -49,10 +49,17 @@ type travels struct {
 	free    chan struct{}             // closed when there may be room for one more turn; nil if nobody waits
 }
 
+// going is where a session moves.
+type going struct {
+	to    string // the ID of the node
+	given bool   // the session has, or is about to get, a seat there: the client may follow it whatever happens to the session
+}
+
 // An arrival is a player who comes from another node.
 type arrival struct {
-	come  chan struct{} // closed when state has come
+	come  chan struct{} // closed when state has come, or none comes any more
 	have  bool          // state has come
+	gone  bool          // no state comes: the session at the other node has ended amid the move. The player may come nevertheless
 	state []byte
 	until time.Time // when the seat of the player is not good any more
 }
@@ -60,7 +67,7 @@ type arrival struct {
 func (f *Fleet) initTravels() {
 	f.travels = travels{
 		expected: make(map[string]*arrival), taken: make(map[string]time.Time),
-		going: make(map[*godwit.Conn]string), turns: make(map[*godwit.Conn]struct{}), likely: MaxState,
+		going: make(map[*godwit.Conn]going), turns: make(map[*godwit.Conn]struct{}), likely: MaxState,
 	}
 }
 
@@ -113,14 +120,21 @@ func (t *travels) tellRoom() {
 	}
 }
 
-// departed hands over the state of a player whose session is over.
+// departed hands over the state of a player whose session is over. If the session has ended amid the move there may be messages of the client
+// that have not come, so Leave is not called: no state is better than one that lacks some of them. A client that makes new sessions follows
+// its seat after that, too, and the other node tells its program that there is no state.
 func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 	f.mu.Lock()
-	to, ok := f.travels.going[c]
+	g, ok := f.travels.going[c]
 	delete(f.travels.going, c)
 	if !ok || why.Code != session.CloseMoved || !f.hasState(c) {
 		if ok {
-			f.tellStays(to, c)
+			follows := g.given && (why.Code == session.CloseShutdown || why.Code == session.CloseTimeout)
+			if follows && f.hasState(c) {
+				f.counts.StatesLost++
+				f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "player", c.Identity().Name, "to", g.to, "why", "the session has ended amid the move: "+why.Code.String())
+			}
+			f.tellStays(g.to, c, follows)
 		}
 		delete(f.travels.turns, c)
 		f.travels.tellRoom()
@@ -147,7 +161,7 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 	f.travels.bytes += size
 	f.travels.likely = max(size, f.travels.likely*3/4)
 	f.mu.Unlock()
-	f.handOver(to, body, 1, time.Now().Add(seatFor+stateWait))
+	f.handOver(g.to, body, 1, time.Now().Add(seatFor+stateWait))
 }
 
 // handOver sends a state, and again if there is no answer. That nobody has got it is no answer while the node is there: it may come back
@@ -195,23 +209,46 @@ func (f *Fleet) handed(size int, lost bool) {
 	}
 }
 
-// tellStays tells another node, which has made a seat, that the player does not come. f.mu is held.
-func (f *Fleet) tellStays(node string, c *godwit.Conn) {
-	if f.hasState(c) { // if the message is lost, the node expects the player until the seat has ended
-		f.publish(f.nodeSubject(node), "", appendString(appendHeader(f.buffer(), kindStays, f.me), c.Identity().Name))
+// tellStays tells another node, which has made a seat, that no state of the player comes. If follows is false the client does not have
+// the seat, or does not use it. f.mu is held.
+func (f *Fleet) tellStays(node string, c *godwit.Conn, follows bool) {
+	if !f.hasState(c) {
+		return
 	}
+	var flag byte
+	if follows {
+		flag = 1
+	}
+	// If the message is lost, the node expects the player until the seat has ended.
+	f.publish(f.nodeSubject(node), "", append(appendString(appendHeader(f.buffer(), kindStays, f.me), c.Identity().Name), flag))
 }
 
-// receiveStays handles kindStays.
+// receiveStays handles kindStays. A node of an earlier commit does not say whether the client may follow.
 func (f *Fleet) receiveStays(m message) bool {
 	r := reader{b: m.body}
 	name := r.string()
+	stays := len(r.b) > 0 && r.b[0] == 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if a := f.travels.expected[name]; a != nil && !a.have {
+	switch a := f.travels.expected[name]; {
+	case r.bad || a == nil || a.have:
+	case stays:
 		delete(f.travels.expected, name)
+	case !a.gone: // if the player comes after all, arrive tells the program that there is no state
+		a.gone = true
+		close(a.come)
 	}
 	return !r.bad
+}
+
+// coming returns how many players may come with their states.
+func (t *travels) coming() (n int) {
+	for _, a := range t.expected {
+		if !a.gone {
+			n++
+		}
+	}
+	return n
 }
 
 // expect notes that a player comes from another node, who sends a state. It returns an error if the node drains or too many players are expected.
@@ -244,12 +281,13 @@ func (f *Fleet) receiveState(m message) bool {
 	f.mu.Lock()
 	a := f.travels.expected[name]
 	_, taken := f.travels.taken[name]
-	if a != nil && !a.have {
+	refused := !taken && (a == nil || a.gone)
+	if a != nil && !a.have && !a.gone {
 		a.have, a.state = true, bytes.Clone(r.b)
 		close(a.come)
 	}
 	f.mu.Unlock()
-	if a == nil && !taken {
+	if refused {
 		f.answer(m.reply, answerFailed, append([]byte{byte(session.StatusRejected)}, "the player is not expected: the seat has ended, or the player has come without the state"...))
 		return true
 	}

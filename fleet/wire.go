@@ -32,7 +32,7 @@ const (
 	// 15 is a question of older nodes to NATS, which no node gets.
 	kindSend  kind = 16 // a message for a player: name, table, channel, payload
 	kindElse  kind = 17 // who has a session of the player now? kind of the question, name. NATS says so if nobody has. Earlier nodes send it without a body
-	kindStays kind = 18 // a player for whom a seat was made does not come: name
+	kindStays kind = 18 // no state comes of a player for whom a seat was made: name, 1 if the client may come nevertheless or 0. Earlier nodes send no number
 )
 
 // An instance is a node's life from Join to Close: a node that starts again is another instance.
