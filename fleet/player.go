@@ -99,8 +99,11 @@ func (f *Fleet) Kick(name, text string) error {
 // exactly once: with the bytes of a reply, which are valid until done returns, or with nil for an acknowledgement;
 // or with an error, which is a *session.RequestError, ErrNotHere, ErrAway or ErrTimeout, or says why the player's node could not send the
 // request. After ErrAway and ErrTimeout, the client may act on the request nevertheless;
-// after ErrNotHere only if its answer was lost between the nodes, for example because a queue was full. If the player leaves a node before the node gets
-// the request, Ask finds the node to which the player has gone, if it is there already. done runs like a handler of the session if the session is on this
+// after ErrNotHere only if its answer was lost between the nodes, for example because a queue was full, or if its node has had no connection to NATS for 3 s, or
+// for a moment while another node said that the player had left it.
+// If the player leaves a node before the node gets the request, Ask finds the node to which the player has gone, if it is there already. For this the request
+// is kept. If there was no room in Config.MaxPendingBytes, the error is ErrFull if the player has come to this node, and ErrTimeout if to
+// another one. A player who changes nodes while a request waits may get it in both sessions. done runs like a handler of the session if the session is on this
 // node, otherwise on a goroutine of the fleet; it must not block, and calls that wait return session.ErrInHandler in it.
 func (f *Fleet) Ask(name, request string, b []byte, done func([]byte, error)) error {
 	_, err := f.ask1(name, request, b, done)
@@ -192,7 +195,7 @@ func (f *Fleet) ask1(name, request string, b []byte, done func([]byte, error)) (
 	return f.askOthers(name, kindAsk, append(appendString(nil, request), b...), done)
 }
 
-// A question is a message that another node answers. Fleet.mu guards seeking and found; the rest does not change.
+// A question is a message that another node answers. Fleet.mu guards what follows body; the rest does not change.
 type question struct {
 	done  func([]byte, error)
 	until time.Time
@@ -200,9 +203,13 @@ type question struct {
 	// Of a question for a player: see seek.go.
 	kind    kind // 0 means that it is not one
 	name    string
-	body    []byte // of kindAsk, for a node that the player comes to; nil if there was no room for it
-	seeking bool   // a node has said that the player has left it
-	found   bool   // a node has said that it has got the question
+	body    []byte    // of kindAsk, for a node that the player comes to; nil if there was no room for it
+	seeking bool      // a node has said that the player has left it
+	found   bool      // a node has said that it has got the question
+	again   bool      // a node has said answerAgain
+	sure    bool      // and there was time for answers of other nodes to the same probe
+	nobody  time.Time // from when on NATS has said that nobody has the player; zero if it has not
+	probe   time.Time // when the last probe was published of which NATS has said that
 }
 
 // over calls done. Package handling knows it: calls that wait return session.ErrInHandler in done, because the goroutine that runs done
@@ -253,9 +260,6 @@ func (f *Fleet) forget(id uint64) *question {
 	return q
 }
 
-// directly ends the reply subject of a question that goes to one node, which said that the player is there.
-const directly = ".d"
-
 // replySubject returns the subject for answers to a question.
 func (f *Fleet) replySubject(id uint64) string {
 	return f.inboxSubject("r", strconv.FormatUint(id, 36))
@@ -278,16 +282,14 @@ const (
 // answered handles kindAnswer, and a question that NATS says nobody has got.
 func (f *Fleet) answered(m message) bool {
 	_, number, _ := strings.Cut(strings.TrimPrefix(m.subject, f.inboxPrefix), ".")
-	number, direct := strings.CutSuffix(number, directly)
+	number, what, _ := strings.Cut(number, ".")
 	id, err := strconv.ParseUint(number, 36, 64)
 	if err != nil {
 		return false
 	}
 	nobody := len(m.body) == 0 // NATS says that nobody has got the question
 	switch {
-	case nobody && direct: // the node has gone: others may have the player
-		return true
-	case nobody && f.nobodyHas(id):
+	case nobody && f.nobodyHas(id, what):
 		return true
 	case !nobody && m.body[0] >= answerLeft && m.body[0] <= answerAgain && f.sought(id, m.from, m.body[0]):
 		return true

@@ -13,13 +13,23 @@ import (
 // A question for a player goes to the nodes with a session of the player. A node whose session is just over may get the question, too,
 // and says so. Then the node that asks seeks the player: it publishes probes on the subject of the player, at once, after seekSoon and
 // then once a second. It does so once a second without any answer, too: nats.go drops what comes between the end of a subscription
-// and the time at which NATS knows of that. NATS answers if no node has a session: ErrNotHere. A node that has got the question says so: its answer comes, or
+// and the time at which NATS knows of that. NATS answers if no node has a session: ErrNotHere. But the node of a client that has the request may have lost its
+// connection to NATS for a moment, and its subscriptions with it. So if no node has said that the player has left it, a request ends only after NATS has said that for
+// backWithin. A node that has got the question says so: its answer comes, or
 // has come, because what one node sends to another stays in order. A node that the player has come to since tells where the player is, or
-// gets the request from the node that asks. Each node remembers the requests that it has got, so no client of it gets one twice.
+// gets the request from the node that asks. If no node has said that the player has left it, that waits for the next probe, so that a node which has got the
+// request can say so. Each node remembers the requests that it has got, so no client of it gets one twice.
 
 const (
-	seekSoon = 100 * time.Millisecond // from the first probe to the second one
-	maxHeard = 65_536                 // limits a generation of requests
+	seekSoon   = 100 * time.Millisecond // from the first probe to the second one
+	backWithin = 3 * time.Second        // a node whose connection to NATS has ended has a new one
+	maxHeard   = 65_536                 // limits a generation of requests
+)
+
+// What follows the number in the reply subject of a question, behind a dot.
+const (
+	directly = "d" // it goes to one node, which said that the player is there
+	againAt  = "s" // it is a probe without an answer of a node before: the milliseconds since the question, to the base 36
 )
 
 // An asking is a question of another node.
@@ -188,8 +198,10 @@ func (f *Fleet) sought(id uint64, from instance, code byte) bool {
 		q.seeking = true
 	case code == answerGot:
 		q.found = true
-	case q.body != nil: // answerAgain
-		f.publish(f.nodeSubject(from.String()), f.replySubject(id)+directly, append(appendHeader(f.buffer(), kindAsk, f.me), q.body...))
+	case !q.seeking && !q.sure: // answerAgain
+		q.again, q.nobody = true, time.Time{}
+	case q.body != nil:
+		f.publish(f.nodeSubject(from.String()), f.replySubject(id)+"."+directly, append(appendHeader(f.buffer(), kindAsk, f.me), q.body...))
 	}
 	f.mu.Unlock()
 	if code == answerLeft {
@@ -201,7 +213,7 @@ func (f *Fleet) sought(id uint64, from instance, code byte) bool {
 	return true
 }
 
-// seek asks which node has the player of a question now, unless the question is over or a node has got it.
+// seek asks which node has the player of a question now, unless the question is over or a node has got it. A node has said that the player has left.
 func (f *Fleet) seek(id uint64) {
 	f.mu.Lock()
 	q := f.questions[id]
@@ -212,39 +224,74 @@ func (f *Fleet) seek(id uint64) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	data := appendString(append(appendHeader(f.buffer(), kindElse, f.me), byte(q.kind)), q.name)
-	f.publish(f.playerSubject(token(q.name)), f.replySubject(id), data)
+	f.probe(q, f.replySubject(id))
 }
 
-// seekAgain is seek for all questions for players that no node is known to have got, except new ones.
+// probe publishes a probe. f.mu is held.
+func (f *Fleet) probe(q *question, reply string) {
+	data := appendString(append(appendHeader(f.buffer(), kindElse, f.me), byte(q.kind)), q.name)
+	f.publish(f.playerSubject(token(q.name)), reply, data)
+}
+
+// seekAgain publishes probes for all questions for players that no node is known to have got, except new ones. A request does not go to
+// a session of this node before another node, or NATS, has said something.
 func (f *Fleet) seekAgain(now time.Time) {
-	var ids []uint64
+	here := make(map[uint64]*question)
 	f.mu.Lock()
 	for id, q := range f.questions {
-		if q.kind != 0 && !q.found && q.until.Sub(now) <= f.config.RequestTimeout-seekSoon {
-			ids = append(ids, id)
+		age := now.Sub(f.begin(q))
+		switch {
+		case q.kind == 0 || q.found || age < seekSoon:
+		case q.kind == kindWhere && len(f.named(q.name)) > 0:
+			here[id] = q
+		default:
+			q.sure = q.again
+			f.probe(q, f.replySubject(id)+"."+againAt+strconv.FormatInt(age.Milliseconds(), 36))
 		}
 	}
 	f.mu.Unlock()
-	for _, id := range ids {
-		f.seek(id)
+	for id, q := range here {
+		f.answerHere(id, q)
 	}
 }
 
-// nobodyHas handles the report of NATS that no other node has a session of the player of a question. It returns false if the player is
-// not on this node either. If a node has got the question its answer has come, or is lost.
-func (f *Fleet) nobodyHas(id uint64) bool {
+// begin returns when a question was asked.
+func (f *Fleet) begin(q *question) time.Time { return q.until.Add(-f.config.RequestTimeout) }
+
+// nobodyHas handles the report of NATS that no other node has a session of the player of a question. what follows the number in the
+// subject. It returns false if that ends the question with ErrNotHere. If a node has got the question its answer has come, or is lost.
+func (f *Fleet) nobodyHas(id uint64, what string) bool {
+	if what == directly { // the node has gone: others may have the player
+		return true
+	}
 	f.mu.Lock()
 	q := f.questions[id]
-	found := q != nil && q.found
+	wait := q != nil && q.found
+	if age, probe := strings.CutPrefix(what, againAt); q != nil && probe {
+		ms, err := strconv.ParseUint(age, 36, 32)
+		wait = wait || err != nil || !q.gone(time.Now(), f.begin(q).Add(time.Duration(ms)*time.Millisecond))
+	}
 	f.mu.Unlock()
-	return found || q != nil && f.answerHere(id, q)
+	return wait || q != nil && f.answerHere(id, q)
+}
+
+// gone notes that NATS has said that nobody has the player, to a probe that was published at a time without an answer of a node before. It
+// reports whether that is true of a player whose node has lost its connection to NATS for a moment, too. Fleet.mu is held.
+func (q *question) gone(now, probe time.Time) bool {
+	if q.kind == kindWhere || q.seeking {
+		return true
+	}
+	if q.nobody.IsZero() || probe.Sub(q.probe) >= backWithin { // nobody has said anything since: a node may have had a subscription
+		q.nobody = now
+	}
+	q.probe = probe
+	return probe.Sub(q.nobody) >= backWithin
 }
 
 // answerHere ends a question for a player who has come to this node. It returns false if the player is not here.
 func (f *Fleet) answerHere(id uint64, q *question) bool {
 	var c *godwit.Conn
-	if q.kind == kindAsk && q.body != nil {
+	if q.kind == kindAsk {
 		c = f.askable(q.name)
 	} else if here := f.named(q.name); q.kind == kindWhere && len(here) > 0 {
 		c = here[len(here)-1]
@@ -260,6 +307,8 @@ func (f *Fleet) answerHere(id uint64, q *question) bool {
 	case q.kind == kindWhere:
 		p := placeOf(f.config.Name, c)
 		q.over(p.append(nil), nil)
+	case q.body == nil:
+		q.over(nil, ErrFull)
 	default:
 		r := reader{b: q.body}
 		r.string() // the name
