@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -495,7 +496,7 @@ func TestPlayersWhoComeAfterAll(t *testing.T) {
 // A server that is closed amid the move of a client: the client follows its seat, and both nodes say that there is no state.
 func TestAServerThatEndsAmidAMove(t *testing.T) {
 	nats, arrived := newNATS(t), make(chan string, 4)
-	kept := make(chan struct{}, 1)
+	kept := make(chan *godwit.Request, 1) // without an answer, so the move does not end
 	opened := make(chan *godwit.Conn, 4)
 	start := func(name string) *node {
 		n := joinNode(t, Config{NATS: nats.address(), Name: name, deadAfter: time.Hour,
@@ -504,7 +505,7 @@ func TestAServerThatEndsAmidAMove(t *testing.T) {
 		})
 		n.srv = testkit.Must(n.Listen("127.0.0.1:0", godwit.Config{Channels: table, Invites: testkit.Must(auth.NewInviteKey(rand.Reader)), Handler: godwit.Handler{
 			Open:    func(c *godwit.Conn) { opened <- c },
-			Request: func(_ *godwit.Conn, r *godwit.Request) { r.Keep(); kept <- struct{}{} }, // so the move does not end
+			Request: func(_ *godwit.Conn, r *godwit.Request) { r.Keep(); kept <- r },
 		}}))
 		t.Cleanup(func() { n.srv.Close() })
 		return n
@@ -522,7 +523,8 @@ func TestAServerThatEndsAmidAMove(t *testing.T) {
 	asked := make(chan struct{})
 	go func() { s.Request(t.Context(), "keep", nil); close(asked) }()
 	t.Cleanup(func() { s.Close(0, ""); <-asked })
-	testkit.Next(t, "the request", kept)
+	r := testkit.Next(t, "the request", kept)
+	defer runtime.KeepAlive(r) // else the garbage collector rejects it
 	must(t, a.Move(t.Context(), c, b.me.String()))
 	wait(t, "the client has the seat", func() bool { _, has := s.Next(); return has })
 	if c.State() == session.StateClosed {
@@ -533,7 +535,8 @@ func TestAServerThatEndsAmidAMove(t *testing.T) {
 		t.Errorf("%q comes to the other node", n.Identity().Name)
 	}
 	testkit.Want(t, "Arrive", arrived, `at b with ""`)
-	if sa, sb := a.Stats(), b.Stats(); sa.StatesLost != 1 || sb.StatesMissed != 1 || sb.StatesLost+sa.StatesMissed != 0 {
+	wait(t, "the old node counts", func() bool { return a.Stats().StatesLost == 1 })
+	if sa, sb := a.Stats(), b.Stats(); sb.StatesMissed != 1 || sb.StatesLost+sa.StatesMissed != 0 {
 		t.Errorf("the old node: %d states lost, %d missed; the new one: %d and %d", sa.StatesLost, sa.StatesMissed, sb.StatesLost, sb.StatesMissed)
 	}
 }

@@ -60,8 +60,9 @@ type Fleet struct {
 	players     map[string]*player // by name; without sessions while their claim is released
 	claims      claims
 	questions   map[uint64]*question
-	asked       uint64 // number of the last question
-	kept        int    // bytes of the bodies of questions
+	answers     *subscription // to questions, and questions for this node
+	asked       uint64        // number of the last question
+	kept        int           // bytes of the bodies of questions
 	heard       heard
 	nodes       nodes
 	spent       spent
@@ -160,7 +161,7 @@ func (f *Fleet) appear(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.nodes.since = now // Join may have taken long: until now the node heard nobody
-	f.subscribe(f.inboxPrefix + ">")
+	f.answers = f.subscribe(f.inboxPrefix + ">")
 	f.beat(now, false)
 }
 
@@ -411,6 +412,7 @@ func (f *Fleet) close() {
 		f.releaseRooms(ctx)
 	}
 	f.mu.Lock()
+	f.unsubscribe(f.answers) // a question that comes now would have no answer: so NATS says that nobody is here
 	f.beat(time.Now(), true)
 	f.closed = true
 	f.wakeWriter()

@@ -209,6 +209,7 @@ type client struct {
 	*godwit.Conn
 	server *godwit.Conn
 	events chan string
+	kept   []*godwit.Request // without an answer; the handlers own it
 }
 
 // join connects a client to a node, and waits until its session is open.
@@ -227,8 +228,9 @@ func (n *node) join(name string) *client {
 			case "ack":
 				r.Ack()
 			case "wait":
-				p.events <- "asked"
 				r.Keep()
+				p.kept = append(p.kept, r) // else the garbage collector rejects it
+				p.events <- "asked"
 			default:
 				r.Reject("no " + r.Name)
 			}

@@ -374,7 +374,7 @@ func TestStatesThatAreSentAgain(t *testing.T) {
 		sent int
 	}
 	for _, c := range []outcome{
-		{ErrTimeout, "p", stateTries}, {ErrNotHere, "p", stateTries}, {ErrTimeout, "x", stateTries}, {ErrNotHere, "x", 1}, {ErrClosed, "p", 1}, {ErrTooLarge, "p", 1},
+		{ErrTimeout, "p", stateTries}, {ErrNotHere, "p", stateTries}, {ErrTimeout, "x", 1}, {ErrNotHere, "x", 1}, {ErrClosed, "p", 1}, {ErrTooLarge, "p", 1},
 		{&session.RequestError{Status: session.StatusRejected}, "p", 1}, // the other node does not expect the player
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -416,6 +416,134 @@ func TestStatesThatAreSentAgain(t *testing.T) {
 			t.Errorf("%d are on their way, %d lost", l.travels.handing, l.counts.StatesLost)
 		}
 	})
+}
+
+// A state waits for NATS, which was away before or goes away meanwhile, as long as the other node may wait for the player.
+func TestStatesThatWaitForNATS(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{deadAfter: time.Hour, Leave: func(c *godwit.Conn) []byte { return []byte(c.Identity().Name) }}, godwit.Config{})
+			l.meets(Node{ID: "p"})
+			depart := func(name string) {
+				c := l.join(name)
+				l.travels.going[c.server] = going{"p", true}
+				l.departed(c.server, godwit.CloseReason{Code: session.CloseMoved})
+			}
+			on := func(what string, handing int, lost uint64) {
+				t.Helper()
+				synctest.Wait()
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				if l.travels.handing != handing || l.counts.StatesLost != lost {
+					t.Fatalf("%s: %d are on their way, want %d; %d lost, want %d", what, l.travels.handing, handing, l.counts.StatesLost, lost)
+				}
+			}
+			depart("ada")
+			l.sentOne("before NATS is away", kindState)
+			l.natsAway(nil)
+			depart("bob")
+			time.Sleep(seatFor)
+			on("NATS is away", 2, 0)
+			if !back {
+				time.Sleep(stateWait + (stateTries+1)*stateRetry)
+				on("the seats have ended", 0, 2)
+				return
+			}
+			l.away.Store(false)
+			time.Sleep(stateRetry)
+			synctest.Wait()
+			states := l.sent(kindState)
+			if len(states) != 2 {
+				t.Fatalf("when NATS is back %d states are sent", len(states))
+			}
+			for _, m := range states {
+				l.takes(m)
+			}
+			on("NATS is back", 0, 0)
+		})
+	}
+}
+
+// The questions for a node that is gone end at once: its states are lost, and its players get seats elsewhere. A check of a session goes on, because
+// the node may only be cut off.
+func TestQuestionsForANodeThatIsGone(t *testing.T) {
+	id := newInstance()
+	node := id.String()
+	for _, c := range []struct {
+		how string
+		end func(l *lone)
+	}{
+		{"it has left", func(l *lone) {
+			if !l.receiveBeat(message{from: id, body: fmt.Appendf(nil, `{"id":%q,"gone":true}`, node)}) {
+				t.Error("the beat is malformed")
+			}
+		}},
+		{"it was not heard for too long", func(l *lone) {
+			time.Sleep(deadAfter)
+			l.mu.Lock()
+			l.nodes.pinged = time.Now().Add(time.Nanosecond)
+			l.nodes.peers["q"].heard = time.Now()
+			l.mu.Unlock()
+			l.heardAll()
+		}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{Leave: func(*godwit.Conn) []byte { return []byte("7") }}, godwit.Config{})
+			l.meets(Node{ID: node, MaxSessions: 1000})
+			l.meets(Node{ID: "q", MaxSessions: 1000, Sessions: 500})
+			ada, bob := l.join("ada"), l.join("bob")
+			l.travels.going[ada.server] = going{node, true}
+			l.departed(ada.server, godwit.CloseReason{Code: session.CloseMoved})
+			l.sentOne("the state", kindState)
+			seat, result := l.nextSeats(t.Context(), bob)
+			synctest.Wait()
+			if m := l.sentOne("the seat", kindSeat); m.subject != l.nodeSubject(node) {
+				t.Fatalf("%s is asked for a seat", m.subject)
+			}
+			checked, asked := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := l.inquire(t.Context(), "lone.n."+node+".c", kindCheck, nil)
+				checked <- err
+			}()
+			must(t, l.Ask("eve", "dance", nil, func(_ []byte, err error) { asked <- err }))
+			begun := time.Now()
+			c.end(l)
+			synctest.Wait()
+			m := l.sentOne("another seat", kindSeat)
+			if m.subject != l.nodeSubject("q") {
+				t.Errorf("%s: then %s is asked for a seat", c.how, m.subject)
+			}
+			l.replies(m, answerReplied, `{"url":"http://q.example/","node":"q"}`)
+			if err := <-result; err != nil || seat.Node != "q" {
+				t.Errorf("%s: the seat is %v, %v", c.how, seat, err)
+			}
+			l.mu.Lock()
+			if l.travels.handing != 0 || l.counts.StatesLost != 1 || len(l.questions) != 2 || time.Since(begun) > deadAfter {
+				t.Errorf("%s: after %v %d states are on their way, %d lost, %d questions", c.how, time.Since(begun), l.travels.handing, l.counts.StatesLost, len(l.questions))
+			}
+			l.mu.Unlock()
+			if len(checked)+len(asked) != 0 {
+				t.Errorf("%s: other questions have ended", c.how)
+			}
+			l.expire(time.Time{}, true)
+			<-checked
+			<-asked
+		})
+	}
+}
+
+// A node that leaves takes no more questions, so NATS says that nobody has got them.
+func TestQuestionsForANodeThatLeaves(t *testing.T) {
+	p := newProxy(t, newNATS(t).address())
+	p.mu.Lock()
+	p.saw = []byte{}
+	p.mu.Unlock()
+	must(t, joinNode(t, Config{NATS: p.address()}).Close())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !bytes.Contains(p.saw, []byte("UNSUB ")) {
+		t.Errorf("the node says to NATS: %q; want that it ends its subscription", p.saw)
+	}
 }
 
 // A state waits for room in the outbox as long as the other node may wait for the player. Drain says how many states are lost.

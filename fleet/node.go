@@ -222,6 +222,7 @@ func (f *Fleet) forgetNode(id, why string) {
 		f.config.Logger.Info("fleet: a node is gone", "node", f.config.Name, "gone", p.Name, "id", id, "why", why)
 		f.wakeRooms()
 	}
+	f.endQuestionsTo(id)
 }
 
 // receiveBeat handles kindBeat.

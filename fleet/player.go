@@ -199,6 +199,7 @@ func (f *Fleet) ask1(name, request string, b []byte, done func([]byte, error)) (
 type question struct {
 	done  func([]byte, error)
 	until time.Time
+	node  string // the ID of the node that it is for, if it ends when the node is gone: see nodeOf
 
 	// Of a question for a player: see seek.go.
 	kind    kind // 0 means that it is not one
@@ -246,7 +247,7 @@ func (f *Fleet) question(subject string, k kind, body []byte, done func([]byte, 
 		return 0, err
 	}
 	f.counts.Requests++
-	f.questions[id] = &question{done: done, until: time.Now().Add(f.config.RequestTimeout)}
+	f.questions[id] = &question{done: done, until: time.Now().Add(f.config.RequestTimeout), node: f.nodeOf(subject)}
 	return id, nil
 }
 
@@ -349,6 +350,35 @@ func (f *Fleet) expire(now time.Time, away bool) {
 		} else {
 			q.over(nil, ErrTimeout)
 		}
+	}
+}
+
+// nodeOf returns the ID of the node of nodeSubject; empty if a subject is another one. That of kindCheck is: a node that was not heard for too
+// long may have its sessions still.
+func (f *Fleet) nodeOf(subject string) string {
+	rest, ok := strings.CutPrefix(subject, f.config.Prefix+".n.")
+	id, asks := strings.CutSuffix(rest, ".q")
+	if !ok || !asks {
+		return ""
+	}
+	return id
+}
+
+// endQuestionsTo ends the questions for a node that is gone, on a goroutine of its own: f.mu is held. NATS may know of the node for longer, and
+// gives a question that comes while the node leaves to nobody: then none has an answer.
+func (f *Fleet) endQuestionsTo(node string) {
+	var over []*question
+	for id, q := range f.questions {
+		if q.node == node {
+			over = append(over, f.forget(id))
+		}
+	}
+	if len(over) > 0 {
+		f.running.Go(func() {
+			for _, q := range over {
+				q.over(nil, ErrNotHere)
+			}
+		})
 	}
 }
 

@@ -164,14 +164,14 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 	f.handOver(g.to, body, 1, time.Now().Add(seatFor+stateWait))
 }
 
-// handOver sends a state, and again if there is no answer. That nobody has got it is no answer while the node is there: it may come back
-// to NATS later than this one. ErrFull is not a try: until then, the state waits for room in the outbox.
+// handOver sends a state, and again if there is no answer, as long as the node is there: it may come back to NATS later than this one.
+// ErrFull and ErrAway are no tries: until then, the state waits for room in the outbox, and for NATS.
 func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
 	answered := func(_ []byte, err error) {
-		full := errors.Is(err, ErrFull) && time.Now().Before(until)
+		waits := (errors.Is(err, ErrFull) || errors.Is(err, ErrAway)) && time.Now().Before(until)
 		_, refused := errors.AsType[*session.RequestError](err) // receiveState does not want it
-		again := (full || try < stateTries) && !refused && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
-		if errors.Is(err, ErrNotHere) {
+		again := (waits || try < stateTries) && !refused && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
+		if errors.Is(err, ErrNotHere) || errors.Is(err, ErrTimeout) {
 			_, there := f.node(to)
 			again = again && there
 		}
@@ -179,7 +179,7 @@ func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
 		case err == nil:
 			f.handed(len(body), false)
 		case again:
-			if !full {
+			if !waits {
 				try++
 			}
 			time.AfterFunc(stateRetry, func() { f.handOver(to, body, try, until) })
