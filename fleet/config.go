@@ -58,7 +58,7 @@ type Config struct {
 
 	// MaxPending and MaxPendingBytes limit what waits in this process, in each direction: messages for NATS
 	// that are not written yet, and messages of other nodes that are not processed yet. Further ones are
-	// dropped and counted. Zero means 8192, and 8 MiB. MaxPendingBytes also limits the requests that are kept until they have an answer,
+	// dropped and counted. Zero means 8192, and 8 MiB. No message, and no state of a player, can be larger than MaxPendingBytes. MaxPendingBytes also limits the requests that are kept until they have an answer,
 	// for a player who goes to another node meanwhile: a request for which there is no room is not sent to that node.
 	MaxPending, MaxPendingBytes int
 

@@ -300,9 +300,9 @@ func TestDrainWithoutWhoIsOnTheWay(t *testing.T) {
 		if code := state("ada"); code != answerAcked {
 			t.Errorf("the answer is %d", code)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := l.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 players are on their way") || l.counts.StatesLost != 0 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := l.Drain(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "2 players are on their way") || l.counts.StatesLost != 0 {
 			t.Errorf("Drain returns %v, %d states are lost", err, l.counts.StatesLost)
 		}
 		begun := time.Now()
@@ -320,7 +320,53 @@ func TestDrainWithoutWhoIsOnTheWay(t *testing.T) {
 				t.Errorf("%s: the answer is %d", name, code)
 			}
 		}
-		must(t, l.Drain(t.Context()))
+		// Each call says how many states are lost since the first one, also between them.
+		l.travels.handing = 1
+		l.handed(0, true)
+		if err := l.Drain(t.Context()); err == nil || !strings.Contains(err.Error(), "states of 2 players are lost") {
+			t.Errorf("Drain returns %v", err)
+		}
+	})
+}
+
+// A state for which there is never room in the outbox does not wait for room.
+func TestAStateThatNeverFits(t *testing.T) {
+	l := newLone(t, Config{Leave: func(*godwit.Conn) []byte { return make([]byte, 100) }}, godwit.Config{})
+	l.config.MaxPendingBytes = 100
+	ada := l.join("ada")
+	l.travels.going[ada.server] = going{"p", true}
+	l.departed(ada.server, godwit.CloseReason{Code: session.CloseMoved})
+	if l.travels.handing != 0 || l.counts.StatesLost != 1 {
+		t.Errorf("%d states are on their way, %d lost", l.travels.handing, l.counts.StatesLost)
+	}
+}
+
+// A third of the time of Drain at most is for players who have not come, so that those who are here can move.
+func TestDrainWithADeadlineAndAnAbsentPlayer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{deadAfter: time.Hour, Leave: func(*godwit.Conn) []byte { return nil }}, godwit.Config{})
+		l.travels.handing = 1
+		l.handed(0, true) // before Drain: its error does not say so
+		l.meets(Node{ID: "p", MaxSessions: 1000})
+		ada := l.join("ada")
+		must(t, l.expect("absent"))
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		begun, drained := time.Now(), make(chan error, 1)
+		go func() { drained <- l.Drain(ctx) }()
+		time.Sleep(3*time.Second - 1)
+		if synctest.Wait(); len(l.sent(kindSeat)) != 0 {
+			t.Error("a player moves before a third of the time is over")
+		}
+		time.Sleep(2 * drainTick)
+		synctest.Wait()
+		l.takes(l.sentOne("the seat", kindSeat))
+		ada.want(t, "the session of a node that drains", "moved")
+		synctest.Wait()
+		l.takes(l.sentOne("the state", kindState))
+		if err := <-drained; err != nil || time.Since(begun) > 4*time.Second {
+			t.Errorf("Drain returns %v after %v", err, time.Since(begun))
+		}
 	})
 }
 

@@ -31,19 +31,18 @@ var (
 )
 
 // Drain empties this node for its end. It makes no more seats, and waits for the players who come from other nodes and have a seat of this
-// node already, 10 s at most: until then they are let in, and with Config.Seats others with a seat, too. Then it lets nobody in, moves the
+// node already, 10 s at most, and at most for a third of the time until the deadline of ctx: until then they are let in, and with Config.Seats others with a seat, too. Then it lets nobody in, moves the
 // players to nodes that Pick chooses, with the states that Config.Leave returns, gives up the rooms, and waits until all players have gone
 // and their states have arrived. The clients follow by themselves, and no reliable message is lost: see godwit.Conn.Move. Players wait for
 // their move while the states of 16 others, or 1 MiB of them, are on their way. A player for whom no node has room within 20 s, without this wait, is
 // closed with session.CloseShutdown. Close the server and the fleet next. If ctx is done first Drain returns its error.
-// If states were lost meanwhile Drain still empties the node, and then returns an error that says how many: Stats.StatesLost.
+// If states were lost Drain still empties the node, and then returns an error that says how many since the first call: Stats.StatesLost.
 // Drain does not end by itself while a client is interrupted and its grace time is not over: give ctx a deadline. In a handler it
 // returns session.ErrInHandler.
 func (f *Fleet) Drain(ctx context.Context) error {
 	if handling.Now() {
 		return session.ErrInHandler
 	}
-	before := f.Stats().StatesLost
 	f.setDraining()
 	if err := f.awaitArrivals(ctx); err != nil {
 		return err
@@ -70,17 +69,24 @@ func (f *Fleet) Drain(ctx context.Context) error {
 	}
 	f.giveUpArrivals()
 	f.releaseRooms(ctx)
-	if lost := f.Stats().StatesLost - before; lost > 0 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if lost := f.counts.StatesLost - f.travels.lostBefore; lost > 0 {
 		return fmt.Errorf("fleet: drain: the states of %d players are lost", lost)
 	}
 	return nil
 }
 
-// awaitArrivals waits until nobody is on the way to this node, which makes no more seats, comingFor at most.
+// awaitArrivals waits until nobody is on the way to this node, which makes no more seats, comingFor at most. Two thirds of the time until the
+// deadline of ctx are for the players who are here.
 func (f *Fleet) awaitArrivals(ctx context.Context) error {
 	tick := time.NewTicker(drainTick)
 	defer tick.Stop()
-	for until := time.Now().Add(cmp.Or(f.config.comingFor, comingFor)); ; {
+	wait := cmp.Or(f.config.comingFor, comingFor)
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)/3)
+	}
+	for until := time.Now().Add(wait); ; {
 		f.mu.Lock()
 		coming := f.travels.coming()
 		f.mu.Unlock()

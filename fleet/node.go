@@ -26,7 +26,7 @@ type Node struct {
 	CPU         float64 `json:"cpu"` // share of its processors that the process has used in the last second, 0 to 1; 0 on systems other than Unix
 	// Lateness is the largest value of Fleet.Late in the last second.
 	Lateness time.Duration `json:"lateness,omitempty"`
-	Draining bool          `json:"draining,omitempty"` // it lets nobody in
+	Draining bool          `json:"draining,omitempty"` // it makes no seats, and lets nobody in but, for at most 10 s, players who have one: see Drain
 	Adopts   bool          `json:"adopts,omitempty"`   // it has Config.Adopt
 	// Number and UDP are how relays reach it: godwit.Config.RTC.Node, and Config.UDP. Both are zero if no relay does.
 	Number uint32         `json:"number,omitempty"`
@@ -369,6 +369,7 @@ func (f *Fleet) setDraining() {
 	defer f.mu.Unlock()
 	if !f.nodes.self.Draining {
 		f.nodes.self.Draining = true
+		f.travels.lostBefore = f.counts.StatesLost
 		f.beat(time.Now(), false)
 	}
 }

@@ -27,7 +27,7 @@ var (
 	ErrFull = errors.New("fleet: a queue or table is full: see the limits of Config")
 	// ErrClosed: the fleet is closed here. It is session.ErrClosed.
 	ErrClosed = session.ErrClosed
-	// ErrTooLarge: NATS takes no message of this size. It is session.ErrTooLarge.
+	// ErrTooLarge: NATS takes no message of this size, or it is larger than Config.MaxPendingBytes. It is session.ErrTooLarge.
 	ErrTooLarge = session.ErrTooLarge
 )
 

@@ -59,7 +59,7 @@ func (f *Fleet) publish(subject, reply string, data []byte) error {
 	case f.away.Load():
 		f.counts.Away++
 		return ErrAway
-	case len(data) > f.maxPayload+envelope:
+	case len(data) > min(f.maxPayload+envelope, f.config.MaxPendingBytes): // there is never room for it
 		return ErrTooLarge
 	case o.msgs >= f.config.MaxPending || o.bytes+len(data) > f.config.MaxPendingBytes:
 		f.counts.OutDropped++

@@ -28,12 +28,12 @@ func TestLimitsOfWhatANodeGivesNATS(t *testing.T) {
 		{"a closed fleet", 1, true, true, ErrClosed, 0, 0, 0, 0},
 		{"NATS is away", 1, false, true, ErrAway, 0, 0, 0, 1},
 		{"more bytes than NATS takes", 12, false, false, ErrTooLarge, 0, 0, 0, 1},
-		{"too many bytes at once", 11, false, false, ErrFull, 0, 0, 1, 1},
-		{"as many bytes as fit", 10, false, false, nil, 1, 10, 1, 1},
-		{"one byte more", 1, false, false, ErrFull, 1, 10, 2, 1},
-		{"no bytes", 0, false, false, nil, 2, 10, 2, 1},
-		{"as many messages as fit", 0, false, false, nil, 3, 10, 2, 1},
-		{"one message more", 0, false, false, ErrFull, 3, 10, 3, 1},
+		{"more bytes than ever fit", 11, false, false, ErrTooLarge, 0, 0, 0, 1},
+		{"as many bytes as fit", 10, false, false, nil, 1, 10, 0, 1},
+		{"one byte more", 1, false, false, ErrFull, 1, 10, 1, 1},
+		{"no bytes", 0, false, false, nil, 2, 10, 1, 1},
+		{"as many messages as fit", 0, false, false, nil, 3, 10, 1, 1},
+		{"one message more", 0, false, false, ErrFull, 3, 10, 2, 1},
 	} {
 		q.mu.Lock()
 		q.closed = c.closed

@@ -41,12 +41,14 @@ type travels struct {
 	expected map[string]*arrival  // players who are to come, by name
 	taken    map[string]time.Time // players who have come with their state, until a copy of it cannot come any more
 
-	going   map[*godwit.Conn]going    // sessions that move, until departed
-	turns   map[*godwit.Conn]struct{} // those that Drain moves, until their states are on their way
-	handing int                       // states on their way, from departed on
-	bytes   int                       // of them
-	likely  int                       // bytes of the next state: the largest one lately, at first MaxState
-	free    chan struct{}             // closed when there may be room for one more turn; nil if nobody waits
+	going      map[*godwit.Conn]going    // sessions that move, until departed
+	turns      map[*godwit.Conn]struct{} // those that Drain moves, until their states are on their way
+	lostBefore uint64                    // Stats.StatesLost when the node began to drain
+
+	handing int           // states on their way, from departed on
+	bytes   int           // of them
+	likely  int           // bytes of the next state: the largest one lately, at first MaxState
+	free    chan struct{} // closed when there may be room for one more turn; nil if nobody waits
 }
 
 // going is where a session moves.
