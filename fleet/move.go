@@ -34,7 +34,7 @@ var (
 // node already, 10 s at most, and at most for a third of the time until the deadline of ctx: until then they are let in, and with Config.Seats others with a seat, too. Then it lets nobody in, moves the
 // players to nodes that Pick chooses, with the states that Config.Leave returns, gives up the rooms, and waits until all players have gone
 // and their states have arrived. The clients follow by themselves, and no reliable message is lost: see godwit.Conn.Move. Players wait for
-// their move while the states of 16 others, or 1 MiB of them, are on their way. A player for whom no node has room within 20 s, without this wait, is
+// their move while the states of 16 others, or 1 MiB of them, are on their way; those of players whose move has begun by then come in addition. A player for whom no node has room within 20 s, without this wait, is
 // closed with session.CloseShutdown. Close the server and the fleet next. If ctx is done first Drain returns its error.
 // If states were lost Drain still empties the node, and then returns an error that says how many since the first call: Stats.StatesLost.
 // Drain does not end by itself while a client is interrupted and its grace time is not over: give ctx a deadline. In a handler it
