@@ -106,7 +106,8 @@ type Config struct {
 
 	// Arrive, if not nil, is called directly before Handler.Open, and like it, for a player who comes from another
 	// node with Leave. The state is nil if it has not come within 3 s, for example because the other node has ended, or if there is none:
-	// the session at the other node has ended amid the move, because its server was closed or the client was interrupted for too long.
+	// the session at the other node has ended amid the move, because its server was closed, or the client was interrupted for too long or
+	// was at the new node first.
 	Arrive func(c *godwit.Conn, state []byte)
 
 	// Place, if not nil, reports whether a player of this node may be moved to another one. Drain asks it.

@@ -457,15 +457,16 @@ func TestPlayersWhoStay(t *testing.T) {
 		stays("the answer", `lone.n.p.q "\x03ada\x00"`)
 		cancel()
 
-		// A session that ends amid the move: after shutdown and timeout the client follows its seat.
+		// A session that ends amid the move: after shutdown, timeout and replacement the client follows its seat, or has done so.
 		for _, c := range []struct {
 			name  string
 			given bool
 			why   session.CloseCode
 			flag  byte
 		}{
-			{"bob", true, session.CloseKicked, 0}, {"bob", true, session.CloseNormal, 0}, {"bob", true, session.CloseReplaced, 0},
+			{"bob", true, session.CloseKicked, 0}, {"bob", true, session.CloseNormal, 0}, {"bob", true, session.CloseDuplicate, 0},
 			{"bob", true, session.CloseShutdown, 1}, {"bob", true, session.CloseTimeout, 1},
+			{"bob", true, session.CloseReplaced, 1}, // by the session of the same player at the other node
 			{"bob", false, session.CloseShutdown, 0}, {"bob", false, session.CloseTimeout, 0},
 		} {
 			before := l.counts.StatesLost

@@ -92,6 +92,8 @@ const (
 	maxPings      = 2 // a connection that does not answer one ping more is over
 	reconnectWait = 250 * time.Millisecond
 	writeTimeout  = 2 * time.Second
+	flushTimeout  = time.Second     // of a write of nats.go, during which it sends no ping
+	redialTimeout = time.Second     // of a later attempt to connect: one address may not answer, and the others take this node for gone
 	maxConnect    = 5 * time.Second // of an attempt to connect
 	maxMessage    = 1 << 20         // bytes of a message that NATS takes by default
 	envelope      = 512             // bytes that are kept for the envelope
@@ -177,7 +179,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.ReconnectBufSize(-1), // what cannot be sent now is dropped and counted
 		nats.PingInterval(c.ping),
 		nats.MaxPingsOutstanding(maxPings),
-		nats.FlusherTimeout(writeTimeout),
+		nats.FlusherTimeout(flushTimeout),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { f.natsAway(err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { f.natsBack() }),
 		nats.ErrorHandler(f.natsError),
@@ -230,6 +232,7 @@ type dialer struct {
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	system := net.Dialer{Timeout: d.timeout}
 	if d.joined.Load() {
+		system.Timeout = min(d.timeout, redialTimeout)
 		c, err := system.DialContext(d.life, network, address)
 		return unseen(c), err
 	}
@@ -418,6 +421,9 @@ func (f *Fleet) close() {
 	f.wakeWriter()
 	f.mu.Unlock()
 	close(f.stop)
+	if f.away.Load() && f.endDials != nil {
+		f.endDials() // nats.go takes nothing from the writing goroutine during an attempt to connect
+	}
 	f.running.Wait()
 	if !f.away.Load() {
 		f.nc.FlushTimeout(writeTimeout)

@@ -218,7 +218,7 @@ func TestEachSecond(t *testing.T) {
 		q := newQuiet(t, Config{})
 		over := make(chan error, 4)
 		q.questions[1] = &question{done: func(_ []byte, err error) { over <- err }, until: time.Now().Add(time.Second)}
-		q.travels.expected["ada"] = &arrival{until: time.Now()}
+		q.travels.expected["ada"] = &arrival{come: make(chan struct{}), until: time.Now()}
 		q.relays.nodes[3] = relayed{heard: time.Now().Add(-keepUnheard)}
 		q.running.Go(q.watch)
 		time.Sleep(time.Second - 1)

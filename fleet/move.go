@@ -214,7 +214,7 @@ func (f *Fleet) seatElsewhere(ctx context.Context, c *godwit.Conn, node string) 
 		r := requestFor(id.Name, id.Data, c.Expires())
 		r.Move = f.hasState(c)
 		seat, err = f.seat(ctx, node, r)
-		made = err == nil || ctx.Err() != nil || errors.Is(err, ErrTimeout)
+		made = err == nil || ctx.Err() != nil || errors.Is(err, ErrTimeout) || errors.Is(err, ErrNotHere)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -215,14 +215,14 @@ func (f *Fleet) listenAgain(now time.Time) {
 	}
 }
 
-// forgetNode removes a node that is gone. f.mu is held.
+// forgetNode removes a node that is gone, and ends the questions for it, except those of states. f.mu is held.
 func (f *Fleet) forgetNode(id, why string) {
 	if p := f.nodes.peers[id]; p != nil {
 		delete(f.nodes.peers, id)
 		f.config.Logger.Info("fleet: a node is gone", "node", f.config.Name, "gone", p.Name, "id", id, "why", why)
 		f.wakeRooms()
 	}
-	f.endQuestionsTo(id)
+	f.endQuestionsTo(id, false)
 }
 
 // receiveBeat handles kindBeat.
@@ -235,6 +235,7 @@ func (f *Fleet) receiveBeat(m message) bool {
 	defer f.mu.Unlock()
 	if b.Gone {
 		f.forgetNode(b.ID, "it has left")
+		f.endQuestionsTo(b.ID, true)
 		f.forgetNumber(b.ID)
 		return true
 	}

@@ -200,6 +200,7 @@ type question struct {
 	done  func([]byte, error)
 	until time.Time
 	node  string // the ID of the node that it is for, if it ends when the node is gone: see nodeOf
+	state bool   // of kindState: it ends only if the node has left
 
 	// Of a question for a player: see seek.go.
 	kind    kind // 0 means that it is not one
@@ -247,7 +248,7 @@ func (f *Fleet) question(subject string, k kind, body []byte, done func([]byte, 
 		return 0, err
 	}
 	f.counts.Requests++
-	f.questions[id] = &question{done: done, until: time.Now().Add(f.config.RequestTimeout), node: f.nodeOf(subject)}
+	f.questions[id] = &question{done: done, until: time.Now().Add(f.config.RequestTimeout), node: f.nodeOf(subject), state: k == kindState}
 	return id, nil
 }
 
@@ -365,11 +366,12 @@ func (f *Fleet) nodeOf(subject string) string {
 }
 
 // endQuestionsTo ends the questions for a node that is gone, on a goroutine of its own: f.mu is held. NATS may know of the node for longer, and
-// gives a question that comes while the node leaves to nobody: then none has an answer.
-func (f *Fleet) endQuestionsTo(node string) {
+// gives a question that comes while the node leaves to nobody: then none has an answer. A node that was not heard for too long may have got a state, and
+// may answer later: unless it has left, its states have their RequestTimeout.
+func (f *Fleet) endQuestionsTo(node string, left bool) {
 	var over []*question
 	for id, q := range f.questions {
-		if q.node == node {
+		if q.node == node && (left || !q.state) {
 			over = append(over, f.forget(id))
 		}
 	}

@@ -133,7 +133,7 @@ func (f *Fleet) write() {
 				now := time.Now()
 				if now.Sub(f.out.looked) >= beatLook {
 					f.out.looked = now
-					f.writeBeat()
+					f.writeBeat(true)
 				}
 				msgs++
 				bytes += len(o.data)
@@ -153,7 +153,7 @@ func (f *Fleet) write() {
 				o.sub.sub, _ = f.nc.ChanSubscribe(o.subject, f.in.arrived) // fails only if the connection is closed
 			}
 		}
-		f.writeBeat() // after the subscription of appear
+		f.writeBeat(false) // after the subscription of appear
 		f.mu.Lock()
 		for i := range ops {
 			f.recycle(ops[i].data)
@@ -173,9 +173,14 @@ func (f *Fleet) write() {
 	}
 }
 
-// writeBeat gives NATS the beat that waits, if there is one.
-func (f *Fleet) writeBeat() {
+// writeBeat gives NATS the beat that waits, if there is one. early says that messages which were queued before wait still: the last beat of a
+// node that leaves does not overtake them.
+func (f *Fleet) writeBeat(early bool) {
 	f.mu.Lock()
+	if early && f.closed {
+		f.mu.Unlock()
+		return
+	}
 	o := f.out.beat
 	f.out.beat = op{}
 	f.mu.Unlock()

@@ -218,13 +218,14 @@ func TestABeatDoesNotWait(t *testing.T) {
 	q.beat(now, false)
 	q.out.looked = now.Add(time.Hour)
 	write("the goroutine has looked a moment ago", "out.a", "out.b", q.beatSubject())
-	q.subscribe("in.*")
+	fill()
 	q.beat(now, true)
 	q.closed = true
-	write("the last beat", q.beatSubject())
+	q.out.looked = time.Time{}
+	write("the last beat is behind what the node has said", "out.a", "out.b", q.beatSubject())
 	sent := q.Stats()
-	if sent.Sent != 7 || sent.OutDropped != 2 || sent.Away != 0 {
-		t.Errorf("%d messages are sent, %d dropped and %d dropped without NATS; want 7, 2 and 0", sent.Sent, sent.OutDropped, sent.Away)
+	if sent.Sent != 9 || sent.OutDropped != 3 || sent.Away != 0 {
+		t.Errorf("%d messages are sent, %d dropped and %d dropped without NATS; want 9, 3 and 0", sent.Sent, sent.OutDropped, sent.Away)
 	}
 	q.beat(now, false)
 	if q.out.beat.data != nil {

@@ -131,7 +131,7 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 	delete(f.travels.going, c)
 	if !ok || why.Code != session.CloseMoved || !f.hasState(c) {
 		if ok {
-			follows := g.given && (why.Code == session.CloseShutdown || why.Code == session.CloseTimeout)
+			follows := g.given && (why.Code == session.CloseShutdown || why.Code == session.CloseTimeout || why.Code == session.CloseReplaced)
 			if follows && f.hasState(c) {
 				f.counts.StatesLost++
 				f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "player", c.Identity().Name, "to", g.to, "why", "the session has ended amid the move: "+why.Code.String())
@@ -167,14 +167,17 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 }
 
 // handOver sends a state, and again if there is no answer, as long as the node is there: it may come back to NATS later than this one.
-// ErrFull and ErrAway are no tries: until then, the state waits for room in the outbox, and for NATS.
+// Without a time-out these are no tries: until then, the state waits for room in the outbox, for NATS, and for the other node.
 func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
 	answered := func(_ []byte, err error) {
-		waits := (errors.Is(err, ErrFull) || errors.Is(err, ErrAway)) && time.Now().Before(until)
+		_, there := f.node(to)
+		f.mu.Lock()
+		closed := f.closed
+		f.mu.Unlock()
+		waits := time.Now().Before(until) && (errors.Is(err, ErrFull) || errors.Is(err, ErrAway) || errors.Is(err, ErrNotHere) && there)
 		_, refused := errors.AsType[*session.RequestError](err) // receiveState does not want it
-		again := (waits || try < stateTries) && !refused && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
+		again := (waits || try < stateTries) && !refused && !closed && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrTooLarge)
 		if errors.Is(err, ErrNotHere) || errors.Is(err, ErrTimeout) {
-			_, there := f.node(to)
 			again = again && there
 		}
 		switch {
@@ -235,12 +238,20 @@ func (f *Fleet) receiveStays(m message) bool {
 	switch a := f.travels.expected[name]; {
 	case r.bad || a == nil || a.have:
 	case stays:
+		a.end()
 		delete(f.travels.expected, name)
-	case !a.gone: // if the player comes after all, arrive tells the program that there is no state
+	default: // if the player comes after all, arrive tells the program that there is no state
+		a.end()
+	}
+	return !r.bad
+}
+
+// end notes that no state comes any more.
+func (a *arrival) end() {
+	if !a.have && !a.gone {
 		a.gone = true
 		close(a.come)
 	}
-	return !r.bad
 }
 
 // coming returns how many players may come with their states.
@@ -337,6 +348,7 @@ func (f *Fleet) arrive(c *godwit.Conn) {
 // loseArrival forgets a player who does not come. f.mu is held.
 func (f *Fleet) loseArrival(name string, a *arrival, why string) {
 	delete(f.travels.expected, name)
+	a.end()
 	if a.have {
 		f.counts.StatesLost++
 		f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "player", name, "why", why)
