@@ -21,7 +21,8 @@ import (
 )
 
 // The relay and the echo servers that it is compared with run in processes of their own: this test again, with
-// this variable, until the end of their standard input.
+// this variable, until the end of their standard input. It has the kind of server, its address, and for a relay the inner one and that
+// of the node.
 const childKind = "GODWIT_RELAY_BENCH"
 
 const (
@@ -31,12 +32,13 @@ const (
 
 // benchChild is the process that a benchmark measures, if this is one.
 func benchChild() bool {
-	kind, nodeAddr, _ := strings.Cut(os.Getenv(childKind), " ")
-	switch kind {
-	case "":
+	args := strings.Fields(os.Getenv(childKind))
+	if len(args) == 0 {
 		return false
+	}
+	switch kind, addr := args[0], args[1]; kind {
 	case "plain":
-		c := testkit.Must(net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+		c := testkit.Must(net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr))))
 		c.SetReadBuffer(4 << 20)
 		fmt.Println(c.LocalAddr())
 		go func() {
@@ -50,12 +52,12 @@ func benchChild() bool {
 			}
 		}()
 	case "batched":
-		c := testkit.Must(udpio.Listen("127.0.0.1:0", udpio.Config{}))[0]
+		c := testkit.Must(udpio.Listen(addr, udpio.Config{}))[0]
 		fmt.Println(c.LocalAddr())
 		go echo(c, func(*udpio.Datagram) {})
 	case "relay":
-		r := testkit.Must(Listen("127.0.0.1:0", "127.0.0.1:0", Config{
-			Nodes: []Node{{1, netip.MustParseAddrPort(nodeAddr)}}, Logger: slog.New(slog.DiscardHandler),
+		r := testkit.Must(Listen(addr, args[2], Config{
+			Nodes: []Node{{1, netip.MustParseAddrPort(args[3])}}, Logger: slog.New(slog.DiscardHandler),
 		}))
 		fmt.Println(r.Addr())
 	}
@@ -85,10 +87,10 @@ type child struct {
 	addr netip.AddrPort
 }
 
-func startChild(b *testing.B, kind string) *child {
+func startChild(b *testing.B, args ...string) *child {
 	b.Helper()
 	c := &child{cmd: exec.Command(testkit.Must(os.Executable()))}
-	c.cmd.Env = append(os.Environ(), childKind+"="+kind)
+	c.cmd.Env = append(os.Environ(), childKind+"="+strings.Join(args, " "))
 	c.cmd.Stderr = os.Stderr
 	c.in = testkit.Must(c.cmd.StdinPipe())
 	out := testkit.Must(c.cmd.StdoutPipe())
@@ -120,32 +122,47 @@ func BenchmarkRelay(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("it sends from many addresses of the loopback network, which only Linux has")
 	}
+	eachServer(b, func(b *testing.B, kind string, flying int) {
+		const anyPort = "127.0.0.1:0"
+		node := testkit.Must(udpio.Listen(anyPort, udpio.Config{Segments: true}))[0] // as a server behind a relay
+		defer node.Close()
+		go echo(node, func(d *udpio.Datagram) { answerAsNode(d.B) })
+		measureServer(b, flying, func(to netip.AddrPort) world {
+			l := newBenchLoad(b, to)
+			return world{l.enter, l.run, l.conn.Close}
+		}, kind, anyPort, anyPort, node.LocalAddr().String())
+	})
+}
+
+// eachServer runs a benchmark for each kind of server and number of datagrams on their way.
+func eachServer(b *testing.B, run func(b *testing.B, kind string, flying int)) {
 	for _, flying := range []int{16, 256} {
 		for _, kind := range []string{"plain", "batched", "relay"} {
-			b.Run(fmt.Sprintf("%s/%d", kind, flying), func(b *testing.B) { benchmarkChild(b, kind, flying) })
+			b.Run(fmt.Sprintf("%s/%d", kind, flying), func(b *testing.B) { run(b, kind, flying) })
 		}
 	}
 }
 
-func benchmarkChild(b *testing.B, kind string, flying int) {
-	node := testkit.Must(udpio.Listen("127.0.0.1:0", udpio.Config{Segments: true}))[0] // as a server behind a relay
-	defer node.Close()
-	go echo(node, func(d *udpio.Datagram) {
-		d.B[3] |= 0x80 // proved
-		answerCheck(d.B[envelope.MinLen:])
-	})
-	name := kind + " " + node.LocalAddr().String()
-	idle := startChild(b, name).end(b)
-	c := startChild(b, name)
-	load := newBenchLoad(b, c.addr)
-	defer load.conn.Close()
+// A world has the clients of a server.
+type world struct {
+	enter func()                         // makes a relay know all clients
+	run   func(n, window int) (lost int) // makes n datagrams come back, of which at most window are on their way at a time
+	close func() error
+}
+
+// measureServer measures a child with args while flying datagrams are on their way. open begins the world that sends to it.
+func measureServer(b *testing.B, flying int, open func(to netip.AddrPort) world, args ...string) {
+	idle := startChild(b, args...).end(b)
+	c := startChild(b, args...)
+	w := open(c.addr)
+	defer w.close()
 	passed := b.N
-	if kind == "relay" {
-		load.enter()
+	if args[0] == "relay" {
+		w.enter()
 		passed = 2 * b.N
 	}
 	b.ResetTimer()
-	lost := load.run(b.N, flying)
+	lost := w.run(b.N, flying)
 	b.StopTimer()
 	used := c.end(b) - idle
 	b.ReportMetric(float64(used.Nanoseconds())/float64(passed), "cpu-ns/datagram")
@@ -153,11 +170,24 @@ func benchmarkChild(b *testing.B, kind string, flying int) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// answerAsNode makes a datagram of a relay the one that the node sends back: proved, and a check the answer to it.
+func answerAsNode(b []byte) {
+	b[3] |= 0x80
+	answerCheck(b[envelope.MinLen:])
+}
+
 // answerCheck makes a check, if it is one, the answer to it.
 func answerCheck(b []byte) {
 	if b[0] == 0 {
 		b[0], b[1] = 1, 1
 	}
+}
+
+// benchPayload returns a record of benchSize bytes.
+func benchPayload() []byte {
+	b := make([]byte, benchSize)
+	b[0] = record[0]
+	return b
 }
 
 // A benchLoad is many clients with one socket.
@@ -210,8 +240,7 @@ func (l *benchLoad) enter() {
 
 // run makes n datagrams come back, of which at most window are on their way at a time, and returns how many were lost.
 func (l *benchLoad) run(n, window int) (lost int) {
-	payload := make([]byte, benchSize)
-	payload[0] = 0x17
+	payload := benchPayload()
 	next := func() []byte {
 		binary.BigEndian.PutUint32(payload[3:], uint32(n))
 		return payload
