@@ -139,6 +139,7 @@ func serveNode(options string) error {
 	base := "http://" + l.Addr().String()
 	dead, _ := time.ParseDuration(os.Getenv(deadVariable))
 	f, err := Join(context.Background(), Config{
+		ping:      5 * time.Second,                 // a busy machine may hold NATS up for longer than pingEvery allows
 		deadAfter: cmp.Or(dead, 10*time.Second),    // longer than a busy machine stops a process
 		comingFor: time.Minute,                     // longer than a busy machine needs for players who change the node
 		NATS:      o.NATS, Name: base, Seats: true, // without a URL: players come through the relay, with invites
