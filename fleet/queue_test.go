@@ -56,17 +56,23 @@ func TestLimitsOfWhatANodeGivesNATS(t *testing.T) {
 	}
 }
 
+// plug connects the node to NATS. got has what somebody else gets of a subject.
+func (q *quiet) plug(subject string) (other *nats.Conn, got chan *nats.Msg) {
+	q.nc = testkit.Must(nats.Connect(newNATS(q.t).address()))
+	q.t.Cleanup(q.nc.Close)
+	other = testkit.Must(nats.Connect(q.nc.ConnectedUrl()))
+	q.t.Cleanup(other.Close)
+	got = make(chan *nats.Msg, 16)
+	testkit.Must(other.ChanSubscribe(subject, got))
+	must(q.t, other.Flush())
+	return other, got
+}
+
 // The writing goroutine gives NATS what is not too old, in order, and counts it. It keeps memory for the messages that follow, up to
 // a limit.
 func TestWhatTheWritingGoroutineDoes(t *testing.T) {
 	q := newQuiet(t, Config{MaxDelay: time.Minute})
-	q.nc = testkit.Must(nats.Connect(newNATS(t).address()))
-	t.Cleanup(q.nc.Close)
-	other := testkit.Must(nats.Connect(q.nc.ConnectedUrl()))
-	t.Cleanup(other.Close)
-	got := make(chan *nats.Msg, 16)
-	testkit.Must(other.ChanSubscribe("out.*", got))
-	must(t, other.Flush())
+	other, got := q.plug("out.*")
 
 	// write runs the goroutine until it has nothing to do.
 	write := func() {
@@ -173,13 +179,7 @@ func TestTheAgeOfAMessage(t *testing.T) {
 // What tells of a node goes to NATS when there is no room for messages, before those that wait, however old it is. The newest one goes.
 func TestABeatDoesNotWait(t *testing.T) {
 	q := newQuiet(t, Config{MaxPending: 2, MaxDelay: time.Minute})
-	q.nc = testkit.Must(nats.Connect(newNATS(t).address()))
-	t.Cleanup(q.nc.Close)
-	other := testkit.Must(nats.Connect(q.nc.ConnectedUrl()))
-	t.Cleanup(other.Close)
-	got := make(chan *nats.Msg, 16)
-	testkit.Must(other.ChanSubscribe(">", got))
-	must(t, other.Flush())
+	other, got := q.plug(">")
 	fill := func() {
 		t.Helper()
 		must(t, q.publish("out.a", "", []byte("a")))
