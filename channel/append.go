@@ -96,8 +96,9 @@ func (m *Mux) ackEnd(t moment, start, end int, content bool) int {
 
 // appendAck appends an ack block.
 func (m *Mux) appendAck(b []byte, start int, t moment, p *sentPacket, end int) []byte {
-	m.received.block(t, &m.ackOut)
-	b, flags := m.ackOut.append(b, end)
+	ack := &m.in.ack
+	m.received.block(t, ack)
+	b, flags := ack.append(b, end)
 	b[start] |= flags
 	p.ackTop = m.received.next
 	return b
@@ -108,7 +109,7 @@ func (m *Mux) appendAck(b []byte, start int, t moment, p *sentPacket, end int) [
 // this end need not repeat those ranges.
 func (m *Mux) askForAck(b []byte, t moment, p *sentPacket) []byte {
 	m.stats.AcksOut++
-	if m.ackOut.ranges < 8 || t < m.askedAt+m.rtt.smoothed || m.closed || m.closing.begun {
+	if m.in.ack.ranges < 8 || t < m.askedAt+m.rtt.smoothed || m.closed || m.closing.begun {
 		return b
 	}
 	m.askedAt = t

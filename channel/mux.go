@@ -121,10 +121,9 @@ type Mux struct {
 	closing closing
 	removed *ChannelStats // of the channels that Remove has removed; nil if there are none
 
-	in     packet   // used by Receive; here, so that it is not allocated for each call
-	frame  frame    // used by Receive, too
-	ackOut ackBlock // used by Append
-	pool   pool
+	in    packet // used by Receive, and its ack block by Append; here, so that it is not allocated for each call
+	frame frame  // used by Receive, too
+	pool  pool
 }
 
 // New returns one end of a link that begins at now. If the table is not valid the error

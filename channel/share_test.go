@@ -32,10 +32,13 @@ func TestMuxesShareACompleteTable(t *testing.T) {
 	}
 }
 
-// A server has both halves of each channel for each client. The runtime rounds their sizes up to
+// A server has a Mux, and both halves of each channel, for each client. The runtime rounds their sizes up to
 // the next size class.
-func TestTheHalvesOfAChannelFitTheirSizeClasses(t *testing.T) {
+func TestAMuxAndItsChannelsFitTheirSizeClasses(t *testing.T) {
 	if s, r := unsafe.Sizeof(sender{}), unsafe.Sizeof(receiver{}); s > 288 || r > 208 {
 		t.Errorf("a sender has %d bytes and a receiver %d, want at most 288 and 208", s, r)
+	}
+	if m := unsafe.Sizeof(Mux{}); m > 3200 {
+		t.Errorf("a Mux has %d bytes, want at most 3,200", m)
 	}
 }
