@@ -170,3 +170,29 @@ func TestARequestThatIsNotKeptForAPlayerWhoComesHere(t *testing.T) {
 		}
 	}
 }
+
+// A node that has got the request ends the search for the player, also between two probes. Then, and if NATS names no probe, that nobody
+// has the player does not end the request.
+func TestWhatNATSSaysDoesNotEndARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{}, godwit.Config{})
+		q, over := l.asks("ada")
+		l.says(instance{1}, q.reply, answerLeft)
+		l.seeks("a node says that the player has left", q, kindAsk, "ada", 1)
+		l.handleNobody(message{subject: q.reply + ".s!"})
+		time.Sleep(seekSoon - 1)
+		l.says(instance{2}, q.reply, answerGot)
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		l.seeks("a node has got the request before the second probe", q, kindAsk, "ada", 0)
+		l.handleNobody(message{subject: q.reply + ".s1"})
+		if len(over) != 0 {
+			t.Fatalf("the request ends with %v", (<-over).err)
+		}
+		l.replies(q, answerReplied, "yes")
+		if a := testkit.Next(t, "the answer", over); a != (answered{"yes", nil}) {
+			t.Errorf("%+v, want the answer", a)
+		}
+		l.handleNobody(message{subject: q.reply + ".s1"}) // to a probe of a request that is over
+	})
+}

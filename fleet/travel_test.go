@@ -116,3 +116,144 @@ func TestStatesThatWaitForNATS(t *testing.T) {
 		})
 	}
 }
+
+// A state that was sent eight times waits on for what is no fault of the other node. A node that is closed waits for nothing.
+func TestTheLastTryOfAState(t *testing.T) {
+	for _, c := range []struct {
+		err           error
+		closed, waits bool
+	}{{ErrFull, false, true}, {ErrAway, false, true}, {ErrNotHere, false, true}, {ErrTimeout, false, false}, {ErrAway, true, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
+			l.meets(Node{ID: "p"})
+			l.travels.handing, l.travels.bytes = 1, 5
+			l.handOver("p", []byte("\x03adaX"), stateTries, time.Now().Add(time.Minute))
+			l.sentOne("the last try", kindState)
+			q := l.forget(l.asked)
+			l.closed = c.closed
+			q.done(nil, c.err)
+			if lost := l.counts.StatesLost == 1 && l.travels.handing == 0 && l.travels.bytes == 0; lost == c.waits {
+				t.Errorf("%v: %d states are lost, %d of %d bytes are on their way", c, l.counts.StatesLost, l.travels.handing, l.travels.bytes)
+			}
+			time.Sleep(stateRetry)
+			synctest.Wait()
+			if !c.waits {
+				if n := len(l.sent(kindState)); n != 0 || l.counts.StatesLost != 1 {
+					t.Errorf("%v: it is sent %d times more, %d states are lost", c, n, l.counts.StatesLost)
+				}
+				return
+			}
+			l.takes(l.sentOne("it waits no more", kindState))
+			if l.counts.StatesLost != 0 || l.travels.handing != 0 || l.travels.bytes != 0 {
+				t.Errorf("%v: %d states are lost, %d of %d bytes are on their way", c, l.counts.StatesLost, l.travels.handing, l.travels.bytes)
+			}
+		})
+	}
+}
+
+// A player without a state, whose session ends amid the move, costs no state, and the other node expects none.
+func TestTheEndOfAMoveWithoutAState(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		leave func(*godwit.Conn) []byte
+	}{{"ada", nil}, {"", func(*godwit.Conn) []byte { return nil }}} {
+		l := newLone(t, Config{Leave: c.leave}, godwit.Config{})
+		p := l.join(c.name)
+		l.travels.going[p.server] = going{"p", true}
+		l.departed(p.server, godwit.CloseReason{Code: session.CloseShutdown})
+		if n := len(l.sent(kindStays)); n != 0 || l.counts.StatesLost != 0 || len(l.travels.going) != 0 {
+			t.Errorf("%q: %d messages for the other node, %d states are lost, %v go", c.name, n, l.counts.StatesLost, l.travels.going)
+		}
+	}
+}
+
+// Not more players are expected than there is room for, and not more states that were taken are remembered. A player with another seat needs no more room.
+func TestRoomForArrivals(t *testing.T) {
+	l := newLone(t, Config{}, godwit.Config{})
+	must(t, l.expect("0"))
+	for i := 1; i < maxExpects-1; i++ {
+		l.travels.expected[fmt.Sprint(i)] = &arrival{come: make(chan struct{})}
+	}
+	must(t, l.expect("the last one"))
+	if err := l.expect("ada"); err != ErrFull {
+		t.Errorf("one player too many: %v, want ErrFull", err)
+	}
+	must(t, l.expect("7"))
+	if len(l.travels.expected) != maxExpects || l.counts.StatesLost != 0 {
+		t.Errorf("%d players are expected, want %d; %d states are lost", len(l.travels.expected), maxExpects, l.counts.StatesLost)
+	}
+	for i := range maxExpects - 1 {
+		l.travels.taken[fmt.Sprint("taken ", i)] = time.Now()
+	}
+	for i, want := range []byte{answerAcked, answerFailed} {
+		m := message{body: appendString(nil, fmt.Sprint(i)), reply: "lone.n.x.r.1"}
+		l.receiveState(m)
+		l.join(fmt.Sprint(i))
+		l.sent()
+		l.receiveState(m)
+		if code := l.sentOne("the answer to a copy", kindAnswer).body[0]; code != want || len(l.travels.taken) != maxExpects {
+			t.Errorf("with %d states that were taken, the answer to a copy is %d, want %d", len(l.travels.taken), code, want)
+		}
+	}
+}
+
+// A player who has come with a state, and comes again without one: the state that comes too late is refused.
+func TestAPlayerWhoComesTwice(t *testing.T) {
+	l := newLone(t, Config{}, godwit.Config{})
+	state := func(want byte) {
+		t.Helper()
+		l.receiveState(message{body: appendString(nil, "ada"), reply: "lone.n.x.r.1"})
+		if code := l.sentOne("the answer", kindAnswer).body[0]; code != want {
+			t.Errorf("the answer is %d, want %d", code, want)
+		}
+	}
+	must(t, l.expect("ada"))
+	state(answerAcked)
+	l.join("ada").server.Kick("")
+	state(answerAcked) // the answer to the first one was lost
+	must(t, l.expect("ada"))
+	if !l.receiveStays(message{body: appendString(nil, "ada")}) {
+		t.Error("it is malformed")
+	}
+	state(answerFailed)
+}
+
+// Who waits for a state waits no more when none comes. A state that has come is not given up for what was said of an earlier seat, and nobody else is concerned.
+func TestTheEndOfAWaitForAState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{}, godwit.Config{})
+		stays := func(name string) {
+			t.Helper()
+			if !l.receiveStays(message{body: append(appendString(nil, name), 0)}) {
+				t.Error("it is malformed")
+			}
+		}
+		for _, c := range []struct {
+			what     string
+			end      func()
+			expected int
+		}{
+			{"the player stays", func() { stays("ada") }, 0},
+			{"the player has another seat", func() { must(t, l.expect("ada")) }, 1},
+			{"the node ends", l.giveUpArrivals, 0},
+		} {
+			must(t, l.expect("ada"))
+			begun, waited := time.Now(), make(chan time.Duration, 1)
+			go func() { l.awaitState(t.Context(), "ada"); waited <- time.Since(begun) }()
+			time.Sleep(time.Second)
+			stays("eve")
+			if synctest.Wait(); len(waited) != 0 {
+				t.Errorf("%s: before that the wait is over", c.what)
+			}
+			if c.end(); <-waited != time.Second || len(l.travels.expected) != c.expected {
+				t.Errorf("%s: the wait goes on; %d players are expected, want %d", c.what, len(l.travels.expected), c.expected)
+			}
+		}
+		must(t, l.expect("ada"))
+		l.receiveState(message{body: appendString(nil, "ada")})
+		stays("ada")
+		if a := l.travels.expected["ada"]; a == nil || !a.have || l.counts.StatesLost+l.counts.StatesMissed != 0 {
+			t.Errorf("of an earlier seat: %+v, %d states are lost, %d missed", a, l.counts.StatesLost, l.counts.StatesMissed)
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// One state has room whatever its size. Others have room up to their number and their bytes, with the bytes that the states of turns may have.
+func TestRoomForStates(t *testing.T) {
+	for _, c := range []struct {
+		handing, turns, bytes, likely, maxBytes int
+		room                                    bool
+	}{
+		{0, 0, 0, MaxState, 0, true},
+		{1, 0, 10, 5, 15, true}, {1, 0, 11, 5, 15, false}, {0, 1, 0, 5, 10, true}, {0, 1, 0, 5, 9, false}, {1, 2, 1, 5, 16, true}, {1, 2, 1, 5, 15, false},
+		{maxHanding - 1, 0, 0, 1, 100, true}, {maxHanding, 0, 0, 1, 100, false},
+	} {
+		tr := travels{handing: c.handing, bytes: c.bytes, likely: c.likely, turns: make(map[*godwit.Conn]struct{})}
+		for range c.turns {
+			tr.turns[new(godwit.Conn)] = struct{}{}
+		}
+		if room := tr.hasRoom(c.maxBytes); room != c.room {
+			t.Errorf("%+v: there is room: %v", c, room)
+		}
+	}
+}
+
+// Who waits for a turn hears at once that a state has arrived or is lost, and that the turn of another player is over.
+func TestWhoWaitsForATurnHearsOfRoom(t *testing.T) {
+	l := newLone(t, Config{Leave: func(*godwit.Conn) []byte { return nil }}, godwit.Config{})
+	l.config.MaxPendingBytes = 2 * MaxState // half of it has room for one state
+	ada, bob := l.join("ada").server, l.join("bob").server
+	for _, c := range []struct {
+		what           string
+		handing, turns int
+		end            func()
+	}{
+		{"a state has arrived", 1, 0, func() { l.handed(7, false) }},
+		{"a state is lost", 1, 0, func() { l.handed(7, true) }},
+		{"a turn is over", 0, 1, func() { l.endTurn(bob) }},
+		{"a player whose turn it is has left", 0, 1, func() { l.departed(bob, godwit.CloseReason{Code: session.CloseKicked}) }},
+	} {
+		l.travels.handing, l.travels.bytes = c.handing, 7*c.handing
+		if c.turns > 0 {
+			l.travels.turns[bob] = struct{}{}
+		}
+		free, ok := l.beginTurn(ada)
+		again, _ := l.beginTurn(ada)
+		if ok || free == nil || free != again {
+			t.Fatalf("%s: before that there is room: %v; who waits gets %v and %v", c.what, ok, free, again)
+		}
+		select {
+		case <-free:
+			t.Errorf("%s: before that there is room", c.what)
+		default:
+		}
+		c.end()
+		select {
+		case <-free:
+		default:
+			t.Errorf("%s: who waits does not hear of it", c.what)
+		}
+		if _, ok := l.beginTurn(ada); !ok || len(l.travels.turns) != 1 {
+			t.Errorf("%s: there is room: %v, %d turns", c.what, ok, len(l.travels.turns))
+		}
+		l.endTurn(ada)
+		if l.travels.handing != 0 || l.travels.bytes != 0 || len(l.travels.turns) != 0 {
+			t.Errorf("%s: at the end %d states of %d bytes, %d turns", c.what, l.travels.handing, l.travels.bytes, len(l.travels.turns))
+		}
+	}
+	nobody := l.join("").server
+	if _, ok := l.beginTurn(nobody); !ok || len(l.travels.turns) != 0 {
+		t.Errorf("a player without a state has a turn: %v; %d turns", ok, len(l.travels.turns))
+	}
+	l.travels.going[nobody] = going{"p", true}
+	if free, ok := l.beginTurn(nobody); ok || free == nil {
+		t.Error("a player without a state, who moves already, has a turn")
+	}
+}
+
+// The program moves a player whose turn has just begun: Drain waits for that move, and the node that it had chosen is not one that has refused the player.
+func TestAMoveAtTheBeginningOfATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l *lone
+		first := true
+		l = newLone(t, Config{deadAfter: time.Hour, Place: func(c *godwit.Conn, _ Node) bool {
+			if first { // f.mu is held
+				l.travels.going[c] = going{to: "q"}
+			}
+			first = false
+			return true
+		}}, godwit.Config{})
+		l.meets(Node{ID: "p", MaxSessions: 1000})
+		ada := l.join("ada")
+		seat, result := l.nextSeats(t.Context(), ada)
+		time.Sleep(time.Minute + noNodeWait/2)
+		synctest.Wait()
+		l.mu.Lock()
+		delete(l.travels.going, ada.server)
+		l.mu.Unlock()
+		time.Sleep(noNodeWait / 2)
+		synctest.Wait()
+		l.takes(l.sentOne("the move of the program is over", kindSeat))
+		if err := <-result; err != nil || seat.Node != "p" {
+			t.Errorf("the seat is %+v, %v", seat, err)
+		}
+	})
+}
+
+// A node that may have made a seat hears that the player does not come.
+func TestSeatsThatMayHaveBeenMade(t *testing.T) {
+	for _, c := range []struct {
+		want error
+		end  func(l *lone, seat message)
+	}{
+		{ErrTimeout, func(l *lone, _ message) { l.expire(time.Now().Add(time.Hour), false) }},
+		{ErrNotHere, func(l *lone, seat message) { l.handleNobody(message{subject: seat.reply}) }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{deadAfter: time.Hour, Leave: func(*godwit.Conn) []byte { return nil }}, godwit.Config{})
+			l.meets(Node{ID: "p", MaxSessions: 1000})
+			ada, result := l.join("ada"), make(chan error, 1)
+			go func() { result <- l.Move(context.Background(), ada.server, "p") }()
+			synctest.Wait()
+			c.end(l, l.sentOne("the seat", kindSeat))
+			if err := <-result; !errors.Is(err, c.want) || len(l.travels.going) != 0 || l.counts.Moved != 0 {
+				t.Errorf("Move returns %v, want %v; %v go, %d have moved", err, c.want, l.travels.going, l.counts.Moved)
+			}
+			if m := l.sentOne("the player stays", kindStays); m.subject != "lone.n.p.q" || string(m.body) != "\x03ada\x00" {
+				t.Errorf("to %s: %q", m.subject, m.body)
+			}
+		})
+	}
+}
