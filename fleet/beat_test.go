@@ -221,11 +221,12 @@ func TestBeatsDoNotWaitForOtherMessages(t *testing.T) {
 			t.Fatalf("%d messages wait, %d were received and %d dropped; want 1, 3 and 2", q.in.waiting, s.Received, s.InDropped)
 		}
 		q.nodes.proving, q.nodes.pinged = true, time.Now()
-		q.in.beats <- &nats.Msg{Subject: q.beatSubject(), Data: fmt.Appendf(appendHeader(nil, kindBeat, other), `{"id":%q}`, other)}
+		before, beat := q.Stats().ReceivedBytes, fmt.Appendf(appendHeader(nil, kindBeat, other), `{"id":%q}`, other)
+		q.in.beats <- &nats.Msg{Subject: q.beatSubject(), Data: beat}
 		q.in.beats <- &q.in.mark
 		synctest.Wait()
-		if s := q.Stats(); s.Nodes != 1 || s.Received != 4 || s.ReceivedBytes == 0 || q.nodes.proving || !q.nodes.proven.Equal(q.nodes.pinged) {
-			t.Errorf("%d nodes are there, %d messages were received, and a proof runs: %v; want 1, 4, false", s.Nodes, s.Received, q.nodes.proving)
+		if s := q.Stats(); s.Nodes != 1 || s.Received != 4 || s.ReceivedBytes != before+uint64(len(beat)) || q.nodes.proving || !q.nodes.proven.Equal(q.nodes.pinged) {
+			t.Errorf("%d nodes are there, %d messages were received, the last one with %d bytes, and a proof runs: %v; want 1, 4, %d, false", s.Nodes, s.Received, s.ReceivedBytes-before, q.nodes.proving, len(beat))
 		}
 		close(held)
 		close(q.stop)

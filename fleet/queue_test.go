@@ -176,6 +176,33 @@ func TestTheAgeOfAMessage(t *testing.T) {
 	})
 }
 
+// The writing goroutine looks for a beat amid messages at most every 100 ms.
+func TestHowOftenTheWritingGoroutineLooksForABeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuiet(t, Config{MaxDelay: time.Minute})
+		looks := func(what string, want time.Time) {
+			t.Helper()
+			must(t, q.publish("x", "", []byte("x")))
+			close(q.out.wake)
+			q.write()
+			if q.out.wake = make(chan struct{}, 1); !q.out.looked.Equal(want) {
+				t.Errorf("%s: it has looked %v after the first time", what, q.out.looked.Sub(want))
+			}
+		}
+		begun := time.Now()
+		looks("at once", begun)
+		time.Sleep(beatLook - 1)
+		looks("soon", begun)
+		time.Sleep(time.Nanosecond)
+		looks("after that time", begun.Add(beatLook))
+		q.publishBeat(make([]byte, 3, 1000))
+		looks("soon after that", begun.Add(beatLook))
+		if !slices.ContainsFunc(q.out.free, func(b []byte) bool { return cap(b) == 1000 }) {
+			t.Error("the memory of a beat is not kept for other messages")
+		}
+	})
+}
+
 // What tells of a node goes to NATS when there is no room for messages, before those that wait, however old it is. The newest one goes.
 func TestABeatDoesNotWait(t *testing.T) {
 	q := newQuiet(t, Config{MaxPending: 2, MaxDelay: time.Minute})
@@ -188,8 +215,10 @@ func TestABeatDoesNotWait(t *testing.T) {
 			t.Errorf("a third message: %v, want ErrFull", err)
 		}
 	}
+	beats := uint64(0) // bytes of the beats
 	write := func(what string, want ...string) {
 		t.Helper()
+		beats += uint64(len(q.out.beat.data))
 		close(q.out.wake)
 		q.write()
 		q.out.wake = make(chan struct{}, 1)
@@ -224,8 +253,8 @@ func TestABeatDoesNotWait(t *testing.T) {
 	q.out.looked = time.Time{}
 	write("the last beat is behind what the node has said", "out.a", "out.b", q.beatSubject())
 	sent := q.Stats()
-	if sent.Sent != 9 || sent.OutDropped != 3 || sent.Away != 0 {
-		t.Errorf("%d messages are sent, %d dropped and %d dropped without NATS; want 9, 3 and 0", sent.Sent, sent.OutDropped, sent.Away)
+	if sent.Sent != 9 || sent.SentBytes != 6+beats || sent.OutDropped != 3 || sent.Away != 0 {
+		t.Errorf("%d messages with %d bytes are sent, %d dropped and %d dropped without NATS; want 9 with %d, 3 and 0", sent.Sent, sent.SentBytes, sent.OutDropped, sent.Away, 6+beats)
 	}
 	q.beat(now, false)
 	if q.out.beat.data != nil {

@@ -120,6 +120,40 @@ func TestTheEndOfAConnectionToNATS(t *testing.T) {
 	})
 }
 
+// Bytes that the socket takes do not go through the TCPConn, of whose system calls the runtime learns.
+func TestWritesToNATSOfWhichTheRuntimeDoesNotLearn(t *testing.T) {
+	if !udpio.CanTry {
+		t.Skip("NOT RUN: this system has no such calls")
+	}
+	open, peer := dialed(t)
+	closed, _ := dialed(t)
+	closed.Close()
+	c := natsConn{closed.(*natsConn).TCPConn, open.(*natsConn).raw}
+	if n, err := c.Write([]byte("hello")); n != 5 || err != nil {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(peer, b); string(b) != "hello" {
+		t.Errorf("%q arrive, %v", b, err)
+	}
+	c = natsConn{open.(*natsConn).TCPConn, closed.(*natsConn).raw}
+	if n, err := c.Write([]byte("hello")); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Write = %d, %v; want net.ErrClosed", n, err)
+	}
+}
+
+// What is no connection of TCP, or not an open one, stays as it is.
+func TestOtherConnections(t *testing.T) {
+	pipe, other := net.Pipe()
+	defer pipe.Close()
+	defer other.Close()
+	for _, c := range []net.Conn{pipe, new(net.TCPConn), nil} {
+		if got := unseen(c); got != c {
+			t.Errorf("of a %T comes a %T", c, got)
+		}
+	}
+}
+
 // The first connection to NATS and later ones are such connections.
 func TestTheDialerOfNATS(t *testing.T) {
 	l := testkit.Must(net.Listen("tcp", "127.0.0.1:0"))
