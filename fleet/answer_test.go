@@ -334,3 +334,71 @@ func TestSubscriptionsOfPlayers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Other nodes get what is for a player who is not here, whatever Duplicates is, with the table of this node if it has a server.
+func TestPlayersWhoAreElsewhere(t *testing.T) {
+	for _, d := range []godwit.Duplicates{godwit.DuplicatesAllow, godwit.DuplicatesReplace} {
+		l := newLone(t, Config{}, duplicates(d))
+		l.table = 0x01020304
+		sends := func(table string) {
+			t.Helper()
+			must(t, l.Send("ada", 200, []byte("hi")))
+			if m := l.sentOne("a message", kindSend); m.subject != "lone.p.ada" || m.reply != l.inboxSubject("x") || string(m.body) != "\x03ada"+table+"\xc8\x01hi" {
+				t.Errorf("%v: to %s, with the reply to %s: %q", d, m.subject, m.reply, m.body)
+			}
+		}
+		sends("\x01\x02\x03\x04")
+		must(t, l.Kick("ada", "go"))
+		if m := l.sentOne("a kick", kindKick); m.subject != "lone.p.ada" || m.reply != l.inboxSubject("x") || string(m.body) != "\x03adago" {
+			t.Errorf("%v: to %s, with the reply to %s: %q", d, m.subject, m.reply, m.body)
+		}
+		l.server.Store(nil)
+		sends("\x00\x00\x00\x00")
+	}
+}
+
+// Only a request is kept for a node to which the player comes.
+func TestAQuestionWhereAPlayerIsKeepsNoBytes(t *testing.T) {
+	l := newLone(t, Config{}, godwit.Config{})
+	id := testkit.Must(l.askOthers("ada", kindWhere, nil, func([]byte, error) {}))
+	if q := l.questions[id]; l.kept != 0 || q.body != nil || q.name != "ada" || q.kind != kindWhere {
+		t.Errorf("%d bytes are kept of %+v", l.kept, q)
+	}
+}
+
+// A question ends with its node if it is for the node itself, and not for one of its sessions or for a player.
+func TestTheNodeOfAQuestion(t *testing.T) {
+	l := newLone(t, Config{}, godwit.Config{})
+	for subject, want := range map[string]string{
+		l.nodeSubject("x"): "x", "lone.n.x.c": "", "lone.p.x.q": "", l.playerSubject("q"): "", "other.n.x.q": "",
+	} {
+		if got := l.nodeOf(subject); got != want {
+			t.Errorf("the node of %s is %q, want %q", subject, got, want)
+		}
+	}
+}
+
+// A player who comes back while the name is being released is reached again.
+func TestAPlayerWhoComesBack(t *testing.T) {
+	l := newLone(t, Config{}, godwit.Config{})
+	ada := l.join("ada")
+	first := l.players["ada"].sub
+	l.mu.Lock()
+	l.claims.kv = &bucket{}
+	l.mu.Unlock()
+	ada.server.Kick("")
+	testkit.Next(t, "the session is over", ada.server.Done())
+	if p := l.players["ada"]; first == nil || p == nil || p.sub != nil || p.sessions != 0 {
+		t.Fatalf("while the name is being released: %+v", p)
+	}
+	l.mu.Lock()
+	l.claims.kv = nil // the next session needs no claim
+	l.out.ops = nil
+	l.mu.Unlock()
+	l.join("ada")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ops := l.out.ops; len(ops) != 1 || ops[0].subject != "lone.p.ada" || ops[0].sub == nil || ops[0].sub != l.players["ada"].sub || ops[0].sub == first {
+		t.Errorf("when the player is back: %+v", ops)
+	}
+}

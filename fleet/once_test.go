@@ -177,15 +177,21 @@ func TestWhatNATSSaysDoesNotEndARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, Config{}, godwit.Config{})
 		q, over := l.asks("ada")
+		nobody := func(probe string) {
+			t.Helper()
+			if !l.answered(message{subject: q.reply + probe}) {
+				t.Errorf("what NATS says of %q is malformed", probe)
+			}
+		}
 		l.says(instance{1}, q.reply, answerLeft)
 		l.seeks("a node says that the player has left", q, kindAsk, "ada", 1)
-		l.handleNobody(message{subject: q.reply + ".s!"})
+		nobody(".s!")
 		time.Sleep(seekSoon - 1)
 		l.says(instance{2}, q.reply, answerGot)
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		l.seeks("a node has got the request before the second probe", q, kindAsk, "ada", 0)
-		l.handleNobody(message{subject: q.reply + ".s1"})
+		nobody(".s1")
 		if len(over) != 0 {
 			t.Fatalf("the request ends with %v", (<-over).err)
 		}
@@ -193,6 +199,6 @@ func TestWhatNATSSaysDoesNotEndARequest(t *testing.T) {
 		if a := testkit.Next(t, "the answer", over); a != (answered{"yes", nil}) {
 			t.Errorf("%+v, want the answer", a)
 		}
-		l.handleNobody(message{subject: q.reply + ".s1"}) // to a probe of a request that is over
+		nobody(".s1") // the request is over
 	})
 }
