@@ -402,3 +402,21 @@ func TestAPlayerWhoComesBack(t *testing.T) {
 		t.Errorf("when the player is back: %+v", ops)
 	}
 }
+
+// A node whose session of a player is over ends its subscription before it says so to a node that has sent a request.
+func TestARequestForAPlayerWhoHasLeft(t *testing.T) {
+	l := newLone(t, Config{}, godwit.Config{})
+	p := &player{name: "ada", token: "ada", sessions: 1, sub: new(subscription)}
+	l.players["ada"] = p
+	sub := p.sub
+	if !l.receivePlayer(message{kind: kindAsk, reply: "lone.n.x.r.1", body: appendString(appendString(nil, "ada"), "echo")}) {
+		t.Error("the request is malformed")
+	}
+	ops := l.out.ops
+	if len(ops) != 2 || !ops[0].end || ops[0].sub != sub || ops[1].subject != "lone.n.x.r.1" || p.sub != nil {
+		t.Fatalf("it does %+v", ops)
+	}
+	if m := l.sentOne("the answer", kindAnswer); string(m.body) != string([]byte{answerLeft}) {
+		t.Errorf("the answer is %q", m.body)
+	}
+}

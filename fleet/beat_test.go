@@ -292,8 +292,8 @@ func TestWhoIsGone(t *testing.T) {
 	}
 	n.nodes.since, n.nodes.proven = time.Now().Add(-time.Hour), time.Time{}
 	n.nodes.waiting = maxAwaiting
-	if gone, sure := n.frontGone(t.Context(), "x"); !gone || sure || n.nodes.waiting != maxAwaiting {
-		t.Errorf("a front while as many wait as may: gone %v, sure %v, and %d wait", gone, sure, n.nodes.waiting)
+	if gone, sure := n.frontGone(t.Context(), "x"); !gone || sure || n.nodes.waiting != maxAwaiting || !n.nodes.pinged.IsZero() {
+		t.Errorf("a front while as many wait as may: gone %v, sure %v, %d wait, and NATS was pinged at %v", gone, sure, n.nodes.waiting, n.nodes.pinged)
 	}
 	if gone, sure := n.frontGone(t.Context(), "there"); gone || !sure {
 		t.Errorf("a front while as many wait as may, of a node that is there: gone %v, sure %v", gone, sure)

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -169,7 +170,7 @@ func TestTheEndOfAMoveWithoutAState(t *testing.T) {
 
 // Not more players are expected than there is room for, and not more states that were taken are remembered. A player with another seat needs no more room.
 func TestRoomForArrivals(t *testing.T) {
-	l := newLone(t, Config{}, godwit.Config{})
+	l := newLone(t, Config{URL: "http://node.example/"}, godwit.Config{})
 	must(t, l.expect("0"))
 	for i := 1; i < maxExpects-1; i++ {
 		l.travels.expected[fmt.Sprint(i)] = &arrival{come: make(chan struct{})}
@@ -177,6 +178,9 @@ func TestRoomForArrivals(t *testing.T) {
 	must(t, l.expect("the last one"))
 	if err := l.expect("ada"); err != ErrFull {
 		t.Errorf("one player too many: %v, want ErrFull", err)
+	}
+	if seat, err := l.makeSeat(seatRequest{Name: "ada", Move: true}); err != ErrFull || seat != (auth.Seat{}) {
+		t.Errorf("the seat of a player too many: %+v, %v; want ErrFull", seat, err)
 	}
 	must(t, l.expect("7"))
 	if len(l.travels.expected) != maxExpects || l.counts.StatesLost != 0 {
@@ -212,9 +216,7 @@ func TestAPlayerWhoComesTwice(t *testing.T) {
 	l.join("ada").server.Kick("")
 	state(answerAcked) // the answer to the first one was lost
 	must(t, l.expect("ada"))
-	if !l.receiveStays(message{body: appendString(nil, "ada")}) {
-		t.Error("it is malformed")
-	}
+	l.tells(message{kind: kindStays, body: appendString(nil, "ada")})
 	state(answerFailed)
 }
 
@@ -224,9 +226,7 @@ func TestTheEndOfAWaitForAState(t *testing.T) {
 		l := newLone(t, Config{}, godwit.Config{})
 		stays := func(name string) {
 			t.Helper()
-			if !l.receiveStays(message{body: append(appendString(nil, name), 0)}) {
-				t.Error("it is malformed")
-			}
+			l.tells(message{kind: kindStays, body: append(appendString(nil, name), 0)})
 		}
 		for _, c := range []struct {
 			what     string
