@@ -174,6 +174,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.Name("godwit " + c.Name),
 		nats.NoEcho(),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // NATS may take the password again, or has not read its accounts yet
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, reconnectWait),
 		nats.ReconnectBufSize(-1), // what cannot be sent now is dropped and counted
@@ -182,6 +183,7 @@ func (f *Fleet) connect(ctx context.Context) (err error) {
 		nats.FlusherTimeout(flushTimeout),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { f.natsAway(err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { f.natsBack() }),
+		nats.ClosedHandler(f.natsClosed),
 		nats.ErrorHandler(f.natsError),
 	}
 	if c.User != "" || c.Password != "" {
@@ -234,7 +236,7 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if d.joined.Load() {
 		system.Timeout = min(d.timeout, redialTimeout)
 		c, err := system.DialContext(d.life, network, address)
-		return unseen(c), err
+		return forNATS(c), err
 	}
 	c, err := system.DialContext(d.ctx, network, address)
 	if err == nil {
@@ -244,7 +246,16 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 			}
 		})
 	}
-	return unseen(c), err
+	return forNATS(c), err
+}
+
+// forNATS returns the connection for nats.go. What its socket still has when nats.go closes it is dropped: on a network that is back the
+// system would send it after what the next connection has sent. Close has waited until NATS has everything.
+func forNATS(c net.Conn) net.Conn {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	return unseen(c)
 }
 
 func (f *Fleet) disconnect() {
@@ -252,6 +263,7 @@ func (f *Fleet) disconnect() {
 		f.endDials()
 	}
 	if f.nc != nil {
+		f.nc.SetClosedHandler(nil)
 		f.nc.Close()
 	}
 	f.embedded.close()
@@ -461,7 +473,9 @@ func (f *Fleet) tick(now time.Time) {
 		}
 	}
 	for s, due := range f.fresh {
-		f.announce(s, f.groupSubject(s.token, "i"), kindHere)
+		if f.announce(s, f.groupSubject(s.token, "i"), kindHere) == ErrFull {
+			break // the rest follows in the next second
+		}
 		if f.fresh[s] = due - 1; due == 1 {
 			delete(f.fresh, s)
 		}
@@ -505,6 +519,11 @@ func (f *Fleet) natsBack() {
 	f.listenAgain(time.Now())
 	f.beat(time.Now(), false) // the others have not heard this node for a while
 	f.wakeRooms()
+}
+
+// natsClosed notes that nats.go has closed the connection and does not connect again: NATS has sent an error that nats.go does not know.
+func (f *Fleet) natsClosed(c *nats.Conn) {
+	f.config.Logger.Error("fleet: NATS has ended the connection for good: start this node again", "node", f.config.Name, "err", c.LastError())
 }
 
 func (f *Fleet) natsError(_ *nats.Conn, s *nats.Subscription, err error) {

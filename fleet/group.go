@@ -213,9 +213,14 @@ func (f *Fleet) left(s *groupState) {
 	f.announce(s, f.groupSubject(s.token, "i"), kindGone)
 }
 
-// announce publishes one of the messages about the members of a group. f.mu is held.
-func (f *Fleet) announce(s *groupState, subject string, k kind) {
-	f.publish(subject, "", append(appendHeader(f.buffer(), k, f.me), s.name...))
+// announce publishes one of the messages about the members of a group. That this node has members follows later if there is no room for it
+// now. f.mu is held.
+func (f *Fleet) announce(s *groupState, subject string, k kind) error {
+	err := f.publish(subject, "", append(appendHeader(f.buffer(), k, f.me), s.name...))
+	if err == ErrFull && k == kindHere {
+		f.fresh[s] = max(f.fresh[s], 1)
+	}
+	return err
 }
 
 // leaveAll notes that a session has ended, which has left its groups.

@@ -444,3 +444,55 @@ func TestNumbersOfMessagesToAGroup(t *testing.T) {
 		}
 	})
 }
+
+// That a node has members of more groups than the outbox takes, it says as soon as there is room: after Join, and when NATS is back.
+func TestANodeTellsOfAllItsGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const groups, room = 50, 20
+		q := newQuiet(t, Config{MaxPending: room})
+		ada := q.join("ada").server
+		told := make(map[string]int) // announcements
+		writes := func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			for _, o := range q.out.ops {
+				if m := (message{body: o.data}); o.data != nil && m.parseHeader() && m.kind == kindHere {
+					told[string(m.body)]++
+				}
+			}
+			q.out.ops, q.out.beat, q.out.msgs, q.out.bytes = nil, op{}, 0, 0
+		}
+		all := func(what string, seconds int) {
+			t.Helper()
+			for range seconds {
+				q.ticks()
+				writes()
+			}
+			if len(told) != groups || len(q.fresh) != 0 {
+				t.Errorf("%s: the node has told %d groups, and will tell %d; want %d and 0", what, len(told), len(q.fresh), groups)
+			}
+			clear(told)
+		}
+		for i := range groups {
+			q.Group(fmt.Sprint("g", i)).Join(ada)
+		}
+		writes()
+		all("after Join", 2*groups*announcements/room)
+		q.natsBack()
+		writes()
+		all("NATS is back", groups/room)
+		q.mu.Lock()
+		for range room {
+			must(t, q.publish("x", "", []byte("x")))
+		}
+		q.mu.Unlock()
+		q.receive(&nats.Msg{Subject: "godwit.g.g1.w", Reply: "godwit.n.x.g.g1", Data: append(appendHeader(nil, kindWho, instance{1}), "g1"...)})
+		writes()
+		clear(told)
+		q.ticks()
+		writes()
+		if len(told) != 1 || told["g1"] != 1 {
+			t.Errorf("a question for which there was no room is answered with %v, want that the group has members", told)
+		}
+	})
+}

@@ -1,9 +1,14 @@
 package fleet
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,5 +68,69 @@ func TestJoinEndsAmidAnAttempt(t *testing.T) {
 		if len(came) != 0 {
 			t.Errorf("deadline %v: another address is tried", deadline)
 		}
+	}
+}
+
+// NATS refuses the password for some attempts, as it does while its operator changes the accounts, and takes it again.
+func TestNATSRefusesThePasswordForAWhile(t *testing.T) {
+	server := newNATS(t)
+	p := newProxy(t, server.address())
+	again := func(password string) {
+		server.stop()
+		server.o.Username, server.o.Password = "u", password
+		server.start()
+		p.lead(server.address())
+	}
+	again("right")
+	n := joinNode(t, Config{NATS: p.address(), User: "u", Password: "right"}, "NATS")
+	again("other")
+	for refused := 0; refused < 3; { // nats.go gives up after two by default
+		if testkit.Next(t, "NATS refuses the password", n.logs) == "NATS" {
+			refused++
+		}
+	}
+	again("right")
+	wait(t, "the node is back", n.Connected)
+}
+
+// An error of NATS that nats.go does not know ends the connection for good, and the log says so.
+func TestNATSEndsTheConnectionForGood(t *testing.T) {
+	l := testkit.Must(net.Listen("tcp", "127.0.0.1:0"))
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		fmt.Fprint(c, `INFO {"server_id":"x","proto":1,"headers":true,"max_payload":1048576}`+"\r\n")
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			switch {
+			case lines.Text() == "PING":
+				fmt.Fprint(c, "PONG\r\n")
+			case strings.HasPrefix(lines.Text(), "SUB "):
+				fmt.Fprint(c, "-ERR 'Something New'\r\n")
+			}
+		}
+	}()
+	n := joinNode(t, Config{NATS: "nats://" + l.Addr().String()}, "NATS has ended")
+	testkit.Want(t, "the log", n.logs, "NATS has ended the connection for good: start this node again")
+	wait(t, "NATS is away", func() bool { return !n.Connected() })
+}
+
+// When a connection to NATS is closed, what its socket still has does not arrive later, after what the next connection has sent.
+func TestAClosedConnectionToNATSSendsNothingMore(t *testing.T) {
+	l := testkit.Must(net.Listen("tcp", "127.0.0.1:0"))
+	defer l.Close()
+	d := &dialer{ctx: t.Context(), life: t.Context(), timeout: testkit.Patience}
+	for range 2 {
+		ours, peer := testkit.Must(d.Dial("tcp", l.Addr().String())), testkit.Must(l.Accept())
+		defer peer.Close()
+		ours.Close()
+		peer.SetDeadline(time.Now().Add(testkit.Patience))
+		if b, err := io.ReadAll(peer); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("joined %v: %q, %v; want that the connection is reset", d.joined.Load(), b, err)
+		}
+		d.joined.Store(true)
 	}
 }

@@ -182,9 +182,10 @@ func (f *Fleet) await(ctx context.Context, ask func(done func([]byte, error)) (i
 
 // ask1 is Ask. It returns the number of the question; 0 if the session is on this node.
 func (f *Fleet) ask1(name, request string, b []byte, done func([]byte, error)) (uint64, error) {
-	if here := f.named(name); len(here) > 0 {
-		_, err := here[len(here)-1].Ask(request, b, func(r session.Result) { done(r.Data, r.Err()) })
-		return 0, err
+	if c := f.askable(name); c != nil {
+		if _, err := c.Ask(request, b, func(r session.Result) { done(r.Data, r.Err()) }); !errors.Is(err, session.ErrClosed) {
+			return 0, err
+		}
 	}
 	switch {
 	case len(request) == 0 || len(request) > session.MaxName:

@@ -544,6 +544,11 @@ func TestRequestsToASessionThatIsBeingClosed(t *testing.T) {
 		}
 		place := Place{Node: "lone", Session: c.ID(), Interrupted: true}
 		answers <- string(place.append([]byte{answerReplied}))
+		err := l.Ask("ada", "echo", nil, func([]byte, error) {})
+		l.mu.Lock()
+		asked := l.out.ops[len(l.out.ops)-1].subject
+		l.mu.Unlock()
+		answers <- fmt.Sprint(asked, " ", err)
 	}}})
 	must(t, l.join("ada").Send(chat, nil))
 	next := func() string { t.Helper(); return testkit.Next(t, "an answer", answers) }
@@ -552,6 +557,9 @@ func TestRequestsToASessionThatIsBeingClosed(t *testing.T) {
 	}
 	if where, want := next(), next(); where != want {
 		t.Errorf("where is she? %q, want %q", where, want)
+	}
+	if asked, want := next(), l.playerSubject("ada")+" <nil>"; asked != want {
+		t.Errorf("her own node asks: %s, want %s", asked, want)
 	}
 }
 
