@@ -202,3 +202,28 @@ func TestWhatNATSSaysDoesNotEndARequest(t *testing.T) {
 		nobody(".s1") // the request is over
 	})
 }
+
+// The requests that a node has got are forgotten once a second, when they are old enough.
+func TestOldRequestsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{}, godwit.Config{})
+		a := asking{instance{1}, 7}
+		has := func(what string, want bool) {
+			t.Helper()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.tick(time.Now())
+			if has, sure := l.heard.has(a); has != want || !sure {
+				t.Errorf("%s: the node knows the request: %v, %v; want %v", what, has, sure, want)
+			}
+		}
+		has("before", false)
+		l.heard.note(a)
+		time.Sleep(l.config.RequestTimeout)
+		has("after the time of a request", true)
+		time.Sleep(l.config.RequestTimeout - 1)
+		has("a moment before it is over again", true)
+		time.Sleep(time.Nanosecond)
+		has("when it is over again", false)
+	})
+}

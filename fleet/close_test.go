@@ -1,0 +1,83 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/internal/testkit"
+)
+
+// Close waits until the goroutines of the fleet have ended. While NATS is away it ends an attempt to connect before that, for which they may wait.
+// States of players who have not come are lost.
+func TestTheOrderOfClose(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{}, godwit.Config{})
+			must(t, l.expect("ada"))
+			must(t, l.expect("bob"))
+			l.receiveState(message{body: appendString(nil, "ada")})
+			l.away.Store(away)
+			var order []string
+			ended := make(chan struct{})
+			l.endDials = func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				if order = append(order, "the attempt"); len(order) == 1 {
+					close(ended)
+				}
+			}
+			l.running.Go(func() {
+				if <-l.stop; away {
+					<-ended
+				}
+				time.Sleep(time.Second)
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				order = append(order, "the goroutines")
+			})
+			must(t, l.Close())
+			want := []string{"the goroutines", "the attempt"}
+			if away {
+				want = []string{"the attempt", "the goroutines", "the attempt"}
+			}
+			if !slices.Equal(order, want) {
+				t.Errorf("NATS is away: %v; what ends is %q, want %q", away, order, want)
+			}
+			if l.counts.StatesLost != 1 || len(l.travels.expected) != 0 {
+				t.Errorf("NATS is away: %v; %d states are lost, want 1; %d players are expected", away, l.counts.StatesLost, len(l.travels.expected))
+			}
+		})
+	}
+}
+
+// The end of the fleet ends later attempts to connect, and the end of the context of Join does not.
+func TestTheEndOfLaterAttempts(t *testing.T) {
+	listener := testkit.Must(net.Listen("tcp", "127.0.0.1:0"))
+	defer listener.Close()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		ctx, life context.Context
+		joined    bool
+		want      error
+	}{
+		{over, t.Context(), false, context.Canceled}, {t.Context(), over, false, nil},
+		{over, t.Context(), true, nil}, {t.Context(), over, true, context.Canceled},
+	} {
+		d := &dialer{ctx: c.ctx, life: c.life, timeout: testkit.Patience}
+		d.joined.Store(c.joined)
+		conn, err := d.Dial("tcp", listener.Addr().String())
+		if err == nil {
+			defer conn.Close()
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("after Join: %v; the context of Join is over: %v: %v, want %v", c.joined, c.ctx == over, err, c.want)
+		}
+	}
+}
