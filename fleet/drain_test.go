@@ -132,7 +132,7 @@ func TestTurnsOfPlayers(t *testing.T) {
 		l.mu.Lock()
 		l.travels.bytes = 7
 		l.mu.Unlock()
-		l.handed(7, false)
+		l.handed("p", 7, false)
 		ends("there is room", result, time.Minute+noNodeFor+noNodeWait, ErrNoNode)
 		if len(l.travels.turns) != 0 || l.travels.bytes != 0 {
 			t.Errorf("%d turns, %d bytes", len(l.travels.turns), l.travels.bytes)
@@ -322,7 +322,7 @@ func TestDrainWithoutWhoIsOnTheWay(t *testing.T) {
 		}
 		// Each call says how many states are lost since the first one, also between them.
 		l.travels.handing = 1
-		l.handed(0, true)
+		l.handed("p", 0, true)
 		if err := l.Drain(t.Context()); err == nil || !strings.Contains(err.Error(), "states of 2 players are lost") {
 			t.Errorf("Drain returns %v", err)
 		}
@@ -346,7 +346,7 @@ func TestDrainWithADeadlineAndAnAbsentPlayer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, Config{deadAfter: time.Hour, Leave: func(*godwit.Conn) []byte { return nil }}, godwit.Config{})
 		l.travels.handing = 1
-		l.handed(0, true) // before Drain: its error does not say so
+		l.handed("p", 0, true) // before Drain: its error does not say so
 		l.meets(Node{ID: "p", MaxSessions: 1000})
 		ada := l.join("ada")
 		must(t, l.expect("absent"))
@@ -466,13 +466,14 @@ func TestPlayersWhoStay(t *testing.T) {
 		}{
 			{"bob", true, session.CloseKicked, 0}, {"bob", true, session.CloseNormal, 0}, {"bob", true, session.CloseDuplicate, 0},
 			{"bob", true, session.CloseShutdown, 1}, {"bob", true, session.CloseTimeout, 1},
-			{"bob", true, session.CloseReplaced, 1}, // by the session of the same player at the other node
+			{"bob", true, session.CloseReplaced, 1},                                     // by the session of the same player at the other node
+			{"bob", true, session.CloseMoved, 1}, {"bob", false, session.CloseMoved, 0}, // the move has taken too long
 			{"bob", false, session.CloseShutdown, 0}, {"bob", false, session.CloseTimeout, 0},
 		} {
 			before := l.counts.StatesLost
 			bob := l.join(c.name)
 			l.travels.going[bob.server] = going{"p", c.given}
-			l.departed(bob.server, godwit.CloseReason{Code: c.why})
+			l.departed(bob.server, godwit.CloseReason{Code: c.why, Text: "too early"})
 			stays(fmt.Sprint(c), fmt.Sprintf("lone.n.p.q %q", "\x03bob"+string(rune(c.flag))))
 			if lost := l.counts.StatesLost - before; lost != uint64(c.flag) || len(l.travels.going) != 0 {
 				t.Errorf("%v: %d states are lost, %v go", c, lost, l.travels.going)

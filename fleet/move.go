@@ -23,6 +23,8 @@ const (
 	comingFor  = 10 * time.Second // how long Drain lets in players who have a seat of this node
 	noNodeWait = 100 * time.Millisecond
 	noNodeFor  = 20 * time.Second // how long Drain waits for a node that can take a player
+
+	noNodePause = 5 * time.Second // without a player for whom there is no node, after which the next one waits again
 )
 
 var (
@@ -35,7 +37,7 @@ var (
 // players to nodes that Pick chooses, with the states that Config.Leave returns, gives up the rooms, and waits until all players have gone
 // and their states have arrived. The clients follow by themselves, and no reliable message is lost: see godwit.Conn.Move. Players wait for
 // their move while the states of 16 others, or 1 MiB of them, are on their way; those of players whose move has begun by then come in addition. A player for whom no node has room within 20 s, without this wait, is
-// closed with session.CloseShutdown. Close the server and the fleet next. If ctx is done first Drain returns its error.
+// closed with session.CloseShutdown; so is, at once, one for whom there is none after there was none for the players before for 20 s. Close the server and the fleet next. If ctx is done first Drain returns its error.
 // If states were lost Drain still empties the node, and then returns an error that says how many since the first call: Stats.StatesLost.
 // Drain does not end by itself while a client is interrupted and its grace time is not over: give ctx a deadline. In a handler it
 // returns session.ErrInHandler.
@@ -130,6 +132,7 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 			var seat auth.Seat
 			if seat, err = f.seatElsewhere(ctx, c, n.ID); err == nil {
 				time.AfterFunc(stateTurn, func() { f.endTurn(c) })
+				f.noteNode(true)
 				return seat, nil
 			}
 		}
@@ -141,6 +144,9 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 			continue
 		}
 		if refused[n.ID] = true; errors.Is(err, ErrNoNode) {
+			if f.noteNode(false) > noNodeFor { // the players before have waited
+				return auth.Seat{}, err
+			}
 			clear(refused) // a node may have come, or be less full
 			timer := time.NewTimer(noNodeWait)
 			select {
@@ -151,6 +157,22 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 			timer.Stop()
 		}
 	}
+}
+
+// noteNode notes whether there was a node for a player. It returns how long there has been none, for whomever nextSeat has asked.
+func (f *Fleet) noteNode(found bool) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, now := &f.travels, time.Now()
+	if found {
+		t.noNode = time.Time{}
+		return 0
+	}
+	if t.noNode.IsZero() || now.Sub(t.noNodeStill) > noNodePause {
+		t.noNode = now
+	}
+	t.noNodeStill = now
+	return now.Sub(t.noNode)
 }
 
 // awaitTurn waits until Drain may move a player: until there is room for the state of the player on its way, and while a Move of the program is

@@ -263,6 +263,7 @@ func TestNodesThatTakeAPlayer(t *testing.T) {
 		}
 		time.Sleep(2 * noNodeWait)
 		ends("nobody for 20 s", seat, result, ErrNoNode)
+		time.Sleep(noNodePause + 1) // else the next player does not wait: TestPlayersWithoutANodeWaitTogether
 		seat, result = l.nextSeats(ctx, ada)
 		synctest.Wait()
 		cancel()

@@ -45,11 +45,18 @@ type travels struct {
 	turns      map[*godwit.Conn]struct{} // those that Drain moves, until their states are on their way
 	lostBefore uint64                    // Stats.StatesLost when the node began to drain
 
-	handing int           // states on their way, from departed on
-	bytes   int           // of them
-	likely  int           // bytes of the next state: the largest one lately, at first MaxState
-	free    chan struct{} // closed when there may be room for one more turn; nil if nobody waits
+	handing int             // states on their way, from departed on
+	bytes   int             // of them
+	to      map[string]load // of them, by the ID of the node
+	likely  int             // bytes of the next state: the largest one lately, at first MaxState
+	free    chan struct{}   // closed when there may be room for one more turn; nil if nobody waits
+
+	noNode      time.Time // when nextSeat found no node for a player first; zero if it has found one since
+	noNodeStill time.Time // and last
 }
+
+// A load is some states.
+type load struct{ states, bytes int }
 
 // going is where a session moves.
 type going struct {
@@ -69,7 +76,7 @@ type arrival struct {
 func (f *Fleet) initTravels() {
 	f.travels = travels{
 		expected: make(map[string]*arrival), taken: make(map[string]time.Time),
-		going: make(map[*godwit.Conn]going), turns: make(map[*godwit.Conn]struct{}), likely: MaxState,
+		going: make(map[*godwit.Conn]going), turns: make(map[*godwit.Conn]struct{}), to: make(map[string]load), likely: MaxState,
 	}
 }
 
@@ -88,7 +95,7 @@ func (f *Fleet) beginTurn(c *godwit.Conn) (free <-chan struct{}, ok bool) {
 	switch {
 	case !moving && !f.hasState(c):
 		return nil, true
-	case !moving && t.hasRoom(min(maxHandingBytes, f.config.MaxPendingBytes/2)):
+	case !moving && t.hasRoom(min(maxHandingBytes, f.config.MaxPendingBytes/2), f.stuck()):
 		t.turns[c] = struct{}{}
 		return nil, true
 	}
@@ -98,12 +105,36 @@ func (f *Fleet) beginTurn(c *godwit.Conn) (free <-chan struct{}, ok bool) {
 	return t.free, false
 }
 
-// hasRoom reports whether one more state may be on its way.
-func (t *travels) hasRoom(maxBytes int) bool {
-	if t.handing+len(t.turns) == 0 {
+// hasRoom reports whether one more state may be on its way, beside those that are not stuck.
+func (t *travels) hasRoom(maxBytes int, stuck load) bool {
+	handing, bytes := t.handing-stuck.states, t.bytes-stuck.bytes
+	if handing+len(t.turns) == 0 {
 		return true // also for a state that is larger than all room
 	}
-	return t.handing < maxHanding && t.bytes+(len(t.turns)+1)*t.likely <= maxBytes
+	return handing < maxHanding && bytes+(len(t.turns)+1)*t.likely <= maxBytes
+}
+
+// stuck returns the states on their way to nodes that are gone. They wait until their questions end, and hold up nobody else. f.mu is held.
+func (f *Fleet) stuck() (l load) {
+	for to, of := range f.travels.to {
+		if f.nodes.peers[to] == nil {
+			l.states += of.states
+			l.bytes += of.bytes
+		}
+	}
+	return l
+}
+
+// carry adds to the states on their way to a node.
+func (t *travels) carry(to string, states, bytes int) {
+	t.handing += states
+	t.bytes += bytes
+	l := t.to[to]
+	if l.states, l.bytes = l.states+states, l.bytes+bytes; l.states > 0 {
+		t.to[to] = l
+	} else {
+		delete(t.to, to)
+	}
 }
 
 // endTurn ends the turn of a player, if it has not ended yet.
@@ -123,15 +154,15 @@ func (t *travels) tellRoom() {
 }
 
 // departed hands over the state of a player whose session is over. If the session has ended amid the move there may be messages of the client
-// that have not come, so Leave is not called: no state is better than one that lacks some of them. A client that makes new sessions follows
-// its seat after that, too, and the other node tells its program that there is no state.
+// that have not come, so Leave is not called: no state is better than one that lacks some of them. So has one whose move has taken too long: its
+// reason has a Text. A client that makes new sessions follows its seat after that, too, and the other node tells its program that there is no state.
 func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 	f.mu.Lock()
 	g, ok := f.travels.going[c]
 	delete(f.travels.going, c)
-	if !ok || why.Code != session.CloseMoved || !f.hasState(c) {
+	if !ok || why.Code != session.CloseMoved || why.Text != "" || !f.hasState(c) {
 		if ok {
-			follows := g.given && (why.Code == session.CloseShutdown || why.Code == session.CloseTimeout || why.Code == session.CloseReplaced)
+			follows := g.given && (why.Code == session.CloseShutdown || why.Code == session.CloseTimeout || why.Code == session.CloseReplaced || why.Code == session.CloseMoved)
 			if follows && f.hasState(c) {
 				f.counts.StatesLost++
 				f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "player", c.Identity().Name, "to", g.to, "why", "the session has ended amid the move: "+why.Code.String())
@@ -143,12 +174,12 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 		f.mu.Unlock()
 		return
 	}
-	f.travels.handing++ // before Leave, which may take time: Drain waits for the state
+	f.travels.carry(g.to, 1, 0) // before Leave, which may take time: Drain waits for the state
 	f.mu.Unlock()
 	name, size := c.Identity().Name, -1
 	defer func() {
 		if size < 0 { // the state is too large, or Leave has panicked
-			f.handed(0, true)
+			f.handed(g.to, 0, true)
 		}
 		f.endTurn(c)
 	}()
@@ -160,7 +191,7 @@ func (f *Fleet) departed(c *godwit.Conn, why godwit.CloseReason) {
 	body := append(appendString(nil, name), state...)
 	size = len(body)
 	f.mu.Lock()
-	f.travels.bytes += size
+	f.travels.carry(g.to, 0, size)
 	f.travels.likely = max(size, f.travels.likely*3/4)
 	f.mu.Unlock()
 	f.handOver(g.to, body, 1, time.Now().Add(seatFor+stateWait))
@@ -182,7 +213,7 @@ func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
 		}
 		switch {
 		case err == nil:
-			f.handed(len(body), false)
+			f.handed(to, len(body), false)
 		case again:
 			if !waits {
 				try++
@@ -191,7 +222,7 @@ func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
 		default:
 			r := reader{b: body}
 			f.config.Logger.Warn("fleet: the state of a player is lost", "node", f.config.Name, "player", r.string(), "to", to, "err", err)
-			f.handed(len(body), true)
+			f.handed(to, len(body), true)
 		}
 	}
 	f.mu.Lock()
@@ -202,12 +233,11 @@ func (f *Fleet) handOver(to string, body []byte, try int, until time.Time) {
 	}
 }
 
-// handed notes that a state of some bytes has arrived at the other node, or is lost.
-func (f *Fleet) handed(size int, lost bool) {
+// handed notes that a state of some bytes has arrived at another node, or is lost.
+func (f *Fleet) handed(to string, size int, lost bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.travels.handing--
-	f.travels.bytes -= size
+	f.travels.carry(to, -1, -size)
 	f.travels.tellRoom()
 	if lost {
 		f.counts.StatesLost++

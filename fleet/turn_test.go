@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,8 +26,12 @@ func TestRoomForStates(t *testing.T) {
 		for range c.turns {
 			tr.turns[new(godwit.Conn)] = struct{}{}
 		}
-		if room := tr.hasRoom(c.maxBytes); room != c.room {
+		if room := tr.hasRoom(c.maxBytes, load{}); room != c.room {
 			t.Errorf("%+v: there is room: %v", c, room)
+		}
+		tr.handing, tr.bytes = tr.handing+3, tr.bytes+30
+		if room := tr.hasRoom(c.maxBytes, load{3, 30}); room != c.room {
+			t.Errorf("%+v, and three states that are stuck: there is room: %v", c, room)
 		}
 	}
 }
@@ -41,8 +46,8 @@ func TestWhoWaitsForATurnHearsOfRoom(t *testing.T) {
 		handing, turns int
 		end            func()
 	}{
-		{"a state has arrived", 1, 0, func() { l.handed(7, false) }},
-		{"a state is lost", 1, 0, func() { l.handed(7, true) }},
+		{"a state has arrived", 1, 0, func() { l.handed("p", 7, false) }},
+		{"a state is lost", 1, 0, func() { l.handed("p", 7, true) }},
 		{"a turn is over", 0, 1, func() { l.endTurn(bob) }},
 		{"a player whose turn it is has left", 0, 1, func() { l.departed(bob, godwit.CloseReason{Code: session.CloseKicked}) }},
 	} {
@@ -137,4 +142,69 @@ func TestSeatsThatMayHaveBeenMade(t *testing.T) {
 			}
 		})
 	}
+}
+
+// States on their way to a node that is gone hold up no other player. They do again if the node is back.
+func TestStatesForANodeThatIsGoneHoldUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{deadAfter: time.Hour, Leave: func(*godwit.Conn) []byte { return make([]byte, 100<<10) }}, godwit.Config{})
+		ada := l.join("ada").server
+		turn := func(what string, want bool) {
+			t.Helper()
+			if _, ok := l.beginTurn(ada); ok != want {
+				t.Errorf("%s: there is a turn: %v", what, ok)
+			}
+			l.endTurn(ada)
+		}
+		l.meets(Node{ID: "p"})
+		for i := range maxHanding {
+			c := l.join(fmt.Sprint("p", i))
+			l.travels.going[c.server] = going{"p", true}
+			l.departed(c.server, godwit.CloseReason{Code: session.CloseMoved})
+		}
+		turn("all room is used", false)
+		p := l.nodes.peers["p"]
+		delete(l.nodes.peers, "p")
+		turn("the node is gone", true)
+		l.nodes.peers["p"] = p
+		turn("the node is back", false)
+		delete(l.nodes.peers, "p")
+		time.Sleep(l.config.RequestTimeout + time.Second)
+		l.expire(time.Now(), false)
+		if tr := &l.travels; tr.handing != 0 || tr.bytes != 0 || len(tr.to) != 0 || l.counts.StatesLost != maxHanding {
+			t.Errorf("at the end %d states of %d bytes are on their way, to %v, and %d lost", tr.handing, tr.bytes, tr.to, l.counts.StatesLost)
+		}
+	})
+}
+
+// If there is no node for anybody the players of a drain wait together, and not one after the other.
+func TestPlayersWithoutANodeWaitTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
+		waits := func(what string, want time.Duration) {
+			t.Helper()
+			begun := time.Now()
+			c := l.join("")
+			_, result := l.nextSeats(t.Context(), c)
+			if err := <-result; !errors.Is(err, ErrNoNode) || time.Since(begun) != want {
+				t.Errorf("%s: %v after %v, want no node after %v", what, err, time.Since(begun), want)
+			}
+		}
+		all := noNodeFor + noNodeWait
+		waits("the first one", all)
+		for range 3 {
+			waits("another one", 0)
+			time.Sleep(noNodePause)
+		}
+		waits("after a pause", 0)
+		time.Sleep(noNodePause + 1)
+		waits("after a longer pause", all)
+		l.meets(Node{ID: "p", MaxSessions: 1000})
+		_, result := l.nextSeats(t.Context(), l.join(""))
+		synctest.Wait()
+		l.takes(l.sentOne("the seat", kindSeat))
+		must(t, <-result)
+		delete(l.nodes.peers, "p")
+		waits("there was a node", all)
+	})
 }

@@ -21,7 +21,7 @@ const (
 	CloseReplaced      CloseCode = 5   // the same Identity connected once more
 	CloseTimeout       CloseCode = 6   // interrupted for too long: see godwit.Config.Grace; or the path is too narrow: see Text
 	CloseDuplicate     CloseCode = 7   // the same Identity is connected already
-	CloseMoved         CloseCode = 8   // the server's program called Conn.Move: the client continues at another server
+	CloseMoved         CloseCode = 8   // the server's program called Conn.Move: the client continues at another server; with a Text at the server, the move took too long
 	CloseLimitMessages CloseCode = 16  // too many messages per second
 	CloseLimitBytes    CloseCode = 17  // too many bytes per second
 	CloseLimitSize     CloseCode = 18  // a message larger than its channel allows

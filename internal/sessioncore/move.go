@@ -21,6 +21,9 @@ const (
 	answerTime  = time.Second      // how long a client that moves waits for the answers to its requests
 )
 
+// moveTooLong is the Text of the reason at the server that has ended a move. Otherwise the Text of CloseMoved is empty there.
+const moveTooLong = "the move took too long: messages may be lost"
+
 // Moving reports whether the session moves and is not over yet.
 func (s *Session) Moving() bool { return s.closing.moving && s.state == Open }
 
@@ -74,7 +77,9 @@ func (s *Session) move(now time.Time) {
 	switch {
 	case !s.Moving():
 	case s.server && !s.interrupted && !now.Before(s.closing.by):
-		s.finish(now, s.closing.reason)
+		r := s.closing.reason
+		r.Text = moveTooLong
+		s.finish(now, r)
 	case !s.mux.Idle():
 	case !s.server:
 		if len(s.waiting) == 0 || !now.Before(s.closing.by) {

@@ -105,7 +105,7 @@ func TestMoveHasAnEnd(t *testing.T) {
 		if d := w.closedAt(w.server, time.Minute); d != c.want {
 			t.Errorf("a move with a DrainTimeout of %v ends after %v, want %v", c.drain, d, c.want)
 		}
-		w.want(w.server, `closed 8 "" remote=false lost 10 and 0`)
+		w.want(w.server, `closed 8 "the move took too long: messages may be lost" remote=false lost 10 and 0`)
 	}
 }
 
