@@ -134,3 +134,18 @@ func TestAClosedConnectionToNATSSendsNothingMore(t *testing.T) {
 		d.joined.Store(true)
 	}
 }
+
+// While Join waits for what NATS says first, the end of the context of Join closes the connection.
+func TestTheEndOfJoinClosesTheConnection(t *testing.T) {
+	l := testkit.Must(net.Listen("tcp", "127.0.0.1:0"))
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	d := &dialer{ctx: ctx, life: t.Context(), timeout: testkit.Patience}
+	c := testkit.Must(d.Dial("tcp", l.Addr().String()))
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(testkit.Patience))
+	cancel()
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Read: %v, want that the connection is closed", err)
+	}
+}
