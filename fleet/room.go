@@ -488,8 +488,8 @@ func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, v roo
 	} else if !sure {
 		return true, nil
 	}
-	if f.heir(v.Name) != f.me.String() {
-		return true, nil
+	if heir := f.heir(v.Name); heir != f.me.String() {
+		return heir != "", nil // if no node adopts rooms now, the next sweep is not soon
 	}
 	revision, err := f.roomsBucket().Update(ctx, e.Key(), f.roomValue(v.Name), e.Revision())
 	if isConflict(err) {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestRoomsThatTheBucketDoesNotHave(t *testing.T) {
 	drop()
 	k.nodes.self.Adopts = false
 	k.write("cave", instance{9})
-	k.sweeps("a room has no heir, and another one is restored", true)
+	k.sweeps("a room has another heir, and another one is restored", true)
 	drop()
 	k.bucket.update = once(1, nil, errBroken)
 	k.failsToSweep("nothing can be written", errBroken)
@@ -144,6 +145,7 @@ func TestWhenRoomsAreCompared(t *testing.T) {
 	k := newKeepers(t, 1)[0]
 	now := time.Now()
 	broken := func() (jetstream.KeyWatcher, error) { return nil, errBroken }
+	heir := Node{ID: (instance{2}).String(), Adopts: true, MaxSessions: 1}
 	for _, c := range []struct {
 		name   string
 		before func(r *rooms)
@@ -157,7 +159,8 @@ func TestWhenRoomsAreCompared(t *testing.T) {
 		{"NATS is away", func(r *rooms) { r.again = true; k.away.Store(true) }, false, true},
 		{"there is no bucket", func(r *rooms) { r.again, r.kv = true, nil }, false, true},
 		{"it fails", func(*rooms) { k.bucket.watch = broken }, true, true},
-		{"a node is gone", func(*rooms) { k.write("arena", instance{9}); k.nodes.self.Adopts = false }, true, true},
+		{"a node is gone, and no node adopts rooms", func(*rooms) { k.write("arena", instance{9}); k.nodes.self.Adopts = false }, true, false},
+		{"another node is to adopt its room", func(*rooms) { k.nodes.self.Adopts = false; k.nodes.peers[heir.ID] = &peer{Node: heir} }, true, true},
 		{"this node adopts its room", func(*rooms) {}, true, false},
 	} {
 		k.open()
@@ -165,6 +168,7 @@ func TestWhenRoomsAreCompared(t *testing.T) {
 		r.swept, r.again = now.Add(-sweepEvery), false
 		k.away.Store(false)
 		k.nodes.self.Adopts = true
+		delete(k.nodes.peers, heir.ID)
 		k.spent.late = map[string]time.Time{"an old token": now}
 		c.before(r)
 		k.compareRooms(now)
@@ -174,6 +178,38 @@ func TestWhenRoomsAreCompared(t *testing.T) {
 	}
 	if !slices.Equal(k.adopted, []string{"arena"}) {
 		t.Errorf("%v are adopted, want the room of the node that is gone", k.adopted)
+	}
+}
+
+// While no node adopts rooms those of a node that is gone are not read again and again. The next sweep gives them to a node that does.
+func TestRoomsThatNobodyAdopts(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	reads := 0
+	k.bucket.watch = func() (jetstream.KeyWatcher, error) {
+		reads++
+		return k.bucket.KeyValue.WatchAll(t.Context(), jetstream.IgnoreDeletes())
+	}
+	for i := range 3 {
+		k.write(fmt.Sprint("room ", i), instance{9})
+	}
+	now := time.Now()
+	for name, change := range map[string]func(n *Node){
+		"no node has Config.Adopt": func(n *Node) { n.Adopts = false }, "all nodes drain": func(n *Node) { n.Draining = true },
+	} {
+		self := k.nodes.self
+		change(&k.nodes.self)
+		reads, k.rooms.swept = 0, time.Time{}
+		for i := range 40 {
+			k.compareRooms(now.Add(time.Duration(i) * roomsEvery)) // less than sweepEvery in all
+		}
+		if reads != 1 {
+			t.Errorf("%s: the bucket is read %d times, want once", name, reads)
+		}
+		k.nodes.self = self
+	}
+	k.compareRooms(now.Add(sweepEvery))
+	if len(k.adopted) != 3 {
+		t.Errorf("%v are adopted, want three rooms: a node adopts rooms again", k.adopted)
 	}
 }
 
