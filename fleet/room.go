@@ -345,13 +345,12 @@ func (f *Fleet) keepRooms() {
 	}
 }
 
-// compareRooms calls sweepRooms if it is time.
+// compareRooms calls sweepRooms if it is time, and then does what is less urgent.
 func (f *Fleet) compareRooms(now time.Time) {
 	r := &f.rooms
 	if f.away.Load() || f.roomsBucket() == nil || !r.again && now.Sub(r.swept) < sweepEvery {
 		return
 	}
-	f.tellSpent()
 	ctx, cancel := context.WithTimeout(context.Background(), bucketTime)
 	defer cancel()
 	orphans, err := f.sweepRooms(ctx)
@@ -359,6 +358,7 @@ func (f *Fleet) compareRooms(now time.Time) {
 		f.config.Logger.Debug("fleet: the rooms cannot be compared", "node", f.config.Name, "err", err)
 	}
 	r.again, r.swept = orphans || err != nil, now
+	f.tellSpent()
 }
 
 // sweepRooms compares all rooms once. again says that it is to do so soon again, because there are rooms of nodes that are gone

@@ -141,5 +141,8 @@ func (f *Fleet) tellSpent() {
 		f.mu.Lock()
 		delete(f.spent.late, key)
 		f.mu.Unlock()
+		if len(f.rooms.wake) > 0 {
+			return // the rooms first
+		}
 	}
 }

@@ -213,6 +213,36 @@ func TestRoomsThatNobodyAdopts(t *testing.T) {
 	}
 }
 
+// A node writes its rooms again before it tells NATS which tokens it has admitted, and again as soon as it has to do so amid the tokens.
+func TestRoomsComeBeforeTokens(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.claims("arena")
+	must(t, k.bucket.KeyValue.Delete(t.Context(), token("arena")))
+	must(t, k.openSpent(t.Context()))
+	told, wakes := 0, 2 // the rooms are to be compared amid this token
+	k.spent.kv = &bucket{KeyValue: k.spent.kv, update: func() error {
+		k.wants("before a token is told", "arena", k.me)
+		if told++; told == wakes {
+			k.wakeRooms()
+		}
+		return nil
+	}}
+	k.spent.late = make(map[string]time.Time)
+	for i := range 4 {
+		k.spent.late[token(fmt.Sprint("token ", i))] = time.Now().Add(time.Hour)
+	}
+	now := time.Now()
+	k.compareRooms(now)
+	if told != wakes || len(k.spent.late) != 4-wakes {
+		t.Errorf("%d tokens are told, and %d wait; want 2 and 2: the rooms are to be compared", told, len(k.spent.late))
+	}
+	k.wantWake("amid the tokens", true)
+	k.compareRooms(now.Add(sweepEvery))
+	if told != 4 || len(k.spent.late) != 0 {
+		t.Errorf("%d tokens are told, and %d wait; want all", told, len(k.spent.late))
+	}
+}
+
 // A node that is not heard any more is noticed within a moment, and its rooms are adopted, long before all rooms are compared again.
 func TestTheRoomsOfANodeThatIsNotHeardAnyMore(t *testing.T) {
 	k, other := newKeepers(t, 1)[0], instance{9}
