@@ -258,8 +258,8 @@ func TestAProofWithoutBeats(t *testing.T) {
 		n.running.Wait()
 	}
 	prove()
-	if len(n.Nodes()) != 2 || !n.nodes.proven.IsZero() || p.heard.Before(begun) || n.nodes.since.Before(begun) {
-		t.Errorf("beats were dropped: %d nodes are there, and the node was heard %v ago; want 2, and that the node listens again", len(n.Nodes()), time.Since(p.heard))
+	if len(n.Nodes()) != 2 || !n.nodes.proven.IsZero() || p.heard.Before(begun) || n.nodes.since.Before(begun) || !n.nodes.back.IsZero() {
+		t.Errorf("beats were dropped: %d nodes are there, and the node was heard %v ago; want 2, that the node listens again, and that NATS was not away", len(n.Nodes()), time.Since(p.heard))
 	}
 	testkit.Next(t, "the beat that was not dropped", n.in.beats)
 	n.running.Go(func() { n.proves("nothing was dropped since"); n.heardAll() })

@@ -76,6 +76,7 @@ type nodes struct {
 	cpu      cpuMeter
 	dead     time.Duration // a node that was not heard for so long is gone
 	since    time.Time     // from when on the node has heard the others without a break
+	back     time.Time     // until when NATS was away; zero if it never was
 
 	sub     *nats.Subscription // of beats
 	missed  int                // beats that sub has dropped; the goroutine of prove owns it
@@ -165,7 +166,7 @@ func (f *Fleet) prove() {
 		defer f.mu.Unlock()
 		if missed != f.nodes.missed { // who knows of whom
 			f.nodes.missed = missed
-			f.listenAgain(time.Now())
+			f.waitAgain(time.Now())
 		}
 		f.endProof()
 		return
@@ -207,8 +208,21 @@ func (f *Fleet) forgetUnheardNodes(at time.Time) {
 	}
 }
 
-// listenAgain begins to wait for the nodes again: while NATS is away nobody is heard, and nobody is forgotten. f.mu is held.
+// listenAgain notes that NATS is away, or was until now: nobody was heard, and nobody is forgotten. f.mu is held.
 func (f *Fleet) listenAgain(now time.Time) {
+	f.nodes.back = now
+	f.waitAgain(now)
+}
+
+// backLately reports whether NATS is away, or was away until a moment ago: nodes that are there may not be back yet.
+func (f *Fleet) backLately() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.away.Load() || time.Since(f.nodes.back) <= f.nodes.dead+beatEvery
+}
+
+// waitAgain begins to wait for the nodes again. f.mu is held.
+func (f *Fleet) waitAgain(now time.Time) {
 	f.nodes.since = now
 	for _, p := range f.nodes.peers {
 		p.heard = now

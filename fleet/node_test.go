@@ -366,6 +366,61 @@ func TestRoomsAfterNATSHasStartedAgain(t *testing.T) {
 	}
 }
 
+// NATS starts again, and one of two nodes is back earlier. A player wants to go to a room of the other one, and the front says that there is no
+// seat now: the room stays where it is. A room that nobody has is there again some seconds after NATS is back.
+func TestRoomsWhenOneNodeIsBackEarlier(t *testing.T) {
+	nats := newNATS(t)
+	late, early := newProxy(t, nats.address()), newProxy(t, nats.address())
+	adopts := func(c Config) Config {
+		c.deadAfter, c.URL, c.Adopt = time.Hour, "http://"+c.Name+".example/godwit/", func(*Room) {}
+		return c
+	}
+	a := newNode(t, adopts(Config{NATS: late.address(), Name: "a"}), godwit.Config{})
+	b := newNode(t, adopts(Config{NATS: early.address(), Name: "b"}), godwit.Config{})
+	knows(t, a, b)
+	room := testkit.Must(a.Claim(t.Context(), "arena"))
+	front := testkit.Must(b.Front(func(r *http.Request) (Joining, error) { return Joining{Room: r.Header.Get("Room")}, nil }, rtcserver.Settings{MaxOffers: -1}))
+	join := func(room string) int {
+		r := httptest.NewRequest(http.MethodPost, "/join", nil)
+		r.Header.Set("Room", room)
+		w := httptest.NewRecorder()
+		front.ServeHTTP(w, r)
+		return w.Code
+	}
+	nats.stop()
+	wait(t, "the nodes know that NATS is away", func() bool { return !a.Connected() && !b.Connected() })
+	nats.start()
+	early.lead(nats.address())
+	wait(t, "b is back, and has made the bucket again", func() bool {
+		_, err := b.Find(t.Context(), "arena")
+		return b.Stats().Reconnects > 0 && errors.Is(err, ErrNoRoom)
+	})
+	for _, name := range []string{"arena", "new"} {
+		if r, err := b.Claim(t.Context(), name); !errors.Is(err, ErrTaken) {
+			t.Errorf("the claim of %q: %v, %v; want ErrTaken", name, r, err)
+		}
+		if status := join(name); status != http.StatusServiceUnavailable {
+			t.Errorf("the front says %d of %q, want 503", status, name)
+		}
+	}
+	late.lead(nats.address())
+	wait(t, "a is back, and b finds the room again", func() bool {
+		n, err := b.Find(t.Context(), "arena")
+		return a.Stats().Reconnects > 0 && err == nil && n.Name == "a"
+	})
+	if isLost(room) || len(b.Rooms()) != 0 {
+		t.Errorf("the room is lost: %v, and b has %d rooms; want neither", isLost(room), len(b.Rooms()))
+	}
+	for _, n := range []*node{a, b} {
+		n.mu.Lock()
+		n.nodes.back = time.Time{} // as if some seconds had passed
+		n.mu.Unlock()
+	}
+	if status := join("new"); status != http.StatusOK {
+		t.Errorf("the front says %d of a new room some seconds later, want 200", status)
+	}
+}
+
 // The front gives players seats: each session comes with the name that the front has found out, and nobody comes in without a seat.
 func TestSeats(t *testing.T) {
 	nats := newNATS(t)

@@ -30,7 +30,7 @@ import (
 var (
 	// ErrNoRoom: no node has the room.
 	ErrNoRoom = errors.New("fleet: no node has the room")
-	// ErrTaken: another node has the room.
+	// ErrTaken: another node has the room, or may have it: see Fleet.Claim.
 	ErrTaken = errors.New("fleet: another node has the room")
 )
 
@@ -126,8 +126,9 @@ func (f *Fleet) wakeRooms() {
 
 // Claim makes a room belong to this node, until Release or Close. It returns ErrTaken if the room belongs to another
 // node that is there, and the same Room if it belongs to this one. For four seconds after Join, and after NATS was away, this node does not know
-// which nodes are gone, and each room of another one is ErrTaken. Claim waits for NATS, or until ctx is done; in a handler it
-// returns session.ErrInHandler. A name has 1 to 256 bytes of UTF-8.
+// which nodes are gone, and each room of another one is ErrTaken. In the four seconds after NATS was away a room that NATS does not know
+// is ErrTaken, too: NATS may have started again without its memory, and the node of the room may be back later than this one. Claim waits
+// for NATS, or until ctx is done; in a handler it returns session.ErrInHandler. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
@@ -156,7 +157,7 @@ func (f *Fleet) claim(ctx context.Context, name string) (r *Room, fresh bool, er
 		if mine != nil {
 			return mine, false, nil
 		}
-		revision, err := f.claimRoom(ctx, key, f.roomValue(name))
+		revision, err := f.claimRoom(ctx, key, f.roomValue(name), false)
 		if isConflict(err) {
 			continue
 		}
@@ -178,9 +179,9 @@ func (f *Fleet) noteClaiming(key string, n int) {
 	}
 }
 
-// claimRoom tries once to write the value of a room. An error of isConflict means that somebody else has written it
-// meanwhile.
-func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte) (revision uint64, err error) {
+// claimRoom tries once to write the value of a room. mine says that the room belongs to this node. An error of isConflict means that
+// somebody else has written it meanwhile.
+func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte, mine bool) (revision uint64, err error) {
 	kv, err := f.openRoomsBucket(ctx)
 	if err != nil {
 		return 0, err
@@ -193,6 +194,8 @@ func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte) (revisi
 		kv, err = f.roomsBucket(), jetstream.ErrKeyNotFound
 	}
 	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound) && !mine && f.backLately():
+		return 0, ErrTaken // the bucket may be new, and the node of the room has not written the room again
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return kv.Create(ctx, key, value)
 	case err != nil:
@@ -234,8 +237,9 @@ func (f *Fleet) adopt(name string) error {
 	return err
 }
 
-// Find returns the node that has a room. The error is ErrNoRoom if no node that is there has it. Find waits for NATS, or until
-// ctx is done; in a handler it returns session.ErrInHandler.
+// Find returns the node that has a room. The error is ErrNoRoom if no node that is there has it, and in the four seconds after NATS was
+// away also if the node of the room has not told NATS of it again: Claim returns ErrTaken then. Find waits for NATS, or until ctx is
+// done; in a handler it returns session.ErrInHandler.
 func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 	if handling.Now() {
 		return Node{}, session.ErrInHandler
@@ -463,7 +467,7 @@ func (f *Fleet) checkRoom(ctx context.Context, key string, r *Room) (again bool,
 // restoreRoom writes a room of this node that the bucket does not have, or makes it lost if another node has it. again says that
 // it has changed meanwhile.
 func (f *Fleet) restoreRoom(ctx context.Context, key string, r *Room) (again bool, err error) {
-	revision, err := f.claimRoom(ctx, key, f.roomValue(r.name))
+	revision, err := f.claimRoom(ctx, key, f.roomValue(r.name), true)
 	switch {
 	case errors.Is(err, ErrTaken):
 		f.loseRoom(key, r)

@@ -297,6 +297,53 @@ func TestClaimsOfRoomsThatFail(t *testing.T) {
 	}
 }
 
+// After NATS was away the bucket may be new, and the nodes that are back later have not written their rooms again. So for a moment a node claims
+// no room that the bucket does not have, except its own ones.
+func TestClaimsAfterNATSWasAway(t *testing.T) {
+	nodes := newKeepers(t, 2)
+	k, other := nodes[0], nodes[1]
+	mine := k.claims("mine")
+	theirs := other.claims("theirs")
+	now := time.Now()
+	for _, c := range []struct {
+		name   string
+		change func()
+		taken  bool
+	}{
+		{"NATS was never away", func() {}, false},
+		{"messages were dropped", func() { k.waitAgain(now) }, false},
+		{"NATS is away", func() { k.away.Store(true) }, true},
+		{"NATS was away until now", func() { k.listenAgain(now) }, true},
+		{"NATS was away until some time ago", func() { k.nodes.back = now.Add(-k.nodes.dead - beatEvery) }, false},
+	} {
+		must(t, k.js.DeleteKeyValue(t.Context(), k.bucketName("rooms")))
+		k.open()
+		other.open()
+		k.nodes.back = time.Time{}
+		c.change()
+		r, err := k.Claim(t.Context(), "theirs")
+		if c.taken != errors.Is(err, ErrTaken) || c.taken != (r == nil) {
+			t.Errorf("%s: the claim of a room that the bucket does not have: %v, %v; want ErrTaken: %v", c.name, r, err, c.taken)
+		}
+		k.away.Store(false)
+		k.sweeps(c.name, false)
+		k.wants(c.name, "mine", k.me)
+		if !c.taken {
+			k.wants(c.name, "theirs", k.me)
+			must(t, r.Release(t.Context()))
+		}
+		other.sweeps(c.name, false)
+		other.wants(c.name, "theirs", other.me)
+		if _, err := k.Claim(t.Context(), "theirs"); !errors.Is(err, ErrTaken) {
+			t.Errorf("%s: the claim of a room that the bucket has: %v, want ErrTaken", c.name, err)
+		}
+	}
+	if isLost(mine) || isLost(theirs) {
+		t.Errorf("rooms are lost: %v, %v; want none", isLost(mine), isLost(theirs))
+	}
+	k.wantWake("no claim is in doubt", false)
+}
+
 // A node that does not know whether NATS has noted a claim or a release looks into the bucket. What is not in its Rooms is removed.
 func TestAnswersAboutRoomsThatGetLost(t *testing.T) {
 	k := newKeepers(t, 1)[0]
