@@ -18,7 +18,8 @@ import (
 // With godwit.DuplicatesRefuse and DuplicatesReplace a name belongs to one session in the fleet: that whose number
 // is the value of the name in a bucket of JetStream, which nodes change by compare-and-set. A node claims the name
 // when the session opens and releases it when the session is over. It compares what it wants with what it has and
-// with what the bucket has, again after each failure and each time that NATS is back: see settleName.
+// with what the bucket has, again after each failure, each time that NATS is back and when the bucket has lost a claim: see settleName
+// and checkClaims.
 
 // claim is what a node knows of the bucket's value for a player. Fleet.mu guards it.
 type claim struct {
@@ -157,6 +158,37 @@ func (f *Fleet) renewClaims(now time.Time) {
 		if p.claim.held && now.Sub(p.claim.written) > renewAfter {
 			f.settle(p)
 		}
+	}
+}
+
+// checkClaims has all claims compared with the bucket if the bucket does not have the oldest one. The NATS server that had the bucket in
+// memory may have started again while this node was connected to another server of the cluster. It runs on the goroutine of keepRooms.
+func (f *Fleet) checkClaims(ctx context.Context) {
+	f.mu.Lock()
+	kv := f.claims.kv
+	var p *player
+	for _, o := range f.players {
+		if c := &o.claim; c.held && !c.queued && !c.busy && (p == nil || c.written.Before(p.claim.written)) {
+			p = o
+		}
+	}
+	if p == nil {
+		f.mu.Unlock()
+		return
+	}
+	had := p.claim
+	f.mu.Unlock()
+	e, err := kv.Get(ctx, p.token)
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return // the next sweep
+	}
+	if node, _ := readClaim(e); node == f.me && e.Revision() == had.revision {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.claim == had { // else it has changed since
+		f.settleAll()
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/godwit-rtc/godwit"
@@ -191,6 +193,86 @@ func TestAFailedClaimOfAPlayerWhoHasLeftIsNotRepeated(t *testing.T) {
 	if before.claim.queued || !there.claim.queued && !there.claim.busy {
 		t.Errorf("repeated for the player before: %v, want false; for the one who is there: %v, want true", before.claim.queued, there.claim.queued)
 	}
+}
+
+// In a cluster of NATS servers that which has the bucket in memory starts again, and the nodes stay connected to others. Of two sessions that have one name
+// then one stays, and the other names are claimed again.
+func TestTheBucketOfNamesStartsAgain(t *testing.T) {
+	x := newClaimed(t, godwit.DuplicatesReplace)
+	eve := x.join("eve")
+	x.claimed(eve, "eve")
+	must(t, x.js.DeleteKeyValue(t.Context(), x.bucketName("players")))
+	kv := testkit.Must(x.openClaims())
+	young := x.other.join("ada")
+	x.other.claimed(young, "ada") // in the revision that the first claim had
+	x.wakeRooms()
+	x.player.want(t, "the bucket has the name of another node", "replaced")
+	wait(t, "the other name is claimed again", func() bool {
+		e, err := kv.Get(t.Context(), token("eve"))
+		node, id := readClaim(e)
+		return err == nil && node == x.me && id == eve.ID()
+	})
+	if young.State() != session.StateOpen || eve.State() != session.StateOpen {
+		t.Errorf("the other sessions are %v and %v, want both open", young.State(), eve.State())
+	}
+}
+
+// All claims are compared with the bucket if it does not have the oldest one, and not otherwise.
+func TestTheOldestClaimIsCompared(t *testing.T) {
+	me, now := newInstance(), time.Now()
+	for _, c := range []struct {
+		name   string
+		value  []byte // of the oldest claim in the bucket; nil: none
+		get    error
+		change func(f *Fleet, oldest *player) // while the bucket is read
+		want   bool
+	}{
+		{"it is there", appendClaim(me, 7), nil, nil, false},
+		{"it is not there", nil, nil, nil, true},
+		{"another node has the name", appendClaim(newInstance(), 7), nil, nil, true},
+		{"nothing can be read", nil, errBroken, nil, false},
+		{"the server with the bucket is down", nil, nats.ErrNoResponders, nil, false},
+		{"it has changed since", nil, nil, func(_ *Fleet, oldest *player) { oldest.claim.revision++ }, false},
+	} {
+		b := &bucket{}
+		f := newQueue(b)
+		f.me = me
+		oldest := f.addPlayer("oldest", claim{held: true, revision: 3, written: now.Add(-time.Minute)})
+		f.addPlayer("young", claim{held: true, revision: 4, written: now})
+		f.addPlayer("queued", claim{held: true, revision: 2, written: now.Add(-time.Hour), queued: true})
+		f.addPlayer("busy", claim{held: true, revision: 2, written: now.Add(-time.Hour), busy: true})
+		f.addPlayer("without a claim", claim{})
+		b.KeyValue = getter{get: func(key string) (jetstream.KeyValueEntry, error) {
+			if key != "oldest" {
+				t.Errorf("%s: the claim of %q is read", c.name, key)
+			}
+			if c.change != nil {
+				c.change(f, oldest)
+			}
+			switch {
+			case c.get != nil:
+				return nil, c.get
+			case c.value == nil:
+				return nil, jetstream.ErrKeyNotFound
+			}
+			return entry{key: key, value: c.value, revision: 3}, nil
+		}}
+		f.checkClaims(t.Context())
+		if got := slices.Sorted(slices.Values(queued(f))); c.want != slices.Equal(got, []string{"oldest", "without a claim", "young"}) || !c.want && len(got) != 0 {
+			t.Errorf("%s: %v are compared with the bucket, want all that do not wait: %v", c.name, got, c.want)
+		}
+	}
+	newQueue(nil).checkClaims(t.Context()) // a node without claims reads nothing
+}
+
+// A getter is a bucket of which a test replaces Get.
+type getter struct {
+	jetstream.KeyValue
+	get func(key string) (jetstream.KeyValueEntry, error)
+}
+
+func (g getter) Get(_ context.Context, key string) (jetstream.KeyValueEntry, error) {
+	return g.get(key)
 }
 
 // A wire is one direction of a link in memory.

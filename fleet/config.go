@@ -48,8 +48,9 @@ type Config struct {
 	// in memory, and they are gone when the process ends.
 	Dir string
 
-	// Replicas is the number of servers of a NATS cluster that keep each claim of a name. Zero means 1. It needs
-	// that many NATS servers with JetStream.
+	// Replicas is the number of servers of a NATS cluster that keep each claim of a name, each room and each used token. Zero means 1. It needs
+	// that many NATS servers with JetStream. Use 3 in a cluster: with 1, names and rooms are not unique for some 10 s when the server that has
+	// them starts again.
 	Replicas int
 
 	// WhenAway says what happens to a new client on which the whole fleet would have to agree while NATS is away.

@@ -250,6 +250,8 @@ func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 	}
 	e, err := kv.Get(ctx, token(name))
 	switch {
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return Node{}, fmt.Errorf("fleet: the bucket of rooms: %w", err) // its server is down, or has just started again
 	case errors.Is(err, jetstream.ErrKeyNotFound), isGone(err):
 		return Node{}, ErrNoRoom
 	case err != nil:
@@ -362,6 +364,7 @@ func (f *Fleet) compareRooms(now time.Time) {
 		f.config.Logger.Debug("fleet: the rooms cannot be compared", "node", f.config.Name, "err", err)
 	}
 	r.again, r.swept = orphans || err != nil, now
+	f.checkClaims(ctx)
 	f.tellSpent()
 }
 

@@ -277,6 +277,12 @@ func TestClaimsOfRoomsThatFail(t *testing.T) {
 	if _, err := k.Find(t.Context(), "arena"); !errors.Is(err, ErrNoRoom) {
 		t.Errorf("Find without a bucket: %v, want ErrNoRoom", err)
 	}
+	for _, silent := range []error{nats.ErrNoResponders, jetstream.ErrNoStreamResponse} {
+		k.bucket.get = once(1, nil, silent)
+		if n, err := k.Find(t.Context(), "arena"); !errors.Is(err, silent) || errors.Is(err, ErrNoRoom) || n != (Node{}) {
+			t.Errorf("Find when the server with the bucket is down: %+v, %v; want %v, and not ErrNoRoom", n, err, silent)
+		}
+	}
 	k.bucket.get = once(1, nil, jetstream.ErrBucketNotFound)
 	k.claims("den")
 	k.wants("the bucket is made again", "den", k.me)
