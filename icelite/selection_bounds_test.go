@@ -232,6 +232,16 @@ func TestWhatEndsWariness(t *testing.T) {
 		t.Fatal("a path that does not answer is still proved")
 	}
 	a.wantWary("an unproved path", false)
+
+	a = newTestAgent(t)
+	failedTrial(a)
+	a.challenge("a question")
+	a.wait(defaultConsentTimeout / 2)
+	a.want("a check", verdictChecked, home, aCheck().chromium())
+	a.Advance(a.now)
+	a.Heard(a.now, home, 100, true)
+	a.prove("home again", home)
+	a.wantWary("a record while the path was not proved", true)
 }
 
 // If two proved paths send records, the selection does not move.
