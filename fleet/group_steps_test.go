@@ -496,3 +496,15 @@ func TestANodeTellsOfAllItsGroups(t *testing.T) {
 		}
 	})
 }
+
+// A node that has no room to tell that the last member has left a group does not tell later that it has members.
+func TestAGroupThatIsLeftWithoutRoom(t *testing.T) {
+	q := newQuiet(t, Config{MaxPending: 1})
+	ada, g := q.join("ada").server, q.Group("lobby")
+	if !g.Join(ada) || !g.Leave(ada) || q.Stats().OutDropped != 1 {
+		t.Fatalf("%d messages are dropped, want the one after Leave", q.Stats().OutDropped)
+	}
+	if len(q.fresh) != 0 {
+		t.Errorf("the node will tell of its members of %d groups", len(q.fresh))
+	}
+}

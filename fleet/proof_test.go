@@ -43,3 +43,24 @@ func TestTheTimeBetweenPings(t *testing.T) {
 		pinged("the end", last, 1)
 	})
 }
+
+// For a moment after NATS was away, the others may not be back yet.
+func TestNATSWasAwayLately(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{}, godwit.Config{})
+		lately := func(what string, want bool) {
+			t.Helper()
+			if got := l.backLately(); got != want {
+				t.Errorf("%s: NATS was away lately: %v", what, got)
+			}
+		}
+		lately("it never was", false)
+		l.away.Store(true)
+		lately("it is", true)
+		l.natsBack()
+		time.Sleep(deadAfter + beatEvery)
+		lately("just now", true)
+		time.Sleep(time.Nanosecond)
+		lately("later", false)
+	})
+}

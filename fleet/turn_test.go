@@ -208,3 +208,56 @@ func TestPlayersWithoutANodeWaitTogether(t *testing.T) {
 		waits("there was a node", all)
 	})
 }
+
+// States for nodes that are gone are stuck, and those for nodes that are there are not.
+func TestStatesThatAreStuck(t *testing.T) {
+	l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
+	l.meets(Node{ID: "there"})
+	stuck := func(want load) {
+		t.Helper()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if got := l.stuck(); got != want {
+			t.Errorf("%+v is stuck, want %+v", got, want)
+		}
+	}
+	stuck(load{})
+	l.travels.carry("there", 1, 7)
+	stuck(load{})
+	l.travels.carry("gone", 1, 10)
+	l.travels.carry("gone too", 1, 0)
+	l.travels.carry("gone too", 1, 20)
+	stuck(load{3, 30})
+	l.travels.carry("gone too", -1, 0)
+	stuck(load{2, 30})
+	l.travels.carry("gone too", -1, -20)
+	stuck(load{1, 10})
+	if l.travels.handing != 2 || l.travels.bytes != 17 || len(l.travels.to) != 2 {
+		t.Errorf("%d states of %d bytes are on their way, to %v", l.travels.handing, l.travels.bytes, l.travels.to)
+	}
+}
+
+// Drain looks for a node for 20 s for a player for whom none fits, also if the others find one.
+func TestAPlayerForWhomNoNodeFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{deadAfter: time.Hour, Place: func(*godwit.Conn, Node) bool { return false }}, godwit.Config{})
+		l.meets(Node{ID: "p", MaxSessions: 1000})
+		ada := l.join("ada")
+		begun := time.Now()
+		_, result := l.nextSeats(t.Context(), ada)
+		for range noNodeFor / time.Second {
+			time.Sleep(time.Second)
+			l.noteNode(true)
+		}
+		if synctest.Wait(); len(result) != 0 {
+			t.Errorf("it ends before 20 s are over: %v", <-result)
+		}
+		time.Sleep(2 * noNodeWait)
+		if synctest.Wait(); len(result) == 0 {
+			t.Fatalf("it does not end after %v", time.Since(begun))
+		}
+		if err := <-result; err != ErrNoNode {
+			t.Errorf("%v, want ErrNoNode", err)
+		}
+	})
+}
