@@ -241,9 +241,12 @@ func (n *node) join(name string) *client {
 		n.t.Fatal(err)
 	}
 	testkit.Next(n.t, "the session opens", opened)
-	wait(n.t, "the server's end is there", func() bool {
+	wait(n.t, "the server's end is there, and the node knows of it", func() bool {
 		p.server, _ = n.srv.Conn(p.ID())
-		return p.server != nil || p.State() == session.StateClosed
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		known := n.players[name] != nil || name == "" || n.closed || !n.serving.Load()
+		return p.State() == session.StateClosed || p.server != nil && known
 	})
 	return p
 }
