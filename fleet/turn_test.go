@@ -181,10 +181,10 @@ func TestStatesForANodeThatIsGoneHoldUpNobody(t *testing.T) {
 func TestPlayersWithoutANodeWaitTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
+		c, last := l.join(""), l.join("") // join may take time
 		waits := func(what string, want time.Duration) {
 			t.Helper()
 			begun := time.Now()
-			c := l.join("")
 			_, result := l.nextSeats(t.Context(), c)
 			if err := <-result; !errors.Is(err, ErrNoNode) || time.Since(begun) != want {
 				t.Errorf("%s: %v after %v, want no node after %v", what, err, time.Since(begun), want)
@@ -200,7 +200,7 @@ func TestPlayersWithoutANodeWaitTogether(t *testing.T) {
 		time.Sleep(noNodePause + 1)
 		waits("after a longer pause", all)
 		l.meets(Node{ID: "p", MaxSessions: 1000})
-		_, result := l.nextSeats(t.Context(), l.join(""))
+		_, result := l.nextSeats(t.Context(), last)
 		synctest.Wait()
 		l.takes(l.sentOne("the seat", kindSeat))
 		must(t, <-result)
