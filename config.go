@@ -168,8 +168,8 @@ type Config struct {
 
 	// DrainTimeout is how long a session stays after Conn.Close to deliver its reliable
 	// messages. Zero means 10 s; negative means that the session ends at once. The session
-	// also ends when nothing arrives from the client for Silence. Server.Shutdown does
-	// not use DrainTimeout: its context limits the time.
+	// also ends when nothing arrives from the client for Silence. It limits Conn.Move, too, to
+	// 3 s at least. Server.Shutdown does not use DrainTimeout: its context limits the time.
 	DrainTimeout time.Duration
 
 	// Limits limit what each client may send.

@@ -16,7 +16,7 @@ import (
 // session.CloseMoved when all reliable messages of both ends are delivered: the Message handler is called for
 // those of the client until Close is called, so what Close knows of the player is complete. The client then
 // begins a new session at the other server, by itself if it renews its sessions. The session lasts for at most
-// Config.DrainTimeout after Move, or 10 s if that is negative, and then ends with session.CloseMoved and a Text:
+// Config.DrainTimeout after Move, but 3 s or more, or 10 s if that is negative, and then ends with session.CloseMoved and a Text:
 // messages of both ends may be lost. While the client is interrupted it lasts for the
 // grace time, and the move goes on when the client is back. A client of an older version is closed with
 // session.CloseShutdown, and may connect again. Move does not wait. It does nothing if the session is being

@@ -121,6 +121,7 @@ func (f *Fleet) admitDraining(name string) error {
 // nextSeat returns a seat for a player of this node at another one.
 func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error) {
 	refused := make(map[string]bool)
+	var why error // of the last refusal
 	for until := time.Now().Add(noNodeFor); ; {
 		begun := time.Now()
 		if err := f.awaitTurn(ctx, c); err != nil {
@@ -137,25 +138,31 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 			}
 		}
 		f.endTurn(c)
+		all := errors.Is(err, ErrNoNode) // have been asked
+		if all && why != nil {
+			err = why
+		}
 		if ctx.Err() != nil || time.Now().After(until) {
 			return auth.Seat{}, err
 		}
-		if errors.Is(err, errOnTheWay) { // the program has called Move, which may fail: awaitTurn waits for it
+		switch {
+		case errors.Is(err, errOnTheWay): // the program has called Move, which may fail: awaitTurn waits for it
 			continue
+		case !all:
+			refused[n.ID], why = true, err
+			continue
+		case why == nil && f.noteNode(false) > noNodeFor: // the players before have waited
+			return auth.Seat{}, err
 		}
-		if refused[n.ID] = true; errors.Is(err, ErrNoNode) {
-			if f.noteNode(false) > noNodeFor { // the players before have waited
-				return auth.Seat{}, err
-			}
-			clear(refused) // a node may have come, or be less full
-			timer := time.NewTimer(noNodeWait)
-			select {
-			case <-timer.C:
-			case <-c.Done():
-			case <-ctx.Done():
-			}
-			timer.Stop()
+		clear(refused) // a node may have come, or be less full
+		why = nil
+		timer := time.NewTimer(noNodeWait)
+		select {
+		case <-timer.C:
+		case <-c.Done():
+		case <-ctx.Done():
 		}
+		timer.Stop()
 	}
 }
 

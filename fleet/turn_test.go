@@ -206,6 +206,25 @@ func TestPlayersWithoutANodeWaitTogether(t *testing.T) {
 		must(t, <-result)
 		delete(l.nodes.peers, "p")
 		waits("there was a node", all)
+
+		// A node that refuses, or that cannot be asked, is not none.
+		l.meets(Node{ID: "p", MaxSessions: 1000})
+		l.away.Store(true)
+		for range 2 {
+			begun := time.Now()
+			_, result := l.nextSeats(t.Context(), l.join(""))
+			if err := <-result; !errors.Is(err, ErrAway) || time.Since(begun) != all {
+				t.Errorf("NATS is away: %v after %v, want that it is after %v", err, time.Since(begun), all)
+			}
+		}
+		_, result = l.nextSeats(t.Context(), l.join(""))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		l.away.Store(false)
+		time.Sleep(noNodeWait)
+		synctest.Wait()
+		l.takes(l.sentOne("NATS is back", kindSeat))
+		must(t, <-result)
 	})
 }
 

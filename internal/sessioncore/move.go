@@ -19,6 +19,7 @@ import (
 const (
 	defaultMove = 10 * time.Second // how long a move may take if Config.DrainTimeout is negative
 	answerTime  = time.Second      // how long a client that moves waits for the answers to its requests
+	minMove     = 3 * answerTime   // a shorter limit would end moves of clients that wait for answers
 )
 
 // moveTooLong is the Text of the reason at the server that has ended a move. Otherwise the Text of CloseMoved is empty there.
@@ -67,7 +68,7 @@ func (s *Session) moveTime() time.Duration {
 		return answerTime
 	}
 	if d := s.config.DrainTimeout; d > 0 {
-		return d
+		return max(d, minMove)
 	}
 	return defaultMove
 }

@@ -95,7 +95,7 @@ func TestMoveOverAnotherLink(t *testing.T) {
 
 // A client that acknowledges nothing is not waited for longer than DrainTimeout, or 10 s.
 func TestMoveHasAnEnd(t *testing.T) {
-	for _, c := range []struct{ drain, want time.Duration }{{2 * time.Second, 2 * time.Second}, {-1, 10 * time.Second}} {
+	for _, c := range []struct{ drain, want time.Duration }{{time.Second, 3 * time.Second}, {4 * time.Second, 4 * time.Second}, {-1, 10 * time.Second}} {
 		w := open(t, func(_, s *Config) { s.DrainTimeout, s.Silence = c.drain, time.Minute })
 		w.run(time.Second)
 		w.loss = 1
@@ -107,6 +107,19 @@ func TestMoveHasAnEnd(t *testing.T) {
 		}
 		w.want(w.server, `closed 8 "the move took too long: messages may be lost" remote=false lost 10 and 0`)
 	}
+}
+
+// A client that waits for an answer ends the move itself, also if the server's DrainTimeout is shorter than the wait.
+func TestAMoveHasTimeForAnswers(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.DrainTimeout = time.Second })
+	if _, err := w.client.Request(w.now, "buy", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Second)
+	w.want(w.server, "request 1 buy: ")
+	w.server.Move(w.now, []byte("{}"))
+	w.run(5 * time.Second)
+	w.want(w.server, `closed 8 "" remote=false`)
 }
 
 // A client that is away and comes back again and again, and acknowledges nothing, does not hold the session for ever.
