@@ -252,21 +252,16 @@ func (c *Conn) noteMove() {
 		c.remote = nil // the level may change
 		return
 	}
-	now := clientAddr(c.peer.Remote())
-	if c.remote == nil {
-		c.remote = new(now) // a copy, or each now would be on the heap
-		if !opened && c.moves < maxMoves {
-			c.moves++
-			c.log("moved", "to", now)
-		}
+	from, now := c.remote, clientAddr(c.peer.Remote())
+	c.remote = new(now) // a copy, or each now would be on the heap
+	if opened && from == nil || from != nil && *from == now || c.moves == maxMoves {
 		return
 	}
-	if *c.remote != now {
-		if c.moves < maxMoves {
-			c.moves++
-			c.log("moved", "from", *c.remote, "to", now)
-		}
-		*c.remote = now
+	c.moves++
+	if from == nil {
+		c.log("moved", "to", now)
+	} else {
+		c.log("moved", "from", *from, "to", now)
 	}
 }
 

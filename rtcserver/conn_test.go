@@ -225,6 +225,7 @@ func TestMovesInALogWhoseLevelChanges(t *testing.T) {
 		{"on off on", "to 2"},
 		{"on on off", "from 0 to 1"},
 		{"off off off", ""},
+		{"on on on", "from 0 to 1; from 1 to 2"},
 	} {
 		l := &leveled{lineLog: new(lineLog)}
 		inWorld(t, Config{Logger: slog.New(l)}, func(w *world) {

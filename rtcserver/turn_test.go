@@ -117,23 +117,52 @@ func TestCloseIsToldAtOnce(t *testing.T) {
 	})
 }
 
-// A page that moves again and again, or whose checks an attacker forges, does not fill the log.
-func TestMovesAreLoggedSoManyTimes(t *testing.T) {
-	j := new(lineLog)
-	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
-		p := w.open()
-		p.echoes("it is open")
-		for i := range 20 {
-			if err := p.socket.Rebind(netip.AddrPortFrom(p.addr().Addr(), uint16(50000+i))); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(4 * time.Second)
-			p.echoes("it has moved")
+// A page that has moved and is back before the server looks has no line.
+func TestAMoveThereAndBackIsNotLogged(t *testing.T) {
+	l := new(lineLog)
+	inWorld(t, Config{Logger: slog.New(l)}, func(w *world) {
+		w.open().echoes("it is open")
+		for c := range w.server.Conns() {
+			c.shard.loop.Lock()
+			c.noted -= 2
+			c.noteMove()
+			c.shard.loop.Unlock()
 		}
-		if n := len(j.with("moved", "conn=1")); n != maxMoves {
-			t.Errorf("%d moves of 20 are logged, want %d", n, maxMoves)
+		if lines := l.with("moved"); len(lines) != 0 {
+			t.Errorf("%q", lines)
 		}
 	})
+}
+
+// A page that moves again and again, or whose checks an attacker forges, does not fill the log, also if the level of the log changes all the time.
+func TestMovesAreLoggedSoManyTimes(t *testing.T) {
+	for _, changes := range []bool{false, true} {
+		l := &leveled{lineLog: new(lineLog)}
+		l.level.Set(slog.LevelDebug)
+		inWorld(t, Config{Logger: slog.New(l)}, func(w *world) {
+			p := w.open()
+			p.echoes("it is open")
+			moves := 0
+			move := func(level slog.Level) {
+				l.level.Set(level)
+				if err := p.socket.Rebind(netip.AddrPortFrom(p.addr().Addr(), uint16(50000+moves))); err != nil {
+					t.Fatal(err)
+				}
+				moves++
+				time.Sleep(4 * time.Second)
+				p.echoes("it has moved")
+			}
+			for range 20 {
+				if changes {
+					move(slog.LevelInfo)
+				}
+				move(slog.LevelDebug)
+			}
+			if n := len(l.with("moved", "conn=1")); n != maxMoves {
+				t.Errorf("the level changes: %v: %d moves are logged, want %d", changes, n, maxMoves)
+			}
+		})
+	}
 }
 
 func TestChannelsAreKnownByTheirLabels(t *testing.T) {
