@@ -181,7 +181,7 @@ func TestStatesForANodeThatIsGoneHoldUpNobody(t *testing.T) {
 func TestPlayersWithoutANodeWaitTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
-		c, last := l.join(""), l.join("") // join may take time
+		c, last, next := l.join(""), l.join(""), l.join("") // join may take time
 		waits := func(what string, want time.Duration) {
 			t.Helper()
 			begun := time.Now()
@@ -212,12 +212,12 @@ func TestPlayersWithoutANodeWaitTogether(t *testing.T) {
 		l.away.Store(true)
 		for range 2 {
 			begun := time.Now()
-			_, result := l.nextSeats(t.Context(), l.join(""))
+			_, result := l.nextSeats(t.Context(), c)
 			if err := <-result; !errors.Is(err, ErrAway) || time.Since(begun) != all {
 				t.Errorf("NATS is away: %v after %v, want that it is after %v", err, time.Since(begun), all)
 			}
 		}
-		_, result = l.nextSeats(t.Context(), l.join(""))
+		_, result = l.nextSeats(t.Context(), next)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		l.away.Store(false)

@@ -121,13 +121,15 @@ func TestCloseIsToldAtOnce(t *testing.T) {
 func TestAMoveThereAndBackIsNotLogged(t *testing.T) {
 	l := new(lineLog)
 	inWorld(t, Config{Logger: slog.New(l)}, func(w *world) {
-		w.open().echoes("it is open")
+		p := w.open()
+		p.echoes("it is open")
 		for c := range w.server.Conns() {
 			c.shard.loop.Lock()
 			c.noted -= 2
 			c.noteMove()
 			c.shard.loop.Unlock()
 		}
+		p.echoes("lines leave with the next turn")
 		if lines := l.with("moved"); len(lines) != 0 {
 			t.Errorf("%q", lines)
 		}
