@@ -26,6 +26,7 @@ type bucket struct {
 	update func() error // before Update and Create
 	done   func() error // after one of them that has succeeded
 	delete func() error
+	status func() error
 	watch  func() (jetstream.KeyWatcher, error)
 }
 
@@ -71,6 +72,15 @@ func (b *bucket) Delete(ctx context.Context, key string, o ...jetstream.KVDelete
 		return b.delete()
 	}
 	return b.KeyValue.Delete(ctx, key, o...)
+}
+
+func (b *bucket) Status(ctx context.Context) (jetstream.KeyValueStatus, error) {
+	if b.status != nil {
+		if err := b.status(); err != nil {
+			return nil, err
+		}
+	}
+	return b.KeyValue.Status(ctx)
 }
 
 // A claimed is a node with a session that has its name, and the bucket between the node and NATS.

@@ -504,10 +504,11 @@ func (f *Fleet) natsAway(err error) {
 
 // natsBack notes that the connection to NATS is there again. nats.go has renewed the subscriptions.
 func (f *Fleet) natsBack() {
-	f.away.Store(false)
 	f.config.Logger.Info("fleet: NATS is back", "node", f.config.Name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.listenAgain(time.Now())
+	f.away.Store(false) // from now on backLately asks when
 	f.counts.Reconnects++
 	for _, s := range f.groups { // other nodes may have got or lost members meanwhile
 		s.known, s.asked = false, time.Time{}
@@ -516,7 +517,6 @@ func (f *Fleet) natsBack() {
 		}
 	}
 	f.settleAll()
-	f.listenAgain(time.Now())
 	f.beat(time.Now(), false) // the others have not heard this node for a while
 	f.wakeRooms()
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -53,11 +54,31 @@ func (r *Room) Lost() <-chan struct{} { return r.lost }
 const (
 	roomsEvery = 250 * time.Millisecond // how often keepRooms looks whether a node is gone
 	sweepEvery = 10 * time.Second       // how often it compares all rooms
+	restorers  = 64                     // how many rooms it writes again at a time
 )
 
-// rooms is what a node knows of rooms. Fleet.mu guards kv, mine and claiming; the goroutine of keepRooms owns the last three.
+// A bucketState says whether a bucket has lost values: it is another one then, or has fewer changes.
+type bucketState struct {
+	created time.Time // zero if it is not known
+	changes uint64
+}
+
+// stateOf returns the state of a bucket.
+func stateOf(ctx context.Context, kv jetstream.KeyValue) (s bucketState, err error) {
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return s, err
+	}
+	if b, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+		s = bucketState{b.StreamInfo().Created, b.StreamInfo().State.LastSeq}
+	}
+	return s, nil
+}
+
+// rooms is what a node knows of rooms. Fleet.mu guards kv, known, mine and claiming; the goroutine of keepRooms owns the last three.
 type rooms struct {
 	kv       jetstream.KeyValue // nil until there is a server, or Claim or Find needs it
+	known    bucketState        // of kv at the last sweep that was not soon after NATS was away
 	mine     map[string]*Room   // by token
 	claiming map[string]int     // claims in progress, by token: the bucket may have a room that is not in mine yet
 	wake     chan struct{}
@@ -127,7 +148,8 @@ func (f *Fleet) wakeRooms() {
 // Claim makes a room belong to this node, until Release or Close. It returns ErrTaken if the room belongs to another
 // node that is there, and the same Room if it belongs to this one. For four seconds after Join, and after NATS was away, this node does not know
 // which nodes are gone, and each room of another one is ErrTaken. In the four seconds after NATS was away a room that NATS does not know
-// is ErrTaken, too: NATS may have started again without its memory, and the node of the room may be back later than this one. Claim waits
+// is ErrTaken, too, unless NATS still has all other rooms that it had: it may have started again without its memory, and the node of the
+// room may be back later than this one. Claim waits
 // for NATS, or until ctx is done; in a handler it returns session.ErrInHandler. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
@@ -194,8 +216,8 @@ func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte, mine bo
 		kv, err = f.roomsBucket(), jetstream.ErrKeyNotFound
 	}
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound) && !mine && f.backLately():
-		return 0, ErrTaken // the bucket may be new, and the node of the room has not written the room again
+	case errors.Is(err, jetstream.ErrKeyNotFound) && !mine && f.backLately() && !f.keptRooms(ctx, kv):
+		return 0, ErrTaken // the node of the room may not have written the room again
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return kv.Create(ctx, key, value)
 	case err != nil:
@@ -208,6 +230,33 @@ func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte, mine bo
 		}
 	}
 	return kv.Update(ctx, key, value, e.Revision())
+}
+
+// keptRooms reports whether the bucket still has all that it had before NATS was away.
+func (f *Fleet) keptRooms(ctx context.Context, kv jetstream.KeyValue) bool {
+	f.mu.Lock()
+	known := f.rooms.known
+	f.mu.Unlock()
+	if f.away.Load() || known.created.IsZero() {
+		return false
+	}
+	now, err := stateOf(ctx, kv)
+	return err == nil && now.created.Equal(known.created) && now.changes >= known.changes
+}
+
+// noteBucket notes the state of the bucket, if all nodes that are there have written their rooms.
+func (f *Fleet) noteBucket(ctx context.Context) error {
+	if f.backLately() {
+		return nil
+	}
+	s, err := stateOf(ctx, f.roomsBucket())
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.rooms.known = s
+	f.mu.Unlock()
+	return nil
 }
 
 // keepRoom notes that a room belongs to this node. fresh says that it did not before.
@@ -365,7 +414,7 @@ func (f *Fleet) compareRooms(now time.Time) {
 	}
 	r.again, r.swept = orphans || err != nil, now
 	f.checkClaims(ctx)
-	f.tellSpent()
+	f.tellSpent(time.Now())
 }
 
 // sweepRooms compares all rooms once. again says that it is to do so soon again, because there are rooms of nodes that are gone
@@ -412,14 +461,36 @@ func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 		}
 	}
 	f.mu.Unlock()
-	for key, r := range missing { // the bucket is new, or the room was claimed since allRooms
-		more, err := f.restoreRoom(ctx, key, r)
-		if err != nil {
-			return false, err
-		}
-		again = again || more
+	more, err := f.restoreRooms(ctx, missing)
+	if err != nil {
+		return false, err
 	}
-	return again, nil
+	return again || more, f.noteBucket(ctx)
+}
+
+// restoreRooms calls restoreRoom for rooms that the bucket does not have: it is new, or they were claimed meanwhile. Several at a time: other nodes
+// may claim what is not written four seconds after NATS was away.
+func (f *Fleet) restoreRooms(ctx context.Context, missing map[string]*Room) (again bool, err error) {
+	type result struct {
+		again bool
+		err   error
+	}
+	var running sync.WaitGroup
+	results, turns, i := make([]result, len(missing)), make(chan struct{}, restorers), 0
+	for key, r := range missing {
+		turns <- struct{}{}
+		of := &results[i]
+		i++
+		running.Go(func() {
+			of.again, of.err = f.restoreRoom(ctx, key, r)
+			<-turns
+		})
+	}
+	running.Wait()
+	for _, r := range results {
+		again, err = again || r.again, cmp.Or(err, r.err)
+	}
+	return again, err
 }
 
 // confirmRoom compares a room that belongs to this node, as the bucket says, with what the node knows.

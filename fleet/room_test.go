@@ -303,6 +303,50 @@ func TestClaimsOfRoomsThatFail(t *testing.T) {
 	}
 }
 
+// NATS was away and has lost nothing: a room that the bucket does not have is free.
+func TestClaimsAfterABreak(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.claims("mine")
+	now := time.Now()
+	k.listenAgain(now)
+	k.sweeps("NATS was away before the first sweep", false)
+	tries := func(what string, taken bool) {
+		t.Helper()
+		r, err := k.Claim(t.Context(), "arena")
+		if taken != errors.Is(err, ErrTaken) || taken != (r == nil) {
+			t.Errorf("%s: %v, %v; want ErrTaken: %v", what, r, err, taken)
+		}
+		if r != nil {
+			must(t, r.Release(t.Context()))
+		}
+	}
+	tries("nothing is known of the bucket", true)
+	k.nodes.back = time.Time{}
+	k.sweeps("later", false)
+	k.listenAgain(now)
+	tries("the bucket is the same", false)
+	known := k.rooms.known
+	k.sweeps("NATS was away until now", false)
+	if k.rooms.known != known {
+		t.Error("the state of the bucket is noted before other nodes can be back")
+	}
+	k.away.Store(true)
+	tries("NATS is away", true)
+	k.away.Store(false)
+	k.rooms.known.changes += 100
+	tries("the bucket has fewer changes", true)
+	k.rooms.known = bucketState{known.created.Add(-1), known.changes}
+	tries("the bucket is another one", true)
+	k.rooms.known = known
+	tries("the bucket is the same again", false)
+	k.bucket.status = func() error { return errors.New("no") }
+	tries("nobody says", true)
+	k.nodes.back = time.Time{}
+	if _, err := k.sweepRooms(t.Context()); err == nil {
+		t.Error("a sweep without the state of the bucket has no error")
+	}
+}
+
 // After NATS was away the bucket may be new, and the nodes that are back later have not written their rooms again. So for a moment a node claims
 // no room that the bucket does not have, except its own ones.
 func TestClaimsAfterNATSWasAway(t *testing.T) {

@@ -122,8 +122,8 @@ func (f *Fleet) spendAlone(id, key string, until time.Time) error {
 }
 
 // tellSpent tells the bucket of the tokens that this node has admitted while NATS was away. It runs on the goroutine of
-// keepRooms.
-func (f *Fleet) tellSpent() {
+// keepRooms, and stops when it is time for the rooms, which are more urgent. began is when it began.
+func (f *Fleet) tellSpent(began time.Time) {
 	f.mu.Lock()
 	late := make(map[string]time.Time, len(f.spent.late))
 	maps.Copy(late, f.spent.late)
@@ -141,8 +141,8 @@ func (f *Fleet) tellSpent() {
 		f.mu.Lock()
 		delete(f.spent.late, key)
 		f.mu.Unlock()
-		if len(f.rooms.wake) > 0 {
-			return // the rooms first
+		if d := time.Since(began); len(f.rooms.wake) > 0 || d > sweepEvery || f.rooms.again && d > roomsEvery {
+			return
 		}
 	}
 }

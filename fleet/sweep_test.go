@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -240,6 +241,64 @@ func TestRoomsComeBeforeTokens(t *testing.T) {
 	k.compareRooms(now.Add(sweepEvery))
 	if told != 4 || len(k.spent.late) != 0 {
 		t.Errorf("%d tokens are told, and %d wait; want all", told, len(k.spent.late))
+	}
+}
+
+// Tokens wait while rooms of nodes that are gone have nobody, and as soon as it is time for the next comparison.
+func TestTokensWaitForRooms(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	must(t, k.openSpent(t.Context()))
+	for _, c := range []struct {
+		again bool
+		took  time.Duration
+		told  int
+	}{{false, 0, 4}, {false, sweepEvery - time.Minute, 4}, {false, sweepEvery, 1}, {true, -time.Minute, 4}, {true, roomsEvery, 1}} {
+		k.spent.late = make(map[string]time.Time)
+		for i := range 4 {
+			k.spent.late[token(fmt.Sprint(c, i))] = time.Now().Add(time.Hour)
+		}
+		k.rooms.again = c.again
+		k.tellSpent(time.Now().Add(-c.took - time.Nanosecond))
+		if told := 4 - len(k.spent.late); told != c.told {
+			t.Errorf("%+v: %d tokens are told, want %d", c, told, c.told)
+		}
+	}
+}
+
+// A node writes many rooms at a time when the bucket is new: it has four seconds.
+func TestManyRoomsAreWrittenAtATime(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	const rooms = restorers + 10
+	for i := range rooms {
+		k.claims(fmt.Sprint("room ", i))
+	}
+	must(t, k.js.DeleteKeyValue(t.Context(), k.bucketName("rooms")))
+	k.open()
+	var flying, most atomic.Int64
+	full := make(chan struct{})
+	k.bucket.update = func() error {
+		n := flying.Add(1)
+		most.Store(max(most.Load(), n))
+		if n == restorers {
+			close(full)
+		}
+		<-full
+		return nil
+	}
+	k.bucket.done = func() error { flying.Add(-1); return nil }
+	k.sweeps("the bucket is new", false)
+	if n := most.Load(); n != restorers {
+		t.Errorf("%d rooms are written at a time, want %d", n, restorers)
+	}
+	for i := range rooms {
+		k.wants("the bucket is new", fmt.Sprint("room ", i), k.me)
+	}
+	k.bucket.update = func() error { return errors.New("no") }
+	must(t, k.js.DeleteKeyValue(t.Context(), k.bucketName("rooms")))
+	k.open()
+	k.bucket.update = func() error { return errors.New("no") }
+	if again, err := k.sweepRooms(t.Context()); again || err == nil {
+		t.Errorf("no room can be written: %v, %v; want an error", again, err)
 	}
 }
 
