@@ -139,7 +139,10 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 		}
 		f.endTurn(c)
 		all := errors.Is(err, ErrNoNode) // have been asked
-		if all && why != nil {
+		switch {
+		case !all:
+			f.takeBack(n.ID)
+		case why != nil:
 			err = why
 		}
 		if ctx.Err() != nil || time.Now().After(until) {
@@ -149,6 +152,7 @@ func (f *Fleet) nextSeat(ctx context.Context, c *godwit.Conn) (auth.Seat, error)
 		case errors.Is(err, errOnTheWay): // the program has called Move, which may fail: awaitTurn waits for it
 			continue
 		case !all:
+			f.noteNode(true) // a node that refuses is not none
 			refused[n.ID], why = true, err
 			continue
 		case why == nil && f.noteNode(false) > noNodeFor: // the players before have waited
@@ -270,4 +274,13 @@ func (f *Fleet) canMove(c *godwit.Conn) bool {
 	}
 	here, _ := srv.Conn(c.ID())
 	return here == c && c.State() < session.StateClosing
+}
+
+// takeBack notes that a player for whom Pick has chosen a node does not go there.
+func (f *Fleet) takeBack(node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.nodes.peers[node]; p != nil {
+		p.promised = max(p.promised-1, 0)
+	}
 }

@@ -280,3 +280,37 @@ func TestAPlayerForWhomNoNodeFits(t *testing.T) {
 		}
 	})
 }
+
+// Many players ask a small node that refuses, or that cannot be asked: it does not look full because of that, and only those who have waited are closed.
+func TestManyPlayersWithoutAnAnswer(t *testing.T) {
+	for _, away := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
+			p := l.meets(Node{ID: "p", MaxSessions: 5})
+			const moving, others = 64, 6 // Server.Drain moves 64 at a time
+			for range moving + others {
+				l.join("")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			drained := make(chan error, 1)
+			l.away.Store(away)
+			go func() { drained <- l.Drain(ctx) }()
+			for range 210 {
+				time.Sleep(noNodeWait)
+				for again := true; again; {
+					synctest.Wait()
+					asked := l.sent(kindSeat)
+					for _, m := range asked {
+						l.replies(m, answerRejected, "no")
+					}
+					again = len(asked) > 0
+				}
+			}
+			if n := l.srv.Len(); n != others || p.promised != 0 {
+				t.Errorf("NATS is away: %v: %d players are left after 21 s, want %d; %d are promised", away, n, others, p.promised)
+			}
+			cancel()
+			<-drained
+		})
+	}
+}

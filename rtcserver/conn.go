@@ -252,16 +252,21 @@ func (c *Conn) noteMove() {
 		c.remote = nil // the level may change
 		return
 	}
-	from, now := c.remote, clientAddr(c.peer.Remote())
-	c.remote = new(now) // a copy, or each now would be on the heap
-	if opened && from == nil || from != nil && *from == now || c.moves == maxMoves {
+	var from netip.AddrPort // of the last move; the zero value if nobody knows
+	now := clientAddr(c.peer.Remote())
+	if c.remote == nil {
+		c.remote = new(now) // a copy, or each now would be on the heap
+	} else {
+		from, *c.remote = *c.remote, now
+	}
+	if opened && !from.IsValid() || from == now || c.moves == maxMoves {
 		return
 	}
 	c.moves++
-	if from == nil {
-		c.log("moved", "to", now)
+	if from.IsValid() {
+		c.log("moved", "from", from, "to", now)
 	} else {
-		c.log("moved", "from", *from, "to", now)
+		c.log("moved", "to", now)
 	}
 }
 
