@@ -122,6 +122,40 @@ func TestAMoveHasTimeForAnswers(t *testing.T) {
 	w.want(w.server, `closed 8 "" remote=false`)
 }
 
+// A client that moves and has messages that are not acknowledged has no limit of its own. The server tells it once where to go.
+func TestAClientThatMovesWaitsForItsMessages(t *testing.T) {
+	w := open(t, func(c, s *Config) { c.Silence, s.Silence = time.Minute, time.Minute })
+	w.server.Move(w.now, []byte("{}"))
+	w.run(10 * time.Millisecond) // MOVE is on its way
+	if _, err := w.client.Request(w.now, "buy", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.send(w.client, chat, "before MOVE")
+	w.run(100 * time.Millisecond)
+	w.want(w.client, "moved {}")
+	told := w.server.Stats(w.now).BytesOut
+	w.run(300 * time.Millisecond)
+	if n := w.server.Stats(w.now).BytesOut - told; n != 0 || w.client.State() != Open {
+		t.Errorf("the server sends %d bytes more, and the client is %v", n, w.client.State())
+	}
+
+	w = open(t, func(c, s *Config) { c.Silence, s.Silence = time.Minute, time.Minute })
+	w.server.Move(w.now, []byte("{}"))
+	w.run(10 * time.Millisecond)
+	w.send(w.client, chat, "before MOVE")
+	w.run(20 * time.Millisecond)
+	w.want(w.client, "moved {}")
+	w.client.in, w.server.in, w.loss = nil, nil, 1
+	w.run(3 * answerTime)
+	if w.client.State() != Open {
+		t.Errorf("without acknowledgements the client is %v after three seconds", w.client.State())
+	}
+	w.loss = 0
+	w.run(4 * time.Second)
+	w.want(w.server, "chat: before MOVE", `closed 8 "" remote=false`)
+	w.want(w.client, `closed 8 "" remote=true`)
+}
+
 // A client that is away and comes back again and again, and acknowledges nothing, does not hold the session for ever.
 func TestMoveOfAClientThatComesAndGoes(t *testing.T) {
 	w := open(t, func(_, s *Config) { s.DrainTimeout, s.Grace = 10*time.Second, 20*time.Second })
