@@ -192,6 +192,43 @@ func TestResumeAndRenewAfterAMove(t *testing.T) {
 	})
 }
 
+// The link is lost amid a move, and attempts to replace it fail: they are no attempts at the seat, which the client follows when the session is over.
+func TestAttemptsAtALinkAmidAMove(t *testing.T) {
+	kept := make(chan *godwit.Request, 1) // else the garbage collector rejects it
+	keeping := func(name string) godwit.Config {
+		c := greeting(name)
+		c.Handler.Request = func(_ *godwit.Conn, r *godwit.Request) { r.Keep(); kept <- r }
+		return c
+	}
+	inNodes(t, 2, keeping, func(w *nodes) {
+		s := w.join(client.SessionConfig{})
+		w.want("open", "chat: this is a")
+		testkit.Must(s.Ask("wait", nil, func(session.Result) {}))
+		time.Sleep(time.Second)
+		w.must(w.only("a").Move(urlOf("b")))
+		time.Sleep(100 * time.Millisecond) // the client has the seat, and waits for the answer
+		a := w.servers["a"]
+		w.mu.Lock()
+		w.servers["a"] = nil
+		w.mu.Unlock()
+		for c := range a.RTC().Conns() {
+			c.Close("cut")
+		}
+		w.want("interrupted")
+		w.network.SetDefault(netsim.Link{Loss: 1}) // a client resumes without HTTP where it can
+		time.Sleep(20 * time.Second)
+		w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		w.mu.Lock()
+		tries := len(w.asked)
+		w.servers["a"] = a
+		w.mu.Unlock()
+		if tries < 3 { // with that of Join
+			t.Errorf("there were %d requests, want attempts", tries)
+		}
+		w.want("resumed", moved, "open", "chat: this is b")
+	})
+}
+
 // The other server is not there, or refuses: the client begins a session where its program does.
 func TestMoveToNowhere(t *testing.T) {
 	full := func(name string) godwit.Config {
