@@ -566,6 +566,37 @@ func TestAnswerThatIsNotNeededAnyMore(t *testing.T) {
 	})
 }
 
+// An attempt fails after the session has resumed on its old link and is interrupted again: the wait of the first interruption is over.
+func TestAnAttemptThatOutlivesItsInterruption(t *testing.T) {
+	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
+		var asked []time.Time
+		f := &gate{g: g, answer: func(r *http.Request) (int, string) {
+			if !resumes(r) {
+				return 0, ""
+			}
+			if asked = append(asked, time.Now()); len(asked) > 1 {
+				return 0, ""
+			}
+			time.Sleep(5 * time.Second)
+			return http.StatusServiceUnavailable, `{"code":"full"}`
+		}}
+		_, err := g.join(f.endpoint(client.Config{}), client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted")
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		g.want("resumed")
+		for c := range g.server.RTC().Conns() {
+			c.Close("cut")
+		}
+		g.want("interrupted", "resumed")
+		if d := asked[1].Sub(asked[0]); d != 5*time.Second {
+			t.Errorf("the next attempt begins %v after the first one, want 5s: at once", d)
+		}
+	})
+}
+
 // On a slow network a session that has a new link waits for a packet on it before it asks again.
 func TestSlowLinkIsWaitedFor(t *testing.T) {
 	inGame(t, godwit.Config{NoDirect: true}, func(g *game) {
