@@ -508,6 +508,7 @@ func (f *Fleet) natsBack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.listenAgain(time.Now())
+	f.rooms.unread = true
 	f.away.Store(false) // from now on backLately asks when
 	f.counts.Reconnects++
 	for _, s := range f.groups { // other nodes may have got or lost members meanwhile

@@ -218,7 +218,7 @@ func (f *Fleet) listenAgain(now time.Time) {
 func (f *Fleet) backLately() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.away.Load() || time.Since(f.nodes.back) <= f.nodes.dead+beatEvery
+	return f.away.Load() || f.rooms.unread || time.Since(f.nodes.back) <= f.nodes.dead+beatEvery
 }
 
 // waitAgain begins to wait for the nodes again. f.mu is held.

@@ -57,7 +57,7 @@ const (
 	restorers  = 64                     // how many rooms it writes again at a time
 )
 
-// A bucketState says whether a bucket has lost values: it is another one then, or has fewer changes.
+// A bucketState says whether a bucket has lost values: it is another one then or, in a cluster, the same one with fewer changes.
 type bucketState struct {
 	created time.Time // zero if it is not known
 	changes uint64
@@ -75,10 +75,11 @@ func stateOf(ctx context.Context, kv jetstream.KeyValue) (s bucketState, err err
 	return s, nil
 }
 
-// rooms is what a node knows of rooms. Fleet.mu guards kv, known, mine and claiming; the goroutine of keepRooms owns the last three.
+// rooms is what a node knows of rooms. Fleet.mu guards kv, known, unread, mine and claiming; the goroutine of keepRooms owns the last three.
 type rooms struct {
 	kv       jetstream.KeyValue // nil until there is a server, or Claim or Find needs it
 	known    bucketState        // of kv at the last sweep that was not soon after NATS was away
+	unread   bool               // no sweep has succeeded since NATS was away, or the last one has failed: a cluster needs some seconds to start again
 	mine     map[string]*Room   // by token
 	claiming map[string]int     // claims in progress, by token: the bucket may have a room that is not in mine yet
 	wake     chan struct{}
@@ -250,7 +251,7 @@ func (f *Fleet) noteBucket(ctx context.Context) error {
 		return nil
 	}
 	s, err := stateOf(ctx, f.roomsBucket())
-	if err != nil {
+	if err != nil || f.backLately() { // by now
 		return err
 	}
 	f.mu.Lock()
@@ -412,6 +413,12 @@ func (f *Fleet) compareRooms(now time.Time) {
 	if err != nil {
 		f.config.Logger.Debug("fleet: the rooms cannot be compared", "node", f.config.Name, "err", err)
 	}
+	f.mu.Lock()
+	if err == nil && r.unread {
+		f.nodes.back = time.Now() // other nodes may not have written their rooms again
+	}
+	r.unread = err != nil
+	f.mu.Unlock()
 	r.again, r.swept = orphans || err != nil, now
 	f.checkClaims(ctx)
 	f.tellSpent(time.Now())
@@ -422,7 +429,9 @@ func (f *Fleet) compareRooms(now time.Time) {
 func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 	entries, err := f.allRooms(ctx)
 	if isGone(err) {
-		entries, err = nil, f.openRooms(ctx)
+		if err = f.openRooms(ctx); err == nil {
+			entries, err = f.allRooms(ctx) // a bucket without a leader can be opened
+		}
 	}
 	if err != nil {
 		return false, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -265,6 +266,25 @@ func TestTokensWaitForRooms(t *testing.T) {
 	}
 }
 
+// As long as the bucket cannot be read, other nodes may not have written their rooms either: the four seconds begin when it is there.
+func TestABucketThatComesBackLater(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	must(t, k.openSpent(t.Context()))
+	now := time.Now()
+	for _, c := range []struct{ fails, later bool }{{false, false}, {true, true}, {true, true}, {false, true}, {false, false}} {
+		k.bucket.watch = nil
+		if c.fails {
+			k.bucket.watch = func() (jetstream.KeyWatcher, error) { return nil, errors.New("no leader") }
+		}
+		k.nodes.back = time.Time{}
+		now = now.Add(sweepEvery)
+		k.compareRooms(now)
+		if later := k.backLately(); later != c.later {
+			t.Errorf("the bucket cannot be read: %v: the four seconds begin: %v", c.fails, later)
+		}
+	}
+}
+
 // A node writes many rooms at a time when the bucket is new: it has four seconds.
 func TestManyRoomsAreWrittenAtATime(t *testing.T) {
 	k := newKeepers(t, 1)[0]
@@ -276,11 +296,17 @@ func TestManyRoomsAreWrittenAtATime(t *testing.T) {
 	k.open()
 	var flying, most atomic.Int64
 	full := make(chan struct{})
+	fill := sync.OnceFunc(func() { close(full) })
 	k.bucket.update = func() error {
 		n := flying.Add(1)
-		most.Store(max(most.Load(), n))
+		for {
+			before := most.Load()
+			if n <= before || most.CompareAndSwap(before, n) {
+				break
+			}
+		}
 		if n == restorers {
-			close(full)
+			fill()
 		}
 		<-full
 		return nil
