@@ -228,6 +228,7 @@ func TestTheOldestClaimIsCompared(t *testing.T) {
 		want   bool
 	}{
 		{"it is there", appendClaim(me, 7), nil, nil, false},
+		{"it is there as it was written later", appendClaim(me, 7), nil, nil, true},
 		{"it is not there", nil, nil, nil, true},
 		{"another node has the name", appendClaim(newInstance(), 7), nil, nil, true},
 		{"nothing can be read", nil, errBroken, nil, false},
@@ -238,7 +239,11 @@ func TestTheOldestClaimIsCompared(t *testing.T) {
 		f := newQueue(b)
 		f.me = me
 		oldest := f.addPlayer("oldest", claim{held: true, revision: 3, written: now.Add(-time.Minute)})
-		f.addPlayer("young", claim{held: true, revision: 4, written: now})
+		all := []string{"oldest", "without a claim"}
+		for i := range 20 {
+			all = append(all, fmt.Sprintf("young %02d", i))
+			f.addPlayer(all[i+2], claim{held: true, revision: 4, written: now})
+		}
 		f.addPlayer("queued", claim{held: true, revision: 2, written: now.Add(-time.Hour), queued: true})
 		f.addPlayer("busy", claim{held: true, revision: 2, written: now.Add(-time.Hour), busy: true})
 		f.addPlayer("without a claim", claim{})
@@ -255,10 +260,14 @@ func TestTheOldestClaimIsCompared(t *testing.T) {
 			case c.value == nil:
 				return nil, jetstream.ErrKeyNotFound
 			}
-			return entry{key: key, value: c.value, revision: 3}, nil
+			e := entry{key: key, value: c.value, revision: 3}
+			if c.want {
+				e.revision++
+			}
+			return e, nil
 		}}
 		f.checkClaims(t.Context())
-		if got := slices.Sorted(slices.Values(queued(f))); c.want != slices.Equal(got, []string{"oldest", "without a claim", "young"}) || !c.want && len(got) != 0 {
+		if got := slices.Sorted(slices.Values(queued(f))); c.want != slices.Equal(got, all) || !c.want && len(got) != 0 {
 			t.Errorf("%s: %v are compared with the bucket, want all that do not wait: %v", c.name, got, c.want)
 		}
 	}

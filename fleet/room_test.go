@@ -332,6 +332,11 @@ func TestClaimsAfterABreak(t *testing.T) {
 	}
 	k.away.Store(true)
 	tries("NATS is away", true)
+	k.bucket.get = func() error { return errors.New("no") }
+	if _, err := k.Claim(t.Context(), "arena"); err == nil || errors.Is(err, ErrTaken) {
+		t.Errorf("the bucket cannot be read: %v, want its error", err)
+	}
+	k.bucket.get = nil
 	k.away.Store(false)
 	k.rooms.known.changes += 100
 	tries("the bucket has fewer changes", true)

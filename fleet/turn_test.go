@@ -314,3 +314,28 @@ func TestManyPlayersWithoutAnAnswer(t *testing.T) {
 		})
 	}
 }
+
+// The error of a player without a node is the last refusal, if the nodes that there are have refused.
+func TestWhyAPlayerHasNoNode(t *testing.T) {
+	for _, stays := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
+			c := l.join("")
+			l.meets(Node{ID: "p", MaxSessions: 1000})
+			_, result := l.nextSeats(t.Context(), c)
+			synctest.Wait()
+			asked := l.sentOne("the seat", kindSeat)
+			if stays {
+				time.Sleep(noNodeFor + noNodeWait) // the answer is late
+			} else {
+				l.mu.Lock()
+				delete(l.nodes.peers, "p")
+				l.mu.Unlock()
+			}
+			l.replies(asked, answerRejected, "no")
+			if err := <-result; err == nil || errors.Is(err, ErrNoNode) == stays {
+				t.Errorf("the node is still there: %v: %v", stays, err)
+			}
+		})
+	}
+}
