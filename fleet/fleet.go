@@ -508,8 +508,8 @@ func (f *Fleet) natsBack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.listenAgain(time.Now())
-	f.rooms.unread = true
-	f.away.Store(false) // from now on backLately asks when
+	f.rooms.unread = f.rooms.kv != nil // else this node compares no rooms yet
+	f.away.Store(false)                // from now on backLately asks when
 	f.counts.Reconnects++
 	for _, s := range f.groups { // other nodes may have got or lost members meanwhile
 		s.known, s.asked = false, time.Time{}

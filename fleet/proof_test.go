@@ -58,6 +58,10 @@ func TestNATSWasAwayLately(t *testing.T) {
 		l.away.Store(true)
 		lately("it is", true)
 		l.natsBack()
+		time.Sleep(deadAfter + beatEvery + 1)
+		lately("a node without a bucket of rooms", false)
+		l.rooms.kv = &bucket{}
+		l.natsBack()
 		time.Sleep(time.Minute)
 		lately("no sweep has read the rooms since", true)
 		l.rooms.unread, l.nodes.back = false, time.Now()
