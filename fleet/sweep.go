@@ -1,0 +1,335 @@
+package fleet
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A sweep compares the rooms of this node with those that the bucket has. The goroutine of keepRooms makes one every 10 s, after each failure, and
+// when a node is gone.
+
+// Times of sweeps.
+const (
+	roomsEvery = 250 * time.Millisecond // how often keepRooms looks whether a node is gone
+	sweepEvery = 10 * time.Second       // how often it compares all rooms
+	restorers  = 64                     // how many rooms it writes again at a time
+)
+
+// A bucketState says whether a bucket has lost values: it is another one then or, in a cluster, the same one with fewer changes.
+type bucketState struct {
+	created time.Time // zero if it is not known
+	changes uint64
+}
+
+// stateOf returns the state of a bucket.
+func stateOf(ctx context.Context, kv jetstream.KeyValue) (s bucketState, err error) {
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return s, err
+	}
+	if b, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+		s = bucketState{b.StreamInfo().Created, b.StreamInfo().State.LastSeq}
+	}
+	return s, nil
+}
+
+// keepRooms compares the rooms of the bucket with those of this node: when a node is gone, when NATS is back, and now and
+// then. It is a goroutine of the fleet.
+func (f *Fleet) keepRooms() {
+	tick := time.NewTicker(roomsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-f.stop:
+			return
+		case <-f.rooms.wake:
+			f.rooms.again = true
+		case <-tick.C:
+			f.mu.Lock()
+			f.listen(time.Now())
+			f.mu.Unlock()
+		}
+		f.compareRooms(time.Now())
+	}
+}
+
+// compareRooms calls sweepRooms if it is time, and then does what is less urgent.
+func (f *Fleet) compareRooms(now time.Time) {
+	r := &f.rooms
+	if f.away.Load() || f.roomsBucket() == nil || !r.again && now.Sub(r.swept) < sweepEvery {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bucketTime)
+	defer cancel()
+	orphans, err := f.sweepRooms(ctx)
+	if err != nil {
+		f.config.Logger.Debug("fleet: the rooms cannot be compared", "node", f.config.Name, "err", err)
+	}
+	f.mu.Lock()
+	if err == nil && r.unread {
+		f.nodes.back = time.Now() // other nodes may not have written their rooms again
+	}
+	r.unread = err != nil
+	f.mu.Unlock()
+	r.again, r.swept = orphans || err != nil, now
+	f.checkClaims(ctx)
+	f.tellSpent(time.Now())
+}
+
+// sweepRooms compares all rooms once. again says that it is to do so soon again, because there are rooms of nodes that are gone
+// which nobody has claimed yet, or rooms have changed meanwhile.
+func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
+	entries, err := f.allRooms(ctx)
+	if isGone(err) {
+		if err = f.openRooms(ctx); err == nil {
+			entries, err = f.allRooms(ctx) // a bucket without a leader can be opened
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	read := time.Now()
+	there := make(map[string]bool)
+	for _, e := range entries {
+		var v roomValue
+		if json.Unmarshal(e.Value(), &v) != nil {
+			continue
+		}
+		there[e.Key()] = true
+		f.mu.Lock()
+		mine := f.rooms.mine[e.Key()]
+		f.mu.Unlock()
+		var more bool
+		switch {
+		case v.Node == f.me.String():
+			err = f.confirmRoom(ctx, e, v)
+		case mine != nil:
+			more, err = f.checkRoom(ctx, e.Key(), mine)
+		default:
+			more, err = f.takeOrphan(ctx, e, v, read)
+		}
+		if err != nil {
+			return false, err
+		}
+		again = again || more
+	}
+	maps.DeleteFunc(f.rooms.adopting, func(key string, _ bool) bool { return !there[key] })
+	f.mu.Lock()
+	missing := make(map[string]*Room)
+	for key, r := range f.rooms.mine {
+		if !there[key] {
+			missing[key] = r
+		}
+	}
+	f.mu.Unlock()
+	more, err := f.restoreRooms(ctx, missing)
+	if err != nil {
+		return false, err
+	}
+	return again || more, f.noteBucket(ctx)
+}
+
+// restoreRooms calls restoreRoom for rooms that the bucket does not have: it is new, or they were claimed meanwhile. Several at a time: other nodes
+// may claim what is not written four seconds after NATS was away.
+func (f *Fleet) restoreRooms(ctx context.Context, missing map[string]*Room) (again bool, err error) {
+	type result struct {
+		again bool
+		err   error
+	}
+	var running sync.WaitGroup
+	results, turns, i := make([]result, len(missing)), make(chan struct{}, restorers), 0
+	for key, r := range missing {
+		turns <- struct{}{}
+		of := &results[i]
+		i++
+		running.Go(func() {
+			of.again, of.err = f.restoreRoom(ctx, key, r)
+			<-turns
+		})
+	}
+	running.Wait()
+	for _, r := range results {
+		again, err = again || r.again, cmp.Or(err, r.err)
+	}
+	return again, err
+}
+
+// confirmRoom compares a room that belongs to this node, as the bucket says, with what the node knows.
+func (f *Fleet) confirmRoom(ctx context.Context, e jetstream.KeyValueEntry, v roomValue) error {
+	f.mu.Lock()
+	r := f.rooms.mine[e.Key()]
+	if r != nil {
+		r.revision = max(r.revision, e.Revision())
+	}
+	claiming := f.rooms.claiming[e.Key()] > 0
+	f.mu.Unlock()
+	switch {
+	case r != nil:
+		delete(f.rooms.adopting, e.Key())
+		return nil
+	case claiming:
+		return nil
+	case f.rooms.adopting[e.Key()]:
+		f.noteAdopted(e.Key(), v.Name, e.Revision())
+		return nil
+	}
+	// NATS has noted a claim, but its answer got lost, or it has not noted a Release.
+	err := f.roomsBucket().Delete(ctx, e.Key(), jetstream.LastRevision(e.Revision()))
+	if isConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// checkRoom makes a room of this node lost if another node has it. What allRooms has returned may be older than the claim of this
+// node, and the revisions do not say so: those of a new bucket begin again. again says that the next sweep has more to do.
+func (f *Fleet) checkRoom(ctx context.Context, key string, r *Room) (again bool, err error) {
+	e, err := f.roomsBucket().Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var v roomValue
+	if json.Unmarshal(e.Value(), &v) == nil && v.Node != f.me.String() {
+		f.loseRoom(key, r)
+		return true, nil // the other node may be gone
+	}
+	return false, nil
+}
+
+// restoreRoom writes a room of this node that the bucket does not have, or makes it lost if another node has it. again says that
+// it has changed meanwhile.
+func (f *Fleet) restoreRoom(ctx context.Context, key string, r *Room) (again bool, err error) {
+	revision, err := f.claimRoom(ctx, key, f.roomValue(r.name), true)
+	switch {
+	case errors.Is(err, ErrTaken):
+		f.loseRoom(key, r)
+		return false, nil
+	case isConflict(err):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.revision = revision
+	return f.rooms.mine[key] != r, nil // else it was released
+}
+
+// takeOrphan claims a room whose node is gone, if it is this node that is to have it. orphan says that the room is still one of
+// a node that is gone. read is when the bucket was read: the node of the room had come before.
+func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, v roomValue, read time.Time) (orphan bool, err error) {
+	delete(f.rooms.adopting, e.Key())
+	if gone, sure := f.checkGone(ctx, v.Node, read); !gone {
+		return false, nil
+	} else if !sure {
+		return true, nil
+	}
+	if heir := f.heir(v.Name); heir != f.me.String() {
+		return heir != "", nil // if no node adopts rooms now, the next sweep is not soon
+	}
+	revision, err := f.roomsBucket().Update(ctx, e.Key(), f.roomValue(v.Name), e.Revision())
+	if isConflict(err) {
+		return true, nil
+	}
+	if err != nil {
+		f.rooms.adopting[e.Key()] = true
+		return false, err
+	}
+	f.noteAdopted(e.Key(), v.Name, revision)
+	return false, nil
+}
+
+// noteAdopted notes that a room of a node that is gone belongs to this node, and tells the program.
+func (f *Fleet) noteAdopted(key, name string, revision uint64) {
+	delete(f.rooms.adopting, key)
+	r, fresh := f.keepRoom(key, name, revision)
+	if !fresh { // Claim was faster
+		return
+	}
+	f.count(&f.counts.Adopted)
+	f.config.Logger.Info("fleet: a room of a node that is gone is here now", "node", f.config.Name, "room", name)
+	f.adopted(r)
+}
+
+// adopted tells the program of a room. Package handling knows it: Close returns session.ErrInHandler in Config.Adopt, because it
+// waits for the goroutine that runs it.
+func (f *Fleet) adopted(r *Room) { f.config.Adopt(r) }
+
+// heir returns the node that is to have a room whose node is gone: of those with Config.Adopt that are not draining, the one whose
+// ID has the largest hash together with the room's name. Empty if there is none.
+func (f *Fleet) heir(room string) (id string) {
+	var most [sha256.Size]byte
+	for _, n := range f.Nodes() {
+		if !n.Adopts || n.Draining || n.MaxSessions == 0 {
+			continue
+		}
+		// All bits of a hash that is weaker may not depend on the end of a name, and then room-1 to room-9 go to one node.
+		if sum := sha256.Sum256([]byte(n.ID + room)); bytes.Compare(sum[:], most[:]) >= 0 {
+			most, id = sum, n.ID
+		}
+	}
+	return id
+}
+
+// allRooms returns the values of all rooms.
+func (f *Fleet) allRooms(ctx context.Context) (all []jetstream.KeyValueEntry, err error) {
+	w, err := f.roomsBucket().WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, err
+	}
+	defer w.Stop()
+	for {
+		select {
+		case e, ok := <-w.Updates():
+			if !ok {
+				return nil, nats.ErrConnectionClosed
+			}
+			if e == nil {
+				return all, nil // that were all
+			}
+			all = append(all, e)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// keptRooms reports whether the bucket still has all that it had before NATS was away.
+func (f *Fleet) keptRooms(ctx context.Context, kv jetstream.KeyValue) bool {
+	f.mu.Lock()
+	known := f.rooms.known
+	f.mu.Unlock()
+	if f.away.Load() || known.created.IsZero() {
+		return false
+	}
+	now, err := stateOf(ctx, kv)
+	return err == nil && now.created.Equal(known.created) && now.changes >= known.changes
+}
+
+// noteBucket notes the state of the bucket, if all nodes that are there have written their rooms.
+func (f *Fleet) noteBucket(ctx context.Context) error {
+	if f.backLately() {
+		return nil
+	}
+	s, err := stateOf(ctx, f.roomsBucket())
+	if err != nil || f.backLately() { // by now
+		return err
+	}
+	f.mu.Lock()
+	f.rooms.known = s
+	f.mu.Unlock()
+	return nil
+}
