@@ -52,7 +52,7 @@ func startCaddy(t testing.TB, listen netip.AddrPort, upstream string) string {
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
+		waitProgram(cmd)
 	})
 	waitListening(t, strings.TrimPrefix(site, "https://"))
 	return site + "/"

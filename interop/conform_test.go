@@ -73,7 +73,7 @@ func TestClientConforms(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- conform.Serve(t.Context(), l, cases, time.Minute, &out, files) }()
 		b.Page(t, "http://"+l.Addr().String()+"/page")
-		if err := <-ended; err != nil {
+		if err := receive(t, ended, "the end of the cases"); err != nil {
 			t.Errorf("%v\n%s", err, out.String())
 		}
 	})

@@ -235,7 +235,7 @@ func (c *container) stop() {
 		return
 	}
 	c.cmd.Process.Signal(syscall.SIGTERM)
-	if err := c.cmd.Wait(); err != nil {
+	if err := waitProgram(c.cmd); err != nil {
 		c.t.Errorf("the container ends with %v, want nil", err)
 	}
 }

@@ -40,7 +40,7 @@ func TestPionConnectsWithAnInvite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pc.Close()
+	defer await(t, "the end of pion", pc.Close)
 	negotiated, id := true, uint16(0)
 	channel, err := pc.CreateDataChannel("godwit", &webrtc.DataChannelInit{Negotiated: &negotiated, ID: &id})
 	if err != nil {

@@ -73,7 +73,7 @@ func runExample(t *testing.T, program string, args ...string) (*exec.Cmd, io.Wri
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
+		if err := waitProgram(cmd); err != nil {
 			t.Errorf("the program ends with %v, want nil", err)
 		}
 	})

@@ -39,7 +39,7 @@ func newNativeClient(t testing.TB) *nativeClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.Close() })
+	atEnd(t, "the end of the endpoint", e.Close)
 	p.endpoint = e
 	return p
 }
@@ -48,7 +48,7 @@ func newNativeClient(t testing.TB) *nativeClient {
 func (p *nativeClient) join() *godwit.Conn {
 	p.t.Helper()
 	began := time.Now()
-	s, err := p.endpoint.Join(p.t.Context(), p.world.url+"godwit/", client.SessionConfig{Channels: webTable, Handler: client.SessionHandler{
+	s, err := p.endpoint.Join(patient(p.t), p.world.url+"godwit/", client.SessionConfig{Channels: webTable, Handler: client.SessionHandler{
 		Message: func(_ *client.Session, ch channel.ID, b []byte) {
 			note(p.came, nativeMessage{ch, int(binary.BigEndian.Uint32(b)), time.Now()})
 		},
@@ -103,8 +103,8 @@ func fallsBackNative(t *testing.T) {
 		}
 		if which == "first" {
 			p.session.Close(session.CloseNormal, "")
-			<-p.session.Done()
-			<-p.events
+			receive(t, p.session.Done(), "the end of the session")
+			receive(t, p.events, "the close")
 		}
 	}
 	p.world.passUDP()
@@ -141,8 +141,8 @@ func outlivesTheEndNative(t testing.TB) endTimes {
 	p.world.passUDP()
 	returned := time.Now()
 	back := p.waitLink(session.LinkWebRTC)
-	<-going
-	<-pour.done
+	receive(t, going, "the end of what the client sends")
+	receive(t, pour.done, "the end of what the server sends")
 
 	chat, _ := webTable.ID("chat")
 	next := make(map[channel.ID]int)

@@ -107,7 +107,7 @@ func startNginx(t testing.TB, listen netip.AddrPort, upstream string) string {
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt) // it ends its workers
-		cmd.Wait()
+		waitProgram(cmd)
 	})
 	waitListening(t, address)
 	return "https://" + address + "/play/"

@@ -63,7 +63,7 @@ func dialPassive(t *testing.T, srv *rtcserver.Server) (messages chan string, set
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { pc.Close() })
+	atEnd(t, "the end of pion", pc.Close)
 	messages = make(chan string, 1)
 	unreliable := uint16(0)
 	channel, err := pc.CreateDataChannel("data", &webrtc.DataChannelInit{Ordered: new(bool), MaxRetransmits: &unreliable})
@@ -79,7 +79,7 @@ func dialPassive(t *testing.T, srv *rtcserver.Server) (messages chan string, set
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := srv.Answer(t.Context(), []byte(offer.SDP), netip.MustParseAddr("127.0.0.1"))
+	answer, err := srv.Answer(patient(t), []byte(offer.SDP), netip.MustParseAddr("127.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
 	}

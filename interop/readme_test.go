@@ -91,7 +91,7 @@ func start(t *testing.T, dir, address string) {
 	}
 	t.Cleanup(func() {
 		cmd.Process.Kill()
-		cmd.Wait()
+		waitProgram(cmd)
 	})
 	waitListening(t, address)
 }

@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
+	"runtime/pprof"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,7 +113,7 @@ func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr neti
 		t.Fatal(err)
 	}
 	w.server = srv
-	t.Cleanup(func() { srv.Shutdown(context.Background()) })
+	atEnd(t, "the end of the server", func() error { return srv.Shutdown(context.Background()) })
 	w.url = browser.Serve(t, srv)
 	return w
 }
@@ -197,6 +200,50 @@ var (
 	negotiatedChannel = channelInit{"label": "data", "negotiated": true, "id": clientStream}
 	dcepChannel       = channelInit{"label": "data"}
 )
+
+// await calls f, which knows no limit of time. If f has not returned after patience, the test fails, and the stacks of all
+// goroutines tell what f waits for.
+func await(t testing.TB, what string, f func() error) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- f() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	case <-time.After(patience):
+		pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+		t.Fatalf("%s: not after %v", what, patience)
+	}
+}
+
+// atEnd calls f at the end of the test, with await. Its error does not matter: the test may have closed what it made.
+func atEnd(t testing.TB, what string, f func() error) {
+	t.Cleanup(func() {
+		await(t, what, func() error {
+			f()
+			return nil
+		})
+	})
+}
+
+// patient returns a context that ends after patience.
+func patient(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// waitProgram waits until a program ends that was told to. After patience it sends SIGQUIT, at which programs in Go
+// print their stacks, and then kills the program.
+func waitProgram(cmd *exec.Cmd) error {
+	quit := time.AfterFunc(patience, func() { cmd.Process.Signal(syscall.SIGQUIT) })
+	defer quit.Stop()
+	kill := time.AfterFunc(patience+10*time.Second, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	return cmd.Wait()
+}
 
 // receive waits for an event of the server.
 func receive[T any](t testing.TB, from <-chan T, what string) T {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
@@ -36,7 +37,7 @@ func newTappedRelay(t *testing.T, host netip.Addr, target netip.AddrPort) (*nets
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { relay.Close() })
+	atEnd(t, "the end of the relay", relay.Close)
 	return relay, tap
 }
 
@@ -157,7 +158,7 @@ func TestSNAPOfPion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { server.Close() })
+			atEnd(t, "the end of the server", server.Close)
 
 			var e webrtc.SettingEngine
 			e.LoggerFactory = &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
@@ -167,34 +168,34 @@ func TestSNAPOfPion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { pc.Close() })
+			atEnd(t, "the end of pion", pc.Close)
 			dc, err := pc.CreateDataChannel("data", &webrtc.DataChannelInit{Ordered: new(false), MaxRetransmits: new(uint16)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			dc.OnOpen(func() { dc.SendText("ping") })
 			dc.OnMessage(func(m webrtc.DataChannelMessage) { note(messages, string(m.Data)) })
-			offer, err := pc.CreateOffer(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			var offer webrtc.SessionDescription
+			await(t, "the offer of pion", func() (err error) {
+				if offer, err = pc.CreateOffer(nil); err != nil {
+					return err
+				}
+				return pc.SetLocalDescription(offer)
+			})
 			if got := strings.Contains(offer.SDP, "a=sctp-init:"); got != snap {
 				t.Errorf("an INIT in the offer: %v, want %v", got, snap)
 			}
-			if err := pc.SetLocalDescription(offer); err != nil {
-				t.Fatal(err)
-			}
-			answer, err := server.Answer(t.Context(), []byte(offer.SDP), netip.Addr{})
+			answer, err := server.Answer(patient(t), []byte(offer.SDP), netip.Addr{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(answer)}); err != nil {
-				t.Fatal(err)
-			}
+			await(t, "pion takes the answer", func() error {
+				return pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(answer)})
+			})
 			if got := receive(t, messages, "the echo"); got != "ping" {
 				t.Errorf("the echo is %q, want ping", got)
 			}
-			pc.Close()
+			await(t, "the close of pion", pc.Close)
 			wantHandshake(t, chunksOf(t, relay, tap), !snap)
 		})
 	}
@@ -219,7 +220,7 @@ func TestSNAPAtPion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { server.Close() })
+			atEnd(t, "the end of pion", server.Close)
 			relay, tap := newTappedRelay(t, loopback, server.Addr())
 			log.tap = tap
 			messages := make(chan string, 1)
@@ -229,8 +230,8 @@ func TestSNAPAtPion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { e.Close() })
-			c, err := e.Connect(t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+			atEnd(t, "the end of the endpoint", e.Close)
+			c, err := e.Connect(patient(t), func(_ context.Context, offer []byte) ([]byte, error) {
 				r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(offer))
 				w := httptest.NewRecorder()
 				server.ServeHTTP(w, r)
@@ -244,11 +245,22 @@ func TestSNAPAtPion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Send(negotiatedStream, client.Text, []byte("ping")); err != nil {
-				t.Fatal(err)
-			}
-			if got := receive(t, messages, "the echo"); got != "ping" {
-				t.Errorf("the echo is %q, want ping", got)
+			// pion drops what arrives before it has opened the channel, which it does some time after the client has.
+			again := time.NewTicker(20 * time.Millisecond)
+			defer again.Stop()
+			for give, echo := time.After(patience), ""; echo == ""; {
+				if err := c.Send(negotiatedStream, client.Text, []byte("ping")); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case echo = <-messages:
+				case <-again.C:
+				case <-give:
+					t.Fatalf("no echo after %v", patience)
+				}
+				if echo != "" && echo != "ping" {
+					t.Errorf("the echo is %q, want ping", echo)
+				}
 			}
 			c.Close()
 			wantHandshake(t, chunksOf(t, relay, tap), !snap)

@@ -89,8 +89,13 @@ func TestAPageOpensAndClosesChannels(t *testing.T) {
 		for range 12 {
 			receive(t, closed, "the end of a channel at the server")
 		}
-		if n := len(c.Channels()); n != len(webTable) {
-			t.Errorf("the server has %d channels, want %d: %v", n, len(webTable), c.Channels())
+		// The number of a channel is free some time after its handler has returned.
+		again := time.NewTicker(5 * time.Millisecond)
+		defer again.Stop()
+		for give := time.Now().Add(patience); len(c.Channels()) != len(webTable); <-again.C {
+			if time.Now().After(give) {
+				t.Fatalf("the server has %d channels, want %d: %v", len(c.Channels()), len(webTable), c.Channels())
+			}
 		}
 	})
 }

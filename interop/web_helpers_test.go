@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -59,7 +60,9 @@ type webWorld struct {
 	url     string
 	config  godwit.Config
 	conns   chan *godwit.Conn // that were opened
-	passUDP func()            // ends dropUDP
+
+	signaling atomic.Pointer[godwit.Server] // server, for requests that come while start changes it
+	passUDP   func()                        // ends dropUDP
 
 	mu    sync.Mutex
 	links map[netip.AddrPort]bool // by the page's address: whether they are dead
@@ -87,17 +90,17 @@ func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...f
 		f(&w.config)
 	}
 	w.start()
-	t.Cleanup(func() { w.server.Close() })
+	atEnd(t, "the end of the server", func() error { return w.server.Close() })
 
 	handlePages(w.http)
-	w.http.HandleFunc("/godwit/", func(rw http.ResponseWriter, r *http.Request) { w.server.ServeHTTP(rw, r) })
+	w.http.HandleFunc("/godwit/", func(rw http.ResponseWriter, r *http.Request) { w.signaling.Load().ServeHTTP(rw, r) })
 	l, err := net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: w.http}
 	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
+	atEnd(t, "the end of the HTTP server", srv.Close)
 	w.url = "http://" + l.Addr().String() + "/"
 	return w
 }
@@ -134,7 +137,7 @@ func serveHTTPS(t testing.TB, h http.Handler) string {
 	browser.WriteCertificate(t, dir, host)
 	page := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
 	go page.ServeTLS(l, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
-	t.Cleanup(func() { page.Close() })
+	atEnd(t, "the end of the HTTPS server", page.Close)
 	return "https://" + l.Addr().String() + "/"
 }
 
@@ -201,6 +204,7 @@ func (w *webWorld) loseLinks() {
 func (w *webWorld) start() {
 	w.t.Helper()
 	w.server = listenAgain(w.t, func() (*godwit.Server, error) { return godwit.Listen(w.target.String(), w.config) })
+	w.signaling.Store(w.server)
 }
 
 // listenAgain opens sockets at addresses that were in use. A program that starts when a socket is closed, such as a browser, keeps

@@ -87,7 +87,7 @@ func cutInTheMiddle(t *testing.T, kind browser.Kind) {
 
 	var got []exchanged
 	p.doWithin(time.Minute+outageDrain, `return await going;`, nil, &got)
-	<-pour.done
+	receive(t, pour.done, "the end of what the server sends")
 	var news []exchanged
 	p.doWithin(outageDrain+patience, `
 		await until(arg.drain, () => heard[0].seen.size >= arg.count);
@@ -232,7 +232,7 @@ func (k *talk) during(f func() (from, to time.Time)) outage {
 func (k *talk) finish() (echoes, heard []exchanged) {
 	k.t.Helper()
 	k.doWithin(time.Minute+outageDrain, `return await going;`, nil, &echoes)
-	<-k.pour.done
+	receive(k.t, k.pour.done, "the end of what the server sends")
 	k.doWithin(outageDrain+patience, `
 		await until(arg.drain, () => heard[2].seen.size >= arg.count);
 		return heard.map((b) => b.result());`, map[string]any{"count": len(k.pour.sent), "drain": outageDrain.Milliseconds()}, &heard)

@@ -34,7 +34,7 @@ func TestClientOutlivesItsPage(t *testing.T) {
 		}
 		var got []exchanged
 		p.doWithin(time.Minute+outageDrain, `return await going;`, nil, &got)
-		<-pour.done
+		receive(t, pour.done, "the end of what the server sends")
 		got[2].Sent = len(pour.sent)
 		for _, e := range got {
 			t.Logf("%-5s %d sent, %d came", e.Name, e.Sent, e.Echoed)

@@ -45,7 +45,7 @@ func newWebTransportWorld(t *testing.T, b *browser.Browser) *webWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.server.Close() })
+	atEnd(t, "the end of the server", func() error { return w.server.Close() })
 	if _, err := webtransport.Serve(w.server, webtransport.Config{}); err != nil {
 		t.Fatal(err)
 	}

@@ -47,9 +47,13 @@ type reply struct {
 // driver is the node process that controls one browser. Any goroutine may give orders; one
 // goroutine reads the answers.
 type driver struct {
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	gone  chan struct{} // closed when the process has closed its output
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	stdout io.ReadCloser
+	gone   chan struct{} // closed when the process has closed its output
+
+	// Not mu, which read needs: a process that cannot write its output reads no more orders.
+	writing sync.Mutex // held for an order on stdin
 
 	mu      sync.Mutex
 	last    int
@@ -74,8 +78,8 @@ func startDriver(n *network) (*driver, error) {
 	}
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+n.temp, "HOME="+n.temp)
 	d.cmd.Stderr = os.Stderr
-	stdout, err := d.cmd.StdoutPipe()
-	if err != nil {
+	var err error
+	if d.stdout, err = d.cmd.StdoutPipe(); err != nil {
 		return nil, err
 	}
 	if d.stdin, err = d.cmd.StdinPipe(); err != nil {
@@ -84,22 +88,25 @@ func startDriver(n *network) (*driver, error) {
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go d.read(stdout)
+	go d.read()
 	return d, nil
 }
 
 // stop closes the browser and waits until the process is gone.
 func (d *driver) stop() {
 	d.stdin.Close()
-	kill := time.AfterFunc(stopTimeout, func() { d.cmd.Process.Kill() })
-	<-d.gone
+	select {
+	case <-d.gone:
+	case <-time.After(stopTimeout):
+		d.cmd.Process.Kill()
+		d.stdout.Close() // a process of the browser may have the other end
+	}
 	d.cmd.Wait()
-	kill.Stop()
 }
 
-func (d *driver) read(stdout io.Reader) {
+func (d *driver) read() {
 	defer close(d.gone)
-	lines := bufio.NewScanner(stdout)
+	lines := bufio.NewScanner(d.stdout)
 	lines.Buffer(nil, 16<<20) // a page may return a list of many measurements
 	for lines.Scan() {
 		var r reply
@@ -135,12 +142,8 @@ func (d *driver) do(ctx context.Context, o order, result any) error {
 	d.last++
 	o.ID = d.last
 	d.waiting[o.ID] = answer
-	line, err := json.Marshal(o)
-	if err == nil {
-		_, err = d.stdin.Write(append(line, '\n'))
-	}
 	d.mu.Unlock()
-	if err != nil {
+	if err := d.give(o); err != nil {
 		return err
 	}
 	select {
@@ -160,6 +163,17 @@ func (d *driver) do(ctx context.Context, o order, result any) error {
 		d.mu.Unlock()
 		return fmt.Errorf("%s: %w", o.Do, context.Cause(ctx))
 	}
+}
+
+func (d *driver) give(o order) error {
+	line, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	_, err = d.stdin.Write(append(line, '\n'))
+	return err
 }
 
 // within is do with a time limit, for orders without a caller's context.

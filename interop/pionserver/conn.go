@@ -3,6 +3,7 @@ package pionserver
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/pion/datachannel"
 	"github.com/pion/webrtc/v4"
@@ -28,6 +29,9 @@ type channel struct {
 
 // maxMessage is the size of a channel's read buffer: the largest message that pion's answer allows.
 const maxMessage = 64 << 10
+
+// gatherTimeout limits the search for candidates, which takes milliseconds.
+const gatherTimeout = time.Minute
 
 // negotiate processes the offer and returns the answer with all candidates.
 func (c *Conn) negotiate(offer string) (webrtc.SessionDescription, error) {
@@ -62,8 +66,12 @@ func (c *Conn) negotiate(offer string) (webrtc.SessionDescription, error) {
 	if err := c.pc.SetLocalDescription(answer); err != nil {
 		return none, err
 	}
-	<-gathered
-	return *c.pc.LocalDescription(), nil
+	select {
+	case <-gathered:
+		return *c.pc.LocalDescription(), nil
+	case <-time.After(gatherTimeout):
+		return none, errors.New("pionserver: pion does not end its search for candidates")
+	}
 }
 
 func (c *Conn) opened() {
