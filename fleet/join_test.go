@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
@@ -21,8 +23,8 @@ func TestAfterJoin(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	f := testkit.Must(Join(ctx, Config{NATS: server.address()}))
 	t.Cleanup(func() { f.Close() })
-	if f.nc.Opts.Timeout != maxConnect || f.nc.Opts.PingInterval != pingEvery {
-		t.Errorf("a later attempt has %v, and there is a ping each %v; want %v and %v", f.nc.Opts.Timeout, f.nc.Opts.PingInterval, maxConnect, pingEvery)
+	if o := f.nc.Opts; o.Timeout != maxConnect || o.PingInterval != pingEvery || o.FlusherTimeout != flushTimeout {
+		t.Errorf("a later attempt has %v, there is a ping each %v, and a write has %v; want %v, %v and %v", o.Timeout, o.PingInterval, o.FlusherTimeout, maxConnect, pingEvery, flushTimeout)
 	}
 	if cancel(); f.nc.Flush() != nil || !f.Connected() {
 		t.Error("the connection ends with the context of Join")
@@ -148,4 +150,39 @@ func TestTheEndOfJoinClosesTheConnection(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read: %v, want that the connection is closed", err)
 	}
+}
+
+// An address that does not answer takes a second of a later attempt to connect, and all of the time of Join. Here the address is a host name
+// about which no server answers, because a search for an address needs no network.
+func TestTheTimeOfAnAttemptToConnect(t *testing.T) {
+	before := net.DefaultResolver
+	defer func() { net.DefaultResolver = before }()
+	resolver := func(dial func(context.Context, string, string) (net.Conn, error)) {
+		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: dial}
+	}
+	resolver(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") })
+	net.DefaultResolver.LookupHost(t.Context(), "nats.example.") // package net makes channels when it is first used: not in the bubble
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		resolver(func(ctx context.Context, _, _ string) (net.Conn, error) {
+			asked.Add(1)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		for _, c := range []struct {
+			joined        bool
+			timeout, want time.Duration
+		}{{false, 3 * time.Second, 3 * time.Second}, {true, 3 * time.Second, redialTimeout}, {true, redialTimeout / 2, redialTimeout / 2}} {
+			d := &dialer{ctx: t.Context(), life: t.Context(), timeout: c.timeout}
+			d.joined.Store(c.joined)
+			begun := time.Now()
+			conn, err := d.Dial("tcp", "nats.example.:4222")
+			if failed, ok := errors.AsType[net.Error](err); conn != nil || !ok || !failed.Timeout() || time.Since(begun) != c.want {
+				t.Errorf("%+v: %v, %v after %v", c, conn, err, time.Since(begun))
+			}
+		}
+		if synctest.Wait(); asked.Load() == 0 {
+			t.Error("no server is asked about the name")
+		}
+	})
 }

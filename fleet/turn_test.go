@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,4 +339,98 @@ func TestWhyAPlayerHasNoNode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The context is done when the only node that fits has refused: the error is the refusal, and not that there is no node.
+func TestARefusalBeforeTheEndOfTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		refused := false
+		l := newLone(t, Config{deadAfter: time.Hour, Place: func(_ *godwit.Conn, n Node) bool {
+			if refused {
+				cancel()
+			}
+			return n.ID == "p"
+		}}, godwit.Config{})
+		c := l.join("")
+		for _, id := range []string{"p", "q"} {
+			l.meets(Node{ID: id, MaxSessions: 1000})
+		}
+		_, result := l.nextSeats(ctx, c)
+		synctest.Wait()
+		asked := l.sentOne("the seat", kindSeat)
+		l.mu.Lock()
+		refused = true
+		l.mu.Unlock()
+		l.replies(asked, answerRejected, "no")
+		synctest.Wait()
+		if len(result) == 0 {
+			t.Fatal("it does not end with the context")
+		}
+		if err := <-result; err == nil || !strings.HasSuffix(err.Error(), ": no") {
+			t.Errorf("%v, want the refusal", err)
+		}
+	})
+}
+
+// The time without a node begins with the first player for whom there is none, and not when the nodes have refused a player.
+func TestARefusalDoesNotBeginTheTimeWithoutANode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, Config{deadAfter: time.Hour}, godwit.Config{})
+		c := l.join("")
+		l.meets(Node{ID: "p", MaxSessions: 1000})
+		ctx, cancel := context.WithCancel(t.Context())
+		_, result := l.nextSeats(ctx, c)
+		synctest.Wait()
+		l.replies(l.sentOne("the seat", kindSeat), answerRejected, "no")
+		time.Sleep(noNodeWait / 2)
+		if d := l.noteNode(false); d != 0 {
+			t.Errorf("after a refusal there has been no node for %v, want that the time begins", d)
+		}
+		cancel()
+		<-result
+	})
+}
+
+// The program moves a player whom a node has refused: after that move Drain does not ask this node again before the others.
+func TestAMoveAfterARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l *lone
+		refused := false
+		l = newLone(t, Config{deadAfter: time.Hour, Place: func(c *godwit.Conn, _ Node) bool {
+			if refused { // f.mu is held
+				l.travels.going[c] = going{to: "r"}
+			}
+			refused = false
+			return true
+		}}, godwit.Config{})
+		c := l.join("")
+		l.meets(Node{ID: "p", MaxSessions: 1000})
+		l.meets(Node{ID: "q", MaxSessions: 1000, Sessions: 500}) // the second choice
+		seat, result := l.nextSeats(t.Context(), c)
+		synctest.Wait()
+		asked := l.sentOne("the first node", kindSeat)
+		l.mu.Lock()
+		refused = true
+		l.mu.Unlock()
+		l.replies(asked, answerRejected, "no")
+		time.Sleep(time.Minute + noNodeWait/2)
+		if synctest.Wait(); len(l.sent(kindSeat)) != 0 {
+			t.Error("a node is asked amid a move of the program")
+		}
+		l.mu.Lock()
+		delete(l.travels.going, c.server)
+		l.mu.Unlock()
+		time.Sleep(noNodeWait / 2)
+		synctest.Wait()
+		m := l.sentOne("the move of the program is over", kindSeat)
+		if asked.subject != "lone.n.p.q" || m.subject != "lone.n.q.q" {
+			t.Errorf("%s is asked, and then %s; want p, and then q", asked.subject, m.subject)
+		}
+		l.replies(m, answerReplied, `{"url":"http://q.example/","node":"q"}`)
+		if err := <-result; err != nil || seat.Node != "q" {
+			t.Errorf("the seat is %+v, %v", seat, err)
+		}
+	})
 }
