@@ -245,27 +245,6 @@ func TestRoomsComeBeforeTokens(t *testing.T) {
 	}
 }
 
-// Tokens wait while rooms of nodes that are gone have nobody, and as soon as it is time for the next comparison.
-func TestTokensWaitForRooms(t *testing.T) {
-	k := newKeepers(t, 1)[0]
-	must(t, k.openSpent(t.Context()))
-	for _, c := range []struct {
-		again bool
-		took  time.Duration
-		told  int
-	}{{false, 0, 4}, {false, sweepEvery - time.Minute, 4}, {false, sweepEvery, 1}, {true, -time.Minute, 4}, {true, roomsEvery, 1}} {
-		k.spent.late = make(map[string]time.Time)
-		for i := range 4 {
-			k.spent.late[token(fmt.Sprint(c, i))] = time.Now().Add(time.Hour)
-		}
-		k.rooms.again = c.again
-		k.tellSpent(time.Now().Add(-c.took - time.Nanosecond))
-		if told := 4 - len(k.spent.late); told != c.told {
-			t.Errorf("%+v: %d tokens are told, want %d", c, told, c.told)
-		}
-	}
-}
-
 // As long as the bucket cannot be read, other nodes may not have written their rooms either: the four seconds begin when it is there.
 func TestABucketThatComesBackLater(t *testing.T) {
 	k := newKeepers(t, 1)[0]
@@ -325,6 +304,64 @@ func TestManyRoomsAreWrittenAtATime(t *testing.T) {
 	k.bucket.update = func() error { return errors.New("no") }
 	if again, err := k.sweepRooms(t.Context()); again || err == nil {
 		t.Errorf("no room can be written: %v, %v; want an error", again, err)
+	}
+}
+
+// What a sweep returns after it has written many rooms holds for all of them, and not only for the one that was written last.
+func TestOneOfManyRoomsIsNotWritten(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	const rooms = restorers + 1 // the last one waits until another one is done
+	for i := range rooms {
+		k.claims(fmt.Sprint("room ", i))
+	}
+	writes := func(f func(n int64, last <-chan struct{}) error) {
+		must(t, k.js.DeleteKeyValue(t.Context(), k.bucketName("rooms")))
+		k.open()
+		var begun atomic.Int64
+		full, last := make(chan struct{}), make(chan struct{})
+		k.bucket.update = func() error {
+			n := begun.Add(1)
+			switch n {
+			case restorers:
+				close(full)
+			case rooms:
+				close(last)
+				return nil
+			}
+			<-full // no room is done before as many as possible are being written
+			return f(n, last)
+		}
+	}
+	writes(func(n int64, last <-chan struct{}) error {
+		if n == 1 {
+			return errBroken
+		}
+		<-last
+		return nil
+	})
+	k.failsToSweep("the first room cannot be written", errBroken)
+	writes(func(int64, <-chan struct{}) error { return jetstream.ErrKeyExists })
+	k.sweeps("all rooms except the last one were written meanwhile", true)
+}
+
+// A bucket that a sweep has to open is read then, too: other nodes may have opened it before.
+func TestABucketThatIsOpenedAmidASweep(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.write("arena", instance{9})
+	k.watched(nil, jetstream.ErrBucketNotFound)
+	k.sweeps("the bucket was not there", false)
+	if !slices.Equal(k.adopted, []string{"arena"}) {
+		t.Errorf("%v are adopted, want the room of the node that is gone", k.adopted)
+	}
+}
+
+// NATS is away and back while a sweep asks for the state of the bucket: the state is that of a bucket into which other nodes have not written yet.
+func TestNATSIsBackAmidASweep(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.claims("arena")
+	k.bucket.status = func() error { k.listenAgain(time.Now()); return nil }
+	if k.sweeps("NATS is back", false); k.rooms.known != (bucketState{}) {
+		t.Errorf("%+v is noted, want nothing", k.rooms.known)
 	}
 }
 
