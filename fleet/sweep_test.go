@@ -384,3 +384,123 @@ func TestTheRoomsOfANodeThatIsNotHeardAnyMore(t *testing.T) {
 	close(k.stop)
 	k.running.Wait()
 }
+
+// The nodes agree which of them takes a room whose node is gone, and each takes a part, also of rooms with similar names. They leave the rooms of others where they are.
+func TestRoomsOfNodesThatAreGone(t *testing.T) {
+	nodes := newKeepers(t, 3)
+	gone, there := instance{9}, nodes[0].me
+	for i := range 30 {
+		nodes[0].write(fmt.Sprint("room ", i), gone)
+	}
+	nodes[0].write("not theirs", there)
+	nodes[0].rooms.mine[token("not theirs")] = &Room{fleet: nodes[0].Fleet, name: "not theirs", lost: make(chan struct{})}
+	nodes[0].write("no value", "?")
+	for i, k := range nodes {
+		since := k.nodes.since
+		k.nodes.since = time.Now()
+		k.sweeps("a node that cannot be sure", true)
+		if k.nodes.since = since; len(k.adopted) != 0 {
+			t.Errorf("%s: %d rooms, want 0: it cannot know whether their node is gone", k.Name(), len(k.adopted))
+		}
+		k.sweeps("the first sweep", i < len(nodes)-1)
+	}
+	all := 0
+	for _, k := range nodes {
+		k.sweeps("the second sweep", false)
+		for i := range 30 {
+			room := fmt.Sprint("room ", i)
+			heir := nodes[slices.IndexFunc(nodes, func(n *keeper) bool { return n.me.String() == k.heir(room) })]
+			k.wants("a room of a node that is gone", room, heir.me)
+			if slices.Contains(k.adopted, room) != (heir == k) {
+				t.Errorf("%s has adopted %v, but the heir of %q is %s", k.Name(), k.adopted, room, heir.Name())
+			}
+		}
+		if n := len(k.adopted); n < 6 || k.counts.Adopted != uint64(n) {
+			t.Errorf("%s has adopted %d rooms of 30 and counts %d, want a fair part", k.Name(), n, k.counts.Adopted)
+		}
+		all += len(k.adopted)
+	}
+	if all != 30 {
+		t.Errorf("%d rooms are adopted, want 30", all)
+	}
+	nodes[1].wants("a room of a node that is there", "not theirs", there)
+}
+
+// A room whose node is gone is adopted once, whatever happens to the answer of NATS.
+func TestAdoptionsThatFail(t *testing.T) {
+	k, gone := newKeepers(t, 1)[0], instance{9}
+	wants := func(what string, rooms ...string) {
+		t.Helper()
+		if !slices.Equal(k.adopted, rooms) || k.counts.Adopted != uint64(len(rooms)) || len(k.rooms.adopting) != 0 {
+			t.Errorf("%s: %v are adopted, %d are counted, want %v; in doubt %v", what, k.adopted, k.counts.Adopted, rooms, k.rooms.adopting)
+		}
+	}
+	k.write("arena", gone)
+	k.bucket.update = once(1, func() { k.write("arena", gone) }, nil)
+	k.sweeps("somebody else has written the room meanwhile", true)
+	wants("somebody else has written the room meanwhile")
+	k.bucket.done = once(1, nil, errLost)
+	k.failsToSweep("the answer gets lost", errLost)
+	k.sweeps("the bucket has the room", false)
+	wants("the bucket has the room", "arena")
+	k.wants("the bucket has the room", "arena", k.me)
+
+	k.write("cave", gone)
+	k.bucket.update = once(1, nil, errBroken)
+	k.failsToSweep("nothing is written", errBroken)
+	k.write("cave", instance{8})
+	k.nodes.peers[(instance{8}).String()] = &peer{heard: time.Now()}
+	k.sweeps("another node has the room now", false)
+	wants("another node has the room now", "arena")
+
+	k.write("den", gone)
+	k.bucket.update = once(1, nil, errBroken)
+	k.failsToSweep("nothing is written", errBroken)
+	must(t, k.bucket.Delete(t.Context(), "den"))
+	k.sweeps("nobody has the room now", false)
+	wants("nobody has the room now", "arena")
+
+	for _, answer := range []error{nil, errLost} {
+		k.write("hall", gone)
+		k.bucket.done = once(1, func() { k.claims("hall") }, answer)
+		if answer == nil {
+			k.sweeps("the program claims the room meanwhile", false)
+		} else {
+			k.failsToSweep("the program claims the room meanwhile", answer)
+			k.sweeps("the program has the room", false)
+		}
+		wants("the program has the room", "arena")
+		k.wants("the program has the room", "hall", k.me)
+		must(t, k.rooms.mine["hall"].Release(t.Context()))
+	}
+
+	k.write("loft", gone)
+	k.bucket.done = once(1, nil, errLost)
+	k.failsToSweep("the answer gets lost", errLost)
+	k.noteClaiming("loft", 1)
+	k.sweeps("a claim is in progress", false)
+	k.noteClaiming("loft", -1)
+	k.sweeps("the claim has failed", false)
+	wants("the claim has failed", "arena", "loft")
+}
+
+// Only a node that adopts rooms, has a server and does not drain is heir of a room.
+func TestHeirsOfRooms(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	me := k.me.String()
+	for _, c := range []struct {
+		name   string
+		change func(n *Node)
+		want   string
+	}{
+		{"it may", func(*Node) {}, me}, {"it adopts nothing", func(n *Node) { n.Adopts = false }, ""},
+		{"it drains", func(n *Node) { n.Draining = true }, ""}, {"it has no server", func(n *Node) { n.MaxSessions = 0 }, ""},
+	} {
+		before := k.nodes.self
+		c.change(&k.nodes.self)
+		if got := k.heir("arena"); got != c.want {
+			t.Errorf("%s: the heir is %q, want %q", c.name, got, c.want)
+		}
+		k.nodes.self = before
+	}
+}
