@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"io"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"syscall"
 	"testing"
 
@@ -123,11 +123,7 @@ func TestBoxesGoesOn(t *testing.T) {
 	everyBrowser(t, browser.Kinds, func(t *testing.T, b *browser.Browser) {
 		web := freePort(t).String() // for two programs, one after the other
 		cmd, _, lines := runExample(t, program, "-data", ":0", "-http", web)
-		said, err := lines.ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		url := strings.Fields(said)[1]
+		url := regexp.MustCompile(`http://\S+`).FindString(readTo(t, lines, '\n'))
 		ada, bob := enterBoxes(t, b, url, "ada"), enterBoxes(t, b, url, "bob")
 		ada.shows("state", "you are it")
 		bob.shows("state", "ada is it")

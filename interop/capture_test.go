@@ -120,7 +120,7 @@ func speak(p *tab, relay *netsim.Relay, setup string) {
 		before := way.lost()
 		way.set(netsim.Link{Loss: 1})
 		p.do(`ch.send("lost");`, nil, nil)
-		for way.lost() == before { // not longer, or the sender abandons the message before the page has a gap to tell
+		for give := time.Now().Add(patience); way.lost() == before && time.Now().Before(give); { // not longer, or the sender abandons the message before the page has a gap to tell
 			p.do(`await new Promise((resolve) => setTimeout(resolve, 5));`, nil, nil)
 		}
 		way.set(netsim.Link{})

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,13 +90,15 @@ func chatOnTerminal(t *testing.T, program, url string) {
 	}
 	fmt.Fprintln(in, "here is a terminal")
 	var shown string
+	quiet := time.AfterFunc(patience, func() { cmd.Process.Signal(syscall.SIGQUIT) })
+	defer quiet.Stop()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		shown += lines.Text() + "\n"
 		if strings.Contains(lines.Text(), "carl: here is a terminal") {
 			fmt.Fprintln(in, "/leave no more to say")
 		}
 	}
-	if err := cmd.Wait(); err != nil || !strings.Contains(shown, "bob: here is bob\n") {
+	if err := waitProgram(cmd); err != nil || !strings.Contains(shown, "bob: here is bob\n") {
 		t.Errorf("the terminal ends with %v, and shows\n%swant the history", err, shown)
 	}
 }

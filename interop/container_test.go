@@ -218,12 +218,12 @@ func (p *podman) start(t *testing.T, args ...string) *container {
 	}
 	t.Cleanup(c.stop)
 	lines := bufio.NewReader(out)
-	line, err := lines.ReadString('\n')
+	line := readTo(t, lines, '\n')
 	for _, m := range regexp.MustCompile(`(\w+) (http://[\d.:]+)`).FindAllStringSubmatch(line, -1) {
 		c.urls[m[1]] = m[2]
 	}
 	if len(c.urls) != 2 {
-		t.Fatalf("the container prints %q, %v; want two URLs", line, err)
+		t.Fatalf("the container prints %q, want two URLs", line)
 	}
 	go io.Copy(io.Discard, lines)
 	return c

@@ -42,16 +42,25 @@ func startExample(t *testing.T, program string, args ...string) (url string, in 
 	t.Helper()
 	args = append([]string{"-data", ":0", "-http", netip.AddrPortFrom(browser.Host(t), 0).String()}, args...)
 	cmd, in, lines := runExample(t, program, args...)
-	said, err := lines.ReadString('\n')
-	if err != nil && err != io.EOF {
-		t.Fatal(err)
-	}
+	said := readTo(t, lines, '\n')
 	url = regexp.MustCompile(`http://\S+`).FindString(said)
 	if url == "" {
 		t.Fatalf("%s prints %q, want its URL", cmd, said)
 	}
 	go io.Copy(io.Discard, lines)
 	return url, in
+}
+
+// readTo returns what a program prints, up to the next end, or until the program ends.
+func readTo(t *testing.T, from *bufio.Reader, end byte) (said string) {
+	t.Helper()
+	await(t, "what the program prints", func() (err error) {
+		if said, err = from.ReadString(end); err == io.EOF {
+			return nil
+		}
+		return err
+	})
+	return said
 }
 
 // runExample runs a program until the test ends, and returns it with its input and output. At the end

@@ -115,10 +115,7 @@ func TestBrowsersInAFleet(t *testing.T) {
 	nats := testkit.StartProcess(t, program, "GODWIT_FLEET_NATS="+t.TempDir())
 	inner := netip.MustParseAddr("127.0.0.1") // where browsers do not reach the nodes
 	_, _, said := runExample(t, relay, "-nats", nats.Says, "-listen", netip.AddrPortFrom(browser.Host(t), 0).String(), "-inner", netip.AddrPortFrom(inner, 0).String())
-	listens, err := said.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
+	listens := readTo(t, said, '\n')
 	go io.Copy(io.Discard, said)
 	_, address, _ := strings.Cut(listens, "public=")
 	address, _, _ = strings.Cut(address, " ")

@@ -274,3 +274,70 @@ func TestAnswerSentTwiceIsNoSample(t *testing.T) {
 		}
 	}
 }
+
+// A page opens a channel, its OPEN is lost, and the first message follows at any time later, whole or in pieces. The gap is
+// told, so the page sends the OPEN again, and the channel gets its label. Then acknowledgement is eager.
+func TestLostOpeningIsAskedForWheneverTheFirstMessageComes(t *testing.T) {
+	for _, later := range []time.Duration{0, settleTime - 1, settleTime, 150 * time.Millisecond, time.Hour} {
+		for _, pieces := range []bool{false, true} {
+			a := newTestAssoc(t)
+			a.pass(later)
+			a.drain()
+			flags := byte(flagWhole | flagUnordered)
+			if pieces {
+				flags = flagBegin | flagUnordered
+			}
+			a.write(rawData(flags, 2, 1, 0, ppidText, "x"))
+			why := fmt.Sprintf("a message after %v, in pieces: %v", later, pieces)
+			a.wantPacket(why, "SACK(cum=0 gap=2-2)")
+			a.write(unreliableOpen(1, 1, "moves"))
+			if !pieces {
+				a.wantEvent(why, Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
+				a.wantMessage(why, 1, Text, "x")
+			}
+			a.wantEvent(why, Event{Type: ChannelOpen, Stream: 1, Label: "moves", Reliability: Retransmits})
+			a.drain()
+			a.ackAll()
+			a.pass(settleTime)
+			a.write(text(4, "y"))
+			a.wantPacket(why+": nothing is missing now", "SACK(cum=4)")
+		}
+	}
+}
+
+// The same for a channel that a page opens late, while acknowledgement is eager.
+func TestLostOpeningOfALaterChannel(t *testing.T) {
+	a := newTestAssoc(t)
+	a.use()
+	a.write(text(3, "y"))
+	a.pass(sackDelay)
+	a.wantPacket("a lost message", "SACK(cum=3)")
+	a.write(dataChunk(5, 3, ppidText, "x"))
+	a.wantPacket("an opening may be lost", "SACK(cum=3 gap=5-5)")
+	a.write(text(7, "z"))
+	a.wantPacket("and the gap is told again", "SACK(cum=3 gap=5-5 gap=7-7)")
+	a.events = nil
+	a.write(unreliableOpen(4, 3, "late"))
+	a.wantEvent("it has a label", Event{Type: ChannelOpen, Stream: 3, Label: "late", Reliability: Retransmits})
+	a.drain()
+	a.ackAll()
+	a.pass(settleTime)
+	a.write(text(8, "z"))
+	a.wantPacket("the message before 7 is still missing", "SACK(cum=5 gap=7-8)")
+	a.pass(settleMost)
+	a.write(text(9, "z"))
+	a.pass(sackDelay)
+	a.wantPacket("for 3 s at most", "SACK(cum=9)")
+}
+
+// A message of a negotiated channel that nothing is missing before, and one that is late, change nothing.
+func TestFirstMessagesOfNegotiatedChannels(t *testing.T) {
+	a := newTestAssoc(t)
+	a.use()
+	a.write(dataChunk(2, 3, ppidText, "x"))
+	a.write(text(5, "y"))
+	a.wantPacket("after a message that is the next one", "SACK(cum=5)")
+	a.write(dataChunk(3, 5, ppidText, "late"))
+	a.write(text(7, "y"))
+	a.wantPacket("and after a late one", "SACK(cum=7)")
+}

@@ -34,8 +34,9 @@ const (
 // present ones. At half of the number space their order would be reversed.
 const farBehind = 1 << 30
 
-// settleTime is how long acknowledgement stays honest after the association has begun
-// and after each opening of a channel. Pages open several channels together, so it is
+// settleTime is how long acknowledgement stays honest after the association has begun,
+// after each opening of a channel, and after a message of a stream that was not opened, if
+// something before the message is missing. Pages open several channels together, so it is
 // likely that another opening arrives if one is lost.
 const settleTime = 100 * time.Millisecond
 
@@ -86,7 +87,7 @@ func (k *acker) init(t time.Duration, c *Config, high uint32) {
 	k.noteOpen(t, high)
 }
 
-// noteOpen notes that a channel was opened at tsn.
+// noteOpen notes that a channel was opened at tsn, or that its opening may be missing below tsn.
 func (k *acker) noteOpen(t time.Duration, tsn uint32) {
 	k.settleUntil, k.honestBelow = t+settleTime, tsn
 }
