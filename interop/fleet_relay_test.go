@@ -23,7 +23,7 @@ func TestPagesReachTheirNodesThroughARelay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		atEnd(t, "the end of the relay", r.Close)
+		atEnd(t, "the end of the relay", func() error { return r.Close() }) // r changes
 		public, inner := r.Addr(), r.InnerAddr()
 		var worlds [2]*webWorld
 		var nodes []relay.Node
