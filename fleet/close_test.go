@@ -14,7 +14,7 @@ import (
 )
 
 // Close waits until the goroutines of the fleet have ended. While NATS is away it ends an attempt to connect before that, for which they may wait.
-// States of players who have not come are lost.
+// After that it waits for those that end with the connection. States of players who have not come are lost.
 func TestTheOrderOfClose(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -24,10 +24,13 @@ func TestTheOrderOfClose(t *testing.T) {
 			l.receiveState(message{body: appendString(nil, "ada")})
 			l.away.Store(away)
 			var order []string
-			ended := make(chan struct{})
+			ended, disconnected := make(chan struct{}), make(chan struct{})
 			l.endDials = func() {
 				l.mu.Lock()
 				defer l.mu.Unlock()
+				if slices.Contains(order, "the goroutines") {
+					close(disconnected)
+				}
 				if order = append(order, "the attempt"); len(order) == 1 {
 					close(ended)
 				}
@@ -41,10 +44,17 @@ func TestTheOrderOfClose(t *testing.T) {
 				defer l.mu.Unlock()
 				order = append(order, "the goroutines")
 			})
+			l.ending.Go(func() {
+				<-disconnected
+				time.Sleep(time.Second)
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				order = append(order, "what ends with the connection")
+			})
 			must(t, l.Close())
-			want := []string{"the goroutines", "the attempt"}
+			want := []string{"the goroutines", "the attempt", "what ends with the connection"}
 			if away {
-				want = []string{"the attempt", "the goroutines", "the attempt"}
+				want = slices.Insert(want, 0, "the attempt")
 			}
 			if !slices.Equal(order, want) {
 				t.Errorf("NATS is away: %v; what ends is %q, want %q", away, order, want)

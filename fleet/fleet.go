@@ -42,8 +42,9 @@ type Fleet struct {
 	authorize  func(*http.Request) (godwit.Identity, error)
 
 	running sync.WaitGroup
-	stop    chan struct{} // closed by Close
-	over    chan struct{} // closed when Close has done everything
+	ending  sync.WaitGroup // goroutines that the end of the connection ends
+	stop    chan struct{}  // closed by Close
+	over    chan struct{}  // closed when Close has done everything
 	in      inbox
 
 	// mu guards what follows, the queues and the states of groups, players and claims. Under it only the locks of
@@ -443,6 +444,7 @@ func (f *Fleet) close() {
 	f.expire(time.Time{}, true)
 	f.giveUpArrivals()
 	f.disconnect()
+	f.ending.Wait()
 }
 
 // watch does what is due once a second.

@@ -290,7 +290,7 @@ func (f *Fleet) allRooms(ctx context.Context) (all []jetstream.KeyValueEntry, er
 	if err != nil {
 		return nil, err
 	}
-	defer w.Stop()
+	defer f.endWatch(w)
 	for {
 		select {
 		case e, ok := <-w.Updates():
@@ -305,6 +305,17 @@ func (f *Fleet) allRooms(ctx context.Context) (all []jetstream.KeyValueEntry, er
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// endWatch ends a subscription without waiting: nats.go waits five seconds for NATS to note the end, and others claim what is not written after four.
+// It takes what is left: a goroutine of nats.go waits until somebody does.
+func (f *Fleet) endWatch(w jetstream.KeyWatcher) {
+	f.ending.Go(func() {
+		w.Stop()
+		for len(w.Updates()) > 0 {
+			<-w.Updates()
+		}
+	})
 }
 
 // keptRooms reports whether the bucket still has all that it had before NATS was away.

@@ -19,11 +19,17 @@ import (
 // watcher is what a test returns for WatchAll.
 type watcher struct {
 	updates chan jetstream.KeyValueEntry
-	stopped bool
+	stop    func() // nil: nothing
 }
 
 func (w *watcher) Updates() <-chan jetstream.KeyValueEntry { return w.updates }
-func (w *watcher) Stop() error                             { w.stopped = true; return nil }
+
+func (w *watcher) Stop() error {
+	if w.stop != nil {
+		w.stop()
+	}
+	return nil
+}
 
 // saw makes the next sweep see one entry of the bucket, as it was some time ago.
 func (k *keeper) saw(room string, node instance) {
@@ -126,19 +132,60 @@ func TestTheBucketCannotBeRead(t *testing.T) {
 	k.bucket.update = func() error { t.Error("a sweep that has not seen the whole bucket writes"); return nil }
 	k.watched(nil, errBroken)
 	k.failsToSweep("no subscription", errBroken)
-	ended := &watcher{updates: make(chan jetstream.KeyValueEntry)}
+	stopped := make(chan string, 2)
+	ended := &watcher{updates: make(chan jetstream.KeyValueEntry), stop: func() { stopped <- "one" }}
 	close(ended.updates)
 	k.watched(ended, nil)
 	k.failsToSweep("the connection is closed", nats.ErrConnectionClosed)
-	silent := &watcher{}
+	testkit.Want(t, "the subscription is ended", stopped, "one")
+	silent := &watcher{stop: func() { stopped <- "the other" }}
 	k.watched(silent, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if all, err := k.allRooms(ctx); all != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("nothing comes: %v, %v, want the error of the context", all, err)
 	}
-	if !ended.stopped || !silent.stopped {
-		t.Errorf("the subscriptions are ended: %v, %v; want both", ended.stopped, silent.stopped)
+	testkit.Want(t, "the subscription is ended", stopped, "the other")
+}
+
+// NATS may not answer when a sweep ends its subscription. The sweep goes on: other nodes claim rooms that it does not write in time.
+func TestASweepDoesNotWaitForTheEndOfItsSubscription(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.claims("arena")
+	must(t, k.bucket.KeyValue.Delete(t.Context(), token("arena")))
+	swept := make(chan struct{})
+	w := &watcher{updates: make(chan jetstream.KeyValueEntry, 1), stop: func() {
+		select {
+		case <-swept:
+		case <-time.After(testkit.Patience):
+			t.Error("the sweep waits until NATS has noted the end of the subscription")
+		}
+	}}
+	w.updates <- nil
+	k.watched(w, nil)
+	k.sweeps("NATS does not note the end of the subscription", false)
+	close(swept)
+	k.ending.Wait()
+	k.wants("NATS does not note the end of the subscription", "arena", k.me)
+}
+
+// A sweep that runs out of time amid a large bucket takes the values that have come meanwhile: nats.go has a goroutine that waits until then.
+func TestASweepThatRunsOutOfTime(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	for i := range 300 {
+		k.write(fmt.Sprint("room ", i), k.me)
+	}
+	w := testkit.Must(k.bucket.KeyValue.WatchAll(t.Context(), jetstream.IgnoreDeletes()))
+	wait(t, "nats.go has no place for more values", func() bool { return len(w.Updates()) == cap(w.Updates()) })
+	k.watched(w, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := k.allRooms(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a sweep that has no time: %v", err)
+	}
+	k.ending.Wait()
+	wait(t, "the values are taken", func() bool { return len(w.Updates()) <= 2 }) // one that nats.go had in its hand, and the end
+	for range w.Updates() {                                                       // until nats.go ends
 	}
 }
 
