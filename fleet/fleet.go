@@ -447,6 +447,16 @@ func (f *Fleet) close() {
 	f.ending.Wait()
 }
 
+// stopped reports whether Close waits for the goroutines.
+func (f *Fleet) stopped() bool {
+	select {
+	case <-f.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // watch does what is due once a second.
 func (f *Fleet) watch() {
 	tick := time.NewTicker(time.Second)
@@ -492,12 +502,7 @@ func (f *Fleet) tick(now time.Time) {
 
 // natsAway notes that the connection to NATS is lost.
 func (f *Fleet) natsAway(err error) {
-	select {
-	case <-f.stop:
-		return
-	default:
-	}
-	if f.away.Swap(true) {
+	if f.stopped() || f.away.Swap(true) {
 		return
 	}
 	f.config.Logger.Info("fleet: NATS is away", "node", f.config.Name, "err", err)

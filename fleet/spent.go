@@ -122,13 +122,16 @@ func (f *Fleet) spendAlone(id, key string, until time.Time) error {
 }
 
 // tellSpent tells the bucket of the tokens that this node has admitted while NATS was away. It runs on the goroutine of
-// keepRooms, and stops when it is time for the rooms, which are more urgent. began is when it began.
+// keepRooms, and stops when it is time for the rooms, which are more urgent, and when Close waits for it. began is when it began.
 func (f *Fleet) tellSpent(began time.Time) {
 	f.mu.Lock()
 	late := make(map[string]time.Time, len(f.spent.late))
 	maps.Copy(late, f.spent.late)
 	f.mu.Unlock()
 	for key, until := range late {
+		if f.stopped() {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), spendTimeout)
 		err := f.create(ctx, key, until)
 		cancel()

@@ -66,7 +66,7 @@ func (f *Fleet) keepRooms() {
 // compareRooms calls sweepRooms if it is time, and then does what is less urgent.
 func (f *Fleet) compareRooms(now time.Time) {
 	r := &f.rooms
-	if f.away.Load() || f.roomsBucket() == nil || !r.again && now.Sub(r.swept) < sweepEvery {
+	if f.stopped() || f.away.Load() || f.roomsBucket() == nil || !r.again && now.Sub(r.swept) < sweepEvery {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bucketTime)

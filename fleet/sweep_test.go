@@ -211,6 +211,7 @@ func TestWhenRoomsAreCompared(t *testing.T) {
 		{"a node is gone, and no node adopts rooms", func(*rooms) { k.write("arena", instance{9}); k.nodes.self.Adopts = false }, true, false},
 		{"another node is to adopt its room", func(*rooms) { k.nodes.self.Adopts = false; k.nodes.peers[heir.ID] = &peer{Node: heir} }, true, true},
 		{"this node adopts its room", func(*rooms) {}, true, false},
+		{"Close waits", func(r *rooms) { r.again = true; close(k.stop) }, false, true},
 	} {
 		k.open()
 		r := &k.rooms
