@@ -78,6 +78,12 @@ func (f *Fleet) roomValue(name string) []byte {
 	return b
 }
 
+// readRoom reads the value of a room. ok says that a node may have written it: the name is that of the key.
+func readRoom(e jetstream.KeyValueEntry) (v roomValue, ok bool) {
+	err := json.Unmarshal(e.Value(), &v)
+	return v, err == nil && token(v.Name) == e.Key()
+}
+
 // openRooms opens the bucket of rooms, and makes it if there is none.
 func (f *Fleet) openRooms(ctx context.Context) error {
 	kv, err := f.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
@@ -195,8 +201,7 @@ func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte, mine bo
 	case err != nil:
 		return 0, err
 	}
-	var v roomValue
-	if json.Unmarshal(e.Value(), &v) == nil && v.Node != f.me.String() {
+	if v, ok := readRoom(e); ok && v.Node != f.me.String() {
 		if gone, sure := f.checkGone(ctx, v.Node, time.Now()); !gone || !sure {
 			return 0, ErrTaken
 		}
@@ -251,12 +256,10 @@ func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 	case err != nil:
 		return Node{}, err
 	}
-	var v roomValue
-	if err := json.Unmarshal(e.Value(), &v); err != nil {
-		return Node{}, ErrNoRoom
-	}
-	if n, ok := f.node(v.Node); ok {
-		return n, nil
+	if v, ok := readRoom(e); ok {
+		if n, ok := f.node(v.Node); ok {
+			return n, nil
+		}
 	}
 	return Node{}, ErrNoRoom
 }
@@ -306,8 +309,7 @@ func (f *Fleet) removeRoom(ctx context.Context, key string, revision uint64) err
 	if err != nil {
 		return err
 	}
-	var v roomValue
-	if _ = json.Unmarshal(e.Value(), &v); v.Node != f.me.String() { // no node has a malformed value
+	if v, ok := readRoom(e); !ok || v.Node != f.me.String() { // no node has a malformed value
 		return nil
 	}
 	return kv.Delete(ctx, key, jetstream.LastRevision(revision))

@@ -247,6 +247,35 @@ func TestWhatTheBucketHasOfARoom(t *testing.T) {
 	k.wants("the end", "nothing", instance{})
 }
 
+// A value that no node has written belongs to no node: a sweep leaves it where it is, and a claim replaces it. It takes no room from its node.
+func TestValuesThatNoNodeHasWritten(t *testing.T) {
+	nodes := newKeepers(t, 2)
+	k := nodes[0]
+	values := []string{"", "{", "null", "{}", "7"}
+	for _, node := range []instance{{9}, nodes[1].me, k.me} {
+		for _, name := range []string{"", "cave", strings.Repeat("n", 100_000)} {
+			values = append(values, fmt.Sprintf(`{"node":%q,"name":%q}`, node, name))
+		}
+	}
+	for _, value := range values {
+		what := fmt.Sprintf("%.50q", value)
+		k.write("arena", value)
+		k.sweeps(what, false)
+		if e, err := k.bucket.Get(t.Context(), "arena"); err != nil || string(e.Value()) != value || len(k.adopted) != 0 || len(k.Rooms()) != 0 {
+			t.Errorf("%s: after a sweep: %v; %v are adopted, %d rooms; want the value as it was, and no room", what, err, k.adopted, len(k.Rooms()))
+		}
+		if n, err := k.Find(t.Context(), "arena"); n != (Node{}) || !errors.Is(err, ErrNoRoom) {
+			t.Errorf("%s: Find: %+v, %v; want ErrNoRoom", what, n, err)
+		}
+		r := k.claims("arena")
+		k.wants(what, "arena", k.me)
+		k.write("arena", value)
+		k.sweeps(what, false)
+		k.wants(what, "arena", k.me)
+		must(t, r.Release(t.Context()))
+	}
+}
+
 // Others write between the read and the write of a claim, NATS returns errors, or its bucket is gone.
 func TestClaimsOfRoomsThatFail(t *testing.T) {
 	k := newKeepers(t, 1)[0]

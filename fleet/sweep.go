@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"maps"
 	"sync"
@@ -101,8 +100,8 @@ func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 	read := time.Now()
 	there := make(map[string]bool)
 	for _, e := range entries {
-		var v roomValue
-		if json.Unmarshal(e.Value(), &v) != nil {
+		v, ok := readRoom(e)
+		if !ok {
 			continue
 		}
 		there[e.Key()] = true
@@ -201,8 +200,7 @@ func (f *Fleet) checkRoom(ctx context.Context, key string, r *Room) (again bool,
 	if err != nil {
 		return false, err
 	}
-	var v roomValue
-	if json.Unmarshal(e.Value(), &v) == nil && v.Node != f.me.String() {
+	if v, ok := readRoom(e); ok && v.Node != f.me.String() {
 		f.loseRoom(key, r)
 		return true, nil // the other node may be gone
 	}
