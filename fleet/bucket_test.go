@@ -19,9 +19,10 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// bucket is a bucket of which a test replaces calls. Those that are nil go to the bucket itself.
+// bucket is a bucket of which a test replaces calls. Those that are nil go to the bucket itself, and so do calls for markKey, except mark.
 type bucket struct {
 	jetstream.KeyValue
+	mark   func() error // before Get of markKey
 	get    func() error
 	update func() error // before Update and Create
 	done   func() error // after one of them that has succeeded
@@ -31,8 +32,12 @@ type bucket struct {
 }
 
 func (b *bucket) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
-	if b.get != nil {
-		if err := b.get(); err != nil {
+	get := b.get
+	if key == markKey {
+		get = b.mark
+	}
+	if get != nil {
+		if err := get(); err != nil {
 			return nil, err
 		}
 	}
@@ -44,7 +49,11 @@ func (b *bucket) Update(ctx context.Context, key string, value []byte, last uint
 }
 
 func (b *bucket) Create(ctx context.Context, key string, value []byte, o ...jetstream.KVCreateOpt) (uint64, error) {
-	return b.write(func() (uint64, error) { return b.KeyValue.Create(ctx, key, value, o...) })
+	create := func() (uint64, error) { return b.KeyValue.Create(ctx, key, value, o...) }
+	if key == markKey {
+		return create()
+	}
+	return b.write(create)
 }
 
 func (b *bucket) write(write func() (uint64, error)) (uint64, error) {

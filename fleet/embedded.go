@@ -71,6 +71,9 @@ func startEmbedded(c *Config) (e *embedded, err error) {
 	return e, nil
 }
 
+// alone reports whether no other node can be in the fleet: NATS is in this process, and does not listen.
+func (f *Fleet) alone() bool { return f.embedded != nil && f.config.Listen == "" }
+
 func (e *embedded) close() {
 	if e == nil {
 		return

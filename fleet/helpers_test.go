@@ -133,7 +133,14 @@ func joinNode(t testing.TB, c Config, logged ...string) *node {
 	return n
 }
 
-// newNode starts a node with a server.
+// passTime makes a node think that some seconds have passed since NATS was away, or since the bucket of rooms was new.
+func (n *node) passTime() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.nodes.back = time.Time{}
+}
+
+// newNode starts a node with a server. The bucket of rooms is not new for it.
 func newNode(t testing.TB, c Config, gc godwit.Config, logged ...string) *node {
 	t.Helper()
 	n := joinNode(t, c, logged...)
@@ -146,6 +153,7 @@ func newNode(t testing.TB, c Config, gc godwit.Config, logged ...string) *node {
 	}
 	n.srv = srv
 	t.Cleanup(func() { srv.Close() })
+	n.passTime()
 	return n
 }
 

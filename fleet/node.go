@@ -76,7 +76,7 @@ type nodes struct {
 	cpu      cpuMeter
 	dead     time.Duration // a node that was not heard for so long is gone
 	since    time.Time     // from when on the node has heard the others without a break
-	back     time.Time     // until when NATS was away, or its rooms could not be read; zero if that never was so
+	back     time.Time     // until when NATS was away, or its rooms could not be read, or when their mark was made; zero if none of these is known
 
 	sub     *nats.Subscription // of beats
 	missed  int                // beats that sub has dropped; the goroutine of prove owns it

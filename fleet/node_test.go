@@ -412,9 +412,7 @@ func TestRoomsWhenOneNodeIsBackEarlier(t *testing.T) {
 		t.Errorf("the room is lost: %v, and b has %d rooms; want neither", isLost(room), len(b.Rooms()))
 	}
 	for _, n := range []*node{a, b} {
-		n.mu.Lock()
-		n.nodes.back = time.Time{} // as if some seconds had passed
-		n.mu.Unlock()
+		n.passTime()
 	}
 	if status := join("new"); status != http.StatusOK {
 		t.Errorf("the front says %d of a new room some seconds later, want 200", status)

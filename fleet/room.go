@@ -50,7 +50,7 @@ func (r *Room) Lost() <-chan struct{} { return r.lost }
 type rooms struct {
 	kv       jetstream.KeyValue // nil until there is a server, or Claim or Find needs it
 	known    bucketState        // of kv at the last sweep that was not soon after NATS was away
-	unread   bool               // no sweep has succeeded since NATS was away, or the last one has failed: a cluster needs some seconds to start again
+	unread   bool               // no sweep has succeeded since NATS was away or the bucket was opened in doubt, or the last one has failed: a cluster needs some seconds to start again
 	mine     map[string]*Room   // by token
 	claiming map[string]int     // claims in progress, by token: the bucket may have a room that is not in mine yet
 	wake     chan struct{}
@@ -84,7 +84,8 @@ func readRoom(e jetstream.KeyValueEntry) (v roomValue, ok bool) {
 	return v, err == nil && token(v.Name) == e.Key()
 }
 
-// openRooms opens the bucket of rooms, and makes it if there is none.
+// openRooms opens the bucket of rooms, and makes it if there is none. At the first time it finds out whether NATS may have lost the rooms
+// of other nodes a moment ago, before this node has joined or has asked for rooms.
 func (f *Fleet) openRooms(ctx context.Context) error {
 	kv, err := f.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: f.bucketName("rooms"), History: 1, Replicas: f.config.Replicas,
@@ -94,8 +95,24 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 		return fmt.Errorf("fleet: the bucket of rooms: %w", err)
 	}
 	f.mu.Lock()
-	f.rooms.kv = kv
+	first, before := f.rooms.kv == nil && !f.alone(), f.nodes.back
 	f.mu.Unlock()
+	var age time.Duration
+	if first {
+		_, age, err = stateOf(ctx, kv)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rooms.kv = kv
+	switch {
+	case !first:
+	case err != nil || !f.nodes.back.Equal(before): // NATS was away meanwhile, or the bucket cannot be read: the first sweep says when it can be
+		f.rooms.unread = true
+	default: // NATS may have lost its memory just before the mark was made: other nodes may not have written their rooms again
+		if made := time.Now().Add(-age); made.After(f.nodes.back) {
+			f.nodes.back = made
+		}
+	}
 	return nil
 }
 
@@ -127,7 +144,8 @@ func (f *Fleet) wakeRooms() {
 // node that is there, and the same Room if it belongs to this one. For four seconds after Join, and after NATS was away, this node does not know
 // which nodes are gone, and each room of another one is ErrTaken. In the four seconds after NATS was away a room that NATS does not know
 // is ErrTaken, too, unless NATS still has all other rooms that it had: it may have started again without its memory, and the node of the
-// room may be back later than this one. Claim waits
+// room may be back later than this one. So is each room in the first four seconds of a new fleet, because its first node does not know that NATS is new;
+// only a node with a NATS server in its process that does not listen claims rooms at once. Try again later. Claim waits
 // for NATS, or until ctx is done; in a handler it returns session.ErrInHandler. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {

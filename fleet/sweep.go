@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"maps"
@@ -24,22 +25,39 @@ const (
 	restorers  = 64                     // how many rooms it writes again at a time
 )
 
-// A bucketState says whether a bucket has lost values: it is another one then or, in a cluster, the same one with fewer changes.
+// markKey is the key of the mark of a bucket of rooms: a random text that is lost with the rooms. No room has this key: see token.
+const markKey = "/mark"
+
+// A bucketState says whether a bucket has lost values: then it has no mark or another one, or fewer changes.
 type bucketState struct {
-	created time.Time // zero if it is not known
+	mark    string // empty if it is not known
 	changes uint64
 }
 
-// stateOf returns the state of a bucket.
-func stateOf(ctx context.Context, kv jetstream.KeyValue) (s bucketState, err error) {
+// stateOf returns the state of a bucket, and the age of its mark. It makes the mark if there is none.
+func stateOf(ctx context.Context, kv jetstream.KeyValue) (s bucketState, age time.Duration, err error) {
+	mark := rand.Text()
+	e, err := kv.Get(ctx, markKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		if _, err = kv.Create(ctx, markKey, []byte(mark)); isConflict(err) { // another node was faster
+			e, err = kv.Get(ctx, markKey)
+		}
+	}
+	if err != nil {
+		return s, 0, err
+	}
 	status, err := kv.Status(ctx)
 	if err != nil {
-		return s, err
+		return s, 0, err
 	}
 	if b, ok := status.(*jetstream.KeyValueBucketStatus); ok {
-		s = bucketState{b.StreamInfo().Created, b.StreamInfo().State.LastSeq}
+		info := b.StreamInfo()
+		if e != nil {
+			mark, age = string(e.Value()), info.TimeStamp.Sub(e.Created()) // both are times of NATS
+		}
+		s = bucketState{mark, info.State.LastSeq}
 	}
-	return s, nil
+	return s, age, nil
 }
 
 // keepRooms compares the rooms of the bucket with those of this node: when a node is gone, when NATS is back, and now and
@@ -321,11 +339,11 @@ func (f *Fleet) keptRooms(ctx context.Context, kv jetstream.KeyValue) bool {
 	f.mu.Lock()
 	known := f.rooms.known
 	f.mu.Unlock()
-	if f.away.Load() || known.created.IsZero() {
+	if f.away.Load() || known.mark == "" {
 		return false
 	}
-	now, err := stateOf(ctx, kv)
-	return err == nil && now.created.Equal(known.created) && now.changes >= known.changes
+	now, _, err := stateOf(ctx, kv)
+	return err == nil && now.mark == known.mark && now.changes >= known.changes
 }
 
 // noteBucket notes the state of the bucket, if all nodes that are there have written their rooms.
@@ -333,7 +351,7 @@ func (f *Fleet) noteBucket(ctx context.Context) error {
 	if f.backLately() {
 		return nil
 	}
-	s, err := stateOf(ctx, f.roomsBucket())
+	s, _, err := stateOf(ctx, f.roomsBucket())
 	if err != nil || f.backLately() { // by now
 		return err
 	}
