@@ -22,7 +22,7 @@ import (
 const (
 	roomsEvery = 250 * time.Millisecond // how often keepRooms looks whether a node is gone
 	sweepEvery = 10 * time.Second       // how often it compares all rooms
-	restorers  = 64                     // how many rooms it writes again at a time
+	restorers  = 64                     // how many rooms it writes or reads again at a time
 )
 
 // markKey is the key of the mark of a bucket of rooms: a random text that is lost with the rooms. No room has this key: see token.
@@ -116,7 +116,8 @@ func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 		return false, err
 	}
 	read := time.Now()
-	there := make(map[string]bool)
+	there, taken := make(map[string]bool), make(map[string]*Room)
+	var others []jetstream.KeyValueEntry
 	for _, e := range entries {
 		v, ok := readRoom(e)
 		if !ok {
@@ -126,19 +127,16 @@ func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 		f.mu.Lock()
 		mine := f.rooms.mine[e.Key()]
 		f.mu.Unlock()
-		var more bool
 		switch {
 		case v.Node == f.me.String():
-			err = f.confirmRoom(ctx, e, v)
+			if err := f.confirmRoom(ctx, e, v); err != nil {
+				return false, err
+			}
 		case mine != nil:
-			more, err = f.checkRoom(ctx, e.Key(), mine)
+			taken[e.Key()] = mine
 		default:
-			more, err = f.takeOrphan(ctx, e, v, read)
+			others = append(others, e)
 		}
-		if err != nil {
-			return false, err
-		}
-		again = again || more
 	}
 	maps.DeleteFunc(f.rooms.adopting, func(key string, _ bool) bool { return !there[key] })
 	f.mu.Lock()
@@ -149,28 +147,40 @@ func (f *Fleet) sweepRooms(ctx context.Context) (again bool, err error) {
 		}
 	}
 	f.mu.Unlock()
-	more, err := f.restoreRooms(ctx, missing)
+	restored, err := f.eachRoom(ctx, missing, f.restoreRoom)
 	if err != nil {
 		return false, err
 	}
-	return again || more, f.noteBucket(ctx)
+	lost, err := f.eachRoom(ctx, taken, f.checkRoom) // two nodes have these until then
+	if err != nil {
+		return false, err
+	}
+	again = restored || lost
+	for _, e := range others {
+		more, err := f.takeOrphan(ctx, e, read)
+		if err != nil {
+			return false, err
+		}
+		again = again || more
+	}
+	return again, f.noteBucket(ctx)
 }
 
-// restoreRooms calls restoreRoom for rooms that the bucket does not have: it is new, or they were claimed meanwhile. Several at a time: other nodes
-// may claim what is not written four seconds after NATS was away.
-func (f *Fleet) restoreRooms(ctx context.Context, missing map[string]*Room) (again bool, err error) {
+// eachRoom calls restoreRoom or checkRoom for rooms of this node, several at a time: four seconds after NATS was away other nodes may claim what is not
+// written.
+func (f *Fleet) eachRoom(ctx context.Context, rooms map[string]*Room, call func(context.Context, string, *Room) (bool, error)) (again bool, err error) {
 	type result struct {
 		again bool
 		err   error
 	}
 	var running sync.WaitGroup
-	results, turns, i := make([]result, len(missing)), make(chan struct{}, restorers), 0
-	for key, r := range missing {
+	results, turns, i := make([]result, len(rooms)), make(chan struct{}, restorers), 0
+	for key, r := range rooms {
 		turns <- struct{}{}
 		of := &results[i]
 		i++
 		running.Go(func() {
-			of.again, of.err = f.restoreRoom(ctx, key, r)
+			of.again, of.err = call(ctx, key, r)
 			<-turns
 		})
 	}
@@ -246,8 +256,9 @@ func (f *Fleet) restoreRoom(ctx context.Context, key string, r *Room) (again boo
 
 // takeOrphan claims a room whose node is gone, if it is this node that is to have it. orphan says that the room is still one of
 // a node that is gone. read is when the bucket was read: the node of the room had come before.
-func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, v roomValue, read time.Time) (orphan bool, err error) {
+func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, read time.Time) (orphan bool, err error) {
 	delete(f.rooms.adopting, e.Key())
+	v, _ := readRoom(e)
 	if gone, sure := f.checkGone(ctx, v.Node, read); !gone {
 		return false, nil
 	} else if !sure {

@@ -355,6 +355,55 @@ func TestManyRoomsAreWrittenAtATime(t *testing.T) {
 	}
 }
 
+// A node that was cut off gives up at a time many rooms that others have now. It writes those that are missing before that, and adopts others after it.
+func TestManyRoomsAreGivenUpAtATime(t *testing.T) {
+	nodes := newKeepers(t, 2)
+	k, other := nodes[0], nodes[1].me
+	k.claims("missing")
+	must(t, k.bucket.KeyValue.Delete(t.Context(), "missing"))
+	var rooms []*Room
+	for i := range restorers {
+		name := fmt.Sprint("room ", i)
+		rooms = append(rooms, k.claims(name))
+		k.write(name, other)
+	}
+	k.write("orphan", instance{9})
+	k.nodes.self.Adopts, k.nodes.peers[nodes[1].nodes.self.ID].Adopts = true, false
+	var begun, written atomic.Int64
+	full := make(chan struct{})
+	read := func() error {
+		if written.Load() != 1 {
+			t.Errorf("a room that another node has is read after %d writes, want 1: that of the missing one", written.Load())
+		}
+		if begun.Add(1) == restorers {
+			close(full)
+		}
+		select {
+		case <-full:
+			return nil
+		case <-time.After(testkit.Patience):
+			return errors.New("the rooms are read one after the other")
+		}
+	}
+	k.bucket.done = func() error {
+		if written.Add(1) == 1 {
+			k.bucket.get = read
+		}
+		return nil
+	}
+	k.sweeps("others have many rooms", true)
+	for _, r := range rooms {
+		if !isLost(r) {
+			t.Errorf("%s is not lost, and another node has it", r.Name())
+		}
+	}
+	k.wants("the bucket did not have it", "missing", k.me)
+	k.wants("its node is gone", "orphan", k.me)
+	if !slices.Equal(k.adopted, []string{"orphan"}) {
+		t.Errorf("%v are adopted, want the room of the node that is gone", k.adopted)
+	}
+}
+
 // What a sweep returns after it has written many rooms holds for all of them, and not only for the one that was written last.
 func TestOneOfManyRoomsIsNotWritten(t *testing.T) {
 	k := newKeepers(t, 1)[0]
