@@ -24,17 +24,16 @@
 // Assoc acknowledges eagerly: it acknowledges everything up to the highest TSN that it
 // has seen, and reports no gaps.
 //
-//   - With [AckAuto] it is honest for 100 ms after the association has begun, after each
-//     opening of a channel, and after data of a stream that was not opened, if something
-//     before these data is missing. Then it stays honest until all TSNs up to the highest one
-//     of these 100 ms have arrived, but for at most 3 s more. There are two reasons: the peer
+//   - With [AckAuto] it is honest for 100 ms after the first data have arrived, and after each
+//     opening of a channel. Then it stays honest until all TSNs up to the highest one of
+//     these 100 ms have arrived, but for at most 3 s more. There are two reasons: the peer
 //     must send a lost opening again, and channels are opened in groups. After that it is
 //     eager.
 //   - A stream with data that was not opened is a negotiated channel. It counts as unreliable
 //     and unordered.
-//   - An opening that is lost during eager acknowledgement is not sent again if the next
-//     data that arrive are of another channel: then its channel works like a negotiated one,
-//     without a label. If reliable channels are allowed, a page should open them first.
+//   - An opening that is lost during eager acknowledgement is not sent again: its channel
+//     works like a negotiated one, without a label. If reliable channels are allowed, a page
+//     should open them first.
 //   - While a channel is open on which the peer may retransmit, an Assoc is honest in every
 //     mode. This does not include an ordered channel that never retransmits: its missing
 //     messages will not arrive, so no message waits for them. Its messages are delivered as

@@ -191,9 +191,6 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		over = a.ended(&d) // a stream is reset only when everything before is acknowledged
 	}
 	a.rx.mark(d.tsn)
-	if seq.Less(a.rx.cum, d.tsn) && a.upcoming(d.stream) == nil {
-		a.ack.noteOpen(t, d.tsn) // what is missing may be the opening of the stream
-	}
 	a.ack.windowGot++
 	if over {
 		a.drop(dropClosedChannel)

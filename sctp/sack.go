@@ -34,9 +34,8 @@ const (
 // present ones. At half of the number space their order would be reversed.
 const farBehind = 1 << 30
 
-// settleTime is how long acknowledgement stays honest after the association has begun,
-// after each opening of a channel, and after a message of a stream that was not opened, if
-// something before the message is missing. Pages open several channels together, so it is
+// settleTime is how long acknowledgement stays honest after the first data have arrived
+// and after each opening of a channel. Pages open several channels together, so it is
 // likely that another opening arrives if one is lost.
 const settleTime = 100 * time.Millisecond
 
@@ -68,7 +67,7 @@ type acker struct {
 	credit uint16
 
 	honest      uint16        // number of open channels with channel.honest
-	settleUntil time.Duration // until when openings may be missing
+	settleUntil time.Duration // until when openings may be missing; 0 before the first packet
 	honestBelow uint32        // TSN up to which openings may be missing
 
 	duplicates []uint32 // duplicate TSNs to report
@@ -84,10 +83,9 @@ type acker struct {
 func (k *acker) init(t time.Duration, c *Config, high uint32) {
 	k.eager = c.Ack == AckEager
 	k.windowStart, k.windowTSN = t, high
-	k.noteOpen(t, high)
 }
 
-// noteOpen notes that a channel was opened at tsn, or that its opening may be missing below tsn.
+// noteOpen notes that a channel was opened at tsn.
 func (k *acker) noteOpen(t time.Duration, tsn uint32) {
 	k.settleUntil, k.honestBelow = t+settleTime, tsn
 }
@@ -99,6 +97,9 @@ func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	a.forwarded = seq.Max(a.forwarded, a.rx.cum-farBehind)
 	if k.measure(t, a.rx.high) && k.valve {
 		a.stats.valveOpenings++
+	}
+	if k.settleUntil == 0 { // the first packet, however long after the association has begun
+		k.noteOpen(t, a.rx.high)
 	}
 	if t < k.settleUntil {
 		k.honestBelow = seq.Max(k.honestBelow, a.rx.high)
