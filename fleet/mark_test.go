@@ -81,6 +81,38 @@ func TestALossThatManyChangesHide(t *testing.T) {
 	}
 }
 
+// The state of the bucket is noted as soon as the others have had time to write their rooms, and not some seconds later: until then a node
+// whose connection breaks again gets no new rooms.
+func TestTheStateIsNotedInTime(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	must(t, k.openSpent(t.Context()))
+	reads := 0
+	k.bucket.watch = func() (jetstream.KeyWatcher, error) {
+		reads++
+		return k.bucket.KeyValue.WatchAll(t.Context(), jetstream.IgnoreDeletes())
+	}
+	now := time.Now()
+	k.nodes.dead = deadAfter
+	k.listenAgain(now)
+	compares := func(at time.Duration, want int) {
+		t.Helper()
+		if k.compareRooms(now.Add(at)); reads != want {
+			t.Errorf("the bucket is read %d times %v after NATS was away, want %d", reads, at, want)
+		}
+	}
+	const next = deadAfter + beatEvery + roomsEvery
+	compares(0, 1)
+	compares(next-1, 1)
+	k.nodes.back = now.Add(-time.Hour) // the time has passed
+	k.rooms.known = bucketState{}
+	compares(next, 2)
+	if k.rooms.known.mark == "" {
+		t.Error("the state of the bucket is not noted")
+	}
+	compares(next+sweepEvery-1, 2)
+	compares(next+sweepEvery, 3)
+}
+
 // opener opens one bucket.
 type opener struct {
 	jetstream.JetStream

@@ -57,7 +57,7 @@ type rooms struct {
 
 	adopting map[string]bool // rooms, by token, that this node has taken from one that is gone, if NATS has not answered
 	again    bool            // compareRooms is to compare the rooms at its next call
-	swept    time.Time       // when compareRooms has done so
+	swept    time.Time       // when compareRooms has done so, or sweepEvery before it is to do so again
 }
 
 // A roomValue is the value of a room in the bucket.

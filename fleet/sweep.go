@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A sweep compares the rooms of this node with those that the bucket has. The goroutine of keepRooms makes one every 10 s, after each failure, and
-// when a node is gone.
+// A sweep compares the rooms of this node with those that the bucket has. The goroutine of keepRooms makes one every 10 s, after each failure,
+// when a node is gone, when NATS is back, and some four seconds later.
 
 // Times of sweeps.
 const (
@@ -97,8 +97,12 @@ func (f *Fleet) compareRooms(now time.Time) {
 		f.nodes.back = time.Now() // other nodes may not have written their rooms again
 	}
 	r.unread = err != nil
+	next := f.nodes.back.Add(f.nodes.dead + beatEvery + roomsEvery) // a sweep notes the state of the bucket then
 	f.mu.Unlock()
 	r.again, r.swept = orphans || err != nil, now
+	if next.After(now) && next.Before(now.Add(sweepEvery)) {
+		r.swept = next.Add(-sweepEvery)
+	}
 	f.checkClaims(ctx)
 	f.tellSpent(time.Now())
 }
