@@ -66,6 +66,28 @@ func TestTheOrderOfClose(t *testing.T) {
 	}
 }
 
+// Close releases all rooms of the node: a claim that NATS answers amid Close makes no other one, and NATS does not keep it.
+func TestRoomsAmidClose(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	old := k.claims("old")
+	closing := func(closing bool) { k.mu.Lock(); k.closing = closing; k.mu.Unlock() }
+	k.bucket.done = once(1, func() { closing(true) }, nil)
+	if r, err := k.Claim(t.Context(), "arena"); r != nil || !errors.Is(err, ErrClosed) {
+		t.Errorf("a claim amid Close: %v, %v; want ErrClosed", r, err)
+	}
+	k.wants("a claim amid Close", "arena", instance{})
+	k.write("cave", instance{9})
+	k.sweeps("an adoption amid Close", false)
+	if len(k.adopted) != 0 || !slices.Equal(k.Rooms(), []*Room{old}) {
+		t.Errorf("%v are adopted, and the node has %d rooms; want none and 1", k.adopted, len(k.Rooms()))
+	}
+	closing(false) // the first call of Close is the one that closes
+	must(t, k.Close())
+	if !isLost(old) {
+		t.Error("Close has not released the room that the node had")
+	}
+}
+
 // The end of the fleet ends later attempts to connect, and the end of the context of Join does not.
 func TestTheEndOfLaterAttempts(t *testing.T) {
 	listener := testkit.Must(net.Listen("tcp", "127.0.0.1:0"))

@@ -146,7 +146,7 @@ func (f *Fleet) wakeRooms() {
 // is ErrTaken, too, unless NATS still has all other rooms that it had: it may have started again without its memory, and the node of the
 // room may be back later than this one. So is each room in the first four seconds of a new fleet, because its first node does not know that NATS is new;
 // only a node with a NATS server in its process that does not listen claims rooms at once. Try again later. Claim waits
-// for NATS, or until ctx is done; in a handler it returns session.ErrInHandler. A name has 1 to 256 bytes of UTF-8.
+// for NATS, or until ctx is done; in a handler it returns session.ErrInHandler, and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
@@ -183,6 +183,10 @@ func (f *Fleet) claim(ctx context.Context, name string) (r *Room, fresh bool, er
 			return nil, false, err
 		}
 		r, fresh := f.keepRoom(key, name, revision)
+		if r == nil {
+			f.removeRoom(ctx, key, revision) // else others adopt it when this node is gone
+			return nil, false, ErrClosed
+		}
 		return r, fresh, nil
 	}
 	return nil, false, ErrTaken
@@ -227,13 +231,17 @@ func (f *Fleet) claimRoom(ctx context.Context, key string, value []byte, mine bo
 	return kv.Update(ctx, key, value, e.Revision())
 }
 
-// keepRoom notes that a room belongs to this node. fresh says that it did not before.
+// keepRoom notes that a room belongs to this node. fresh says that it did not before. r is nil if Close was called, which releases the rooms that the
+// node has.
 func (f *Fleet) keepRoom(key, name string, revision uint64) (r *Room, fresh bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r := f.rooms.mine[key]; r != nil {
 		r.revision = max(r.revision, revision)
 		return r, false
+	}
+	if f.closing {
+		return nil, false
 	}
 	r = &Room{fleet: f, name: name, revision: revision, lost: make(chan struct{})}
 	f.rooms.mine[key] = r

@@ -287,7 +287,7 @@ func (f *Fleet) takeOrphan(ctx context.Context, e jetstream.KeyValueEntry, read 
 func (f *Fleet) noteAdopted(key, name string, revision uint64) {
 	delete(f.rooms.adopting, key)
 	r, fresh := f.keepRoom(key, name, revision)
-	if !fresh { // Claim was faster
+	if !fresh { // Claim was faster, or Close
 		return
 	}
 	f.count(&f.counts.Adopted)
