@@ -103,7 +103,8 @@ func TestAutoTurnsEagerWhenNothingIsMissingBelowAnOpening(t *testing.T) {
 // down as long as the gaps last.
 func TestAutoTurnsEagerInTheEndThoughSomethingIsMissing(t *testing.T) {
 	a := newTestAssoc(t)
-	a.write(text(1, "a"), text(3, "c"))
+	a.write(text(1, "a"))
+	a.write(text(3, "c"))
 	a.drain()
 	a.pass(settleTime + settleMost - time.Millisecond)
 	a.drain()
