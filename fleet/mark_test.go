@@ -123,6 +123,30 @@ func (o opener) CreateOrUpdateKeyValue(context.Context, jetstream.KeyValueConfig
 	return o.kv, nil
 }
 
+// limited is a bucket that notes how long it may take to read the mark.
+type limited struct {
+	jetstream.KeyValue
+	limit time.Time
+}
+
+func (l *limited) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	if key == markKey {
+		l.limit, _ = ctx.Deadline()
+	}
+	return l.KeyValue.Get(ctx, key)
+}
+
+// A bucket that does not answer holds the start of a server up for a moment, and not for all of its time.
+func TestAMarkHasLittleTime(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	l := &limited{KeyValue: k.bucket}
+	k.js, k.rooms.kv = opener{k.js, l}, nil
+	must(t, k.openRooms(t.Context()))
+	if l.limit.IsZero() || time.Until(l.limit) > bucketTime {
+		t.Errorf("the mark must be read until %v, want %v from now on at most", l.limit, bucketTime)
+	}
+}
+
 // A node that does not know whether the bucket of rooms is a new one waits until a sweep has read the bucket, and some seconds more.
 func TestAMarkThatCannotBeRead(t *testing.T) {
 	k := newKeepers(t, 1)[0]

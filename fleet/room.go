@@ -99,7 +99,9 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 	f.mu.Unlock()
 	var age time.Duration
 	if first {
-		_, age, err = stateOf(ctx, kv)
+		short, cancel := context.WithTimeout(ctx, bucketTime) // a bucket without a leader does not answer
+		_, age, err = stateOf(short, kv)
+		cancel()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
