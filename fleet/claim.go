@@ -58,7 +58,7 @@ func (f *Fleet) bucketName(what string) string { return f.config.Prefix + "-" + 
 func (f *Fleet) openClaims() (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.config.RequestTimeout)
 	defer cancel()
-	kv, err := f.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+	kv, err := f.openBucket(ctx, jetstream.KeyValueConfig{
 		Bucket: f.bucketName("players"), History: 1, TTL: claimTTL, Replicas: f.config.Replicas,
 		Storage: jetstream.MemoryStorage, // the nodes can write it again
 	})

@@ -87,7 +87,7 @@ func readRoom(e jetstream.KeyValueEntry) (v roomValue, ok bool) {
 // openRooms opens the bucket of rooms, and makes it if there is none. At the first time it finds out whether NATS may have lost the rooms
 // of other nodes a moment ago, before this node has joined or has asked for rooms.
 func (f *Fleet) openRooms(ctx context.Context) error {
-	kv, err := f.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+	kv, err := f.openBucket(ctx, jetstream.KeyValueConfig{
 		Bucket: f.bucketName("rooms"), History: 1, Replicas: f.config.Replicas,
 		Storage: jetstream.MemoryStorage, // the nodes can write it again
 	})
@@ -105,17 +105,31 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	opened := f.rooms.kv != nil // another goroutine was faster
 	f.rooms.kv = kv
 	switch {
-	case !first:
+	case !first || opened:
 	case err != nil || !f.nodes.back.Equal(before): // NATS was away meanwhile, or the bucket cannot be read: the first sweep says when it can be
 		f.rooms.unread = true
 	default: // NATS may have lost its memory just before the mark was made: other nodes may not have written their rooms again
-		if made := time.Now().Add(-age); made.After(f.nodes.back) {
+		if made := time.Now().Add(-max(age, 0)); made.After(f.nodes.back) {
 			f.nodes.back = made
 		}
 	}
 	return nil
+}
+
+// openBucket opens a bucket, and makes it if there is none. It asks again if NATS has not answered for bucketTime: a cluster does not answer if
+// several nodes make a bucket at the same time.
+func (f *Fleet) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, bucketTime)
+		kv, err := f.js.CreateOrUpdateKeyValue(once, c)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return kv, err
+		}
+	}
 }
 
 func (f *Fleet) roomsBucket() jetstream.KeyValue {

@@ -1,0 +1,102 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// dated is a bucket whose mark was made at another time.
+type dated struct {
+	jetstream.KeyValue
+	by time.Duration
+}
+
+func (d dated) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	e, err := d.KeyValue.Get(ctx, key)
+	if key == markKey && err == nil {
+		e = datedEntry{e, d.by}
+	}
+	return e, err
+}
+
+type datedEntry struct {
+	jetstream.KeyValueEntry
+	by time.Duration
+}
+
+func (e datedEntry) Created() time.Time { return e.KeyValueEntry.Created().Add(e.by) }
+
+// The clock of NATS was ahead when the mark was made, and is right now: the node waits as if the mark were made now, not longer.
+func TestAMarkOfALaterTime(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.sweeps("the mark is made", false)
+	k.js, k.rooms.kv, k.nodes.back = opener{k.js, dated{k.bucket, time.Hour}}, nil, time.Time{}
+	must(t, k.openRooms(t.Context()))
+	if k.nodes.back.IsZero() || k.nodes.back.After(time.Now()) {
+		t.Errorf("the node waits from %v on, want now, %v", k.nodes.back, time.Now())
+	}
+}
+
+// Of two first claims at the same time one opens the bucket, and the other does not take this for a break.
+func TestTwoFirstClaims(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	k.sweeps("the mark is made", false)
+	b, js := k.bucket, k.js
+	k.js, k.rooms.kv, k.nodes.back = opener{js, b}, nil, time.Time{}
+	b.mark = func() error {
+		b.mark = nil
+		return k.openRooms(t.Context()) // of the other claim
+	}
+	must(t, k.openRooms(t.Context()))
+	if k.rooms.unread {
+		t.Error("the rooms count as not read")
+	}
+}
+
+// silent does not answer the first calls.
+type silent struct {
+	jetstream.JetStream
+	calls, answers int // answers is the number of the call that gets an answer
+	err            error
+}
+
+func (s *silent) CreateOrUpdateKeyValue(ctx context.Context, _ jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	if s.calls++; s.calls < s.answers {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, s.err
+}
+
+// NATS that does not answer is asked again each two seconds, as long as there is time. An answer that is an error ends this.
+func TestBucketsAreOpenedAgain(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		answers, calls int
+		err, want      error
+		took           time.Duration
+	}{
+		{answers: 1, calls: 1},
+		{answers: 1, calls: 1, err: broken, want: broken},
+		{answers: 3, calls: 3, took: 2 * bucketTime},
+		{answers: 3, calls: 3, err: broken, want: broken, took: 2 * bucketTime},
+		{answers: 10, calls: 4, want: context.DeadlineExceeded, took: 7 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &silent{answers: tt.answers, err: tt.err}
+			f := &Fleet{js: s}
+			ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+			defer cancel()
+			began := time.Now()
+			_, err := f.openBucket(ctx, jetstream.KeyValueConfig{})
+			if took := time.Since(began); !errors.Is(err, tt.want) || s.calls != tt.calls || took != tt.took {
+				t.Errorf("%+v: %v after %d calls in %v", tt, err, s.calls, took)
+			}
+		})
+	}
+}
