@@ -252,7 +252,7 @@ func TestWhatTheBucketHasOfARoom(t *testing.T) {
 func TestValuesThatNoNodeHasWritten(t *testing.T) {
 	nodes := newKeepers(t, 2)
 	k := nodes[0]
-	values := []string{"", "{", "null", "{}", "7"}
+	values := []string{"", "{", "null", "{}", "7", `{"name":"arena","node":7}`}
 	for _, node := range []instance{{9}, nodes[1].me, k.me} {
 		for _, name := range []string{"", "cave", strings.Repeat("n", 100_000)} {
 			values = append(values, fmt.Sprintf(`{"node":%q,"name":%q}`, node, name))
@@ -273,7 +273,11 @@ func TestValuesThatNoNodeHasWritten(t *testing.T) {
 		k.write("arena", value)
 		k.sweeps(what, false)
 		k.wants(what, "arena", k.me)
+		k.write("arena", value)
 		must(t, r.Release(t.Context()))
+		if e, err := k.bucket.Get(t.Context(), "arena"); err != nil || string(e.Value()) != value {
+			t.Errorf("%s: after the release: %v; want the value as it was", what, err)
+		}
 	}
 }
 
