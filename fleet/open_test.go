@@ -73,24 +73,26 @@ func (s *silent) CreateOrUpdateKeyValue(ctx context.Context, _ jetstream.KeyValu
 	return nil, s.err
 }
 
-// NATS that does not answer is asked again each two seconds, as long as there is time. An answer that is an error ends this.
+// NATS that does not answer is asked again each two seconds, as long as there is time, but not for more than ten. An answer that is an error ends this.
 func TestBucketsAreOpenedAgain(t *testing.T) {
 	broken := errors.New("broken")
 	for _, tt := range []struct {
+		limit          time.Duration
 		answers, calls int
 		err, want      error
 		took           time.Duration
 	}{
-		{answers: 1, calls: 1},
-		{answers: 1, calls: 1, err: broken, want: broken},
-		{answers: 3, calls: 3, took: 2 * bucketTime},
-		{answers: 3, calls: 3, err: broken, want: broken, took: 2 * bucketTime},
-		{answers: 10, calls: 4, want: context.DeadlineExceeded, took: 7 * time.Second},
+		{limit: time.Hour, answers: 1, calls: 1},
+		{limit: time.Hour, answers: 1, calls: 1, err: broken, want: broken},
+		{limit: time.Hour, answers: 3, calls: 3, took: 2 * bucketTime},
+		{limit: time.Hour, answers: 3, calls: 3, err: broken, want: broken, took: 2 * bucketTime},
+		{limit: 7 * time.Second, answers: 10, calls: 4, want: context.DeadlineExceeded, took: 7 * time.Second},
+		{limit: time.Hour, answers: 10, calls: 5, want: context.DeadlineExceeded, took: 5 * bucketTime},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &silent{answers: tt.answers, err: tt.err}
 			f := &Fleet{js: s}
-			ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), tt.limit)
 			defer cancel()
 			began := time.Now()
 			_, err := f.openBucket(ctx, jetstream.KeyValueConfig{})

@@ -120,8 +120,10 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 }
 
 // openBucket opens a bucket, and makes it if there is none. It asks again if NATS has not answered for bucketTime: a cluster does not answer if
-// several nodes make a bucket at the same time.
+// several nodes make a bucket at the same time. It gives up after 5 times bucketTime.
 func (f *Fleet) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*bucketTime)
+	defer cancel()
 	for {
 		once, cancel := context.WithTimeout(ctx, bucketTime)
 		kv, err := f.js.CreateOrUpdateKeyValue(once, c)
