@@ -78,14 +78,14 @@ func (k *keeper) unplug() {
 	nc.Close()
 }
 
-// write writes the value of a room: a node, or text that is no value.
-func (k *keeper) write(room string, value any) {
+// write writes the value of a room: a node, or text that is no value. It returns the revision of the value.
+func (k *keeper) write(room string, value any) (revision uint64) {
 	k.t.Helper()
 	text := fmt.Sprint(value)
 	if node, ok := value.(instance); ok {
 		text = string((&Fleet{me: node}).roomValue(room))
 	}
-	testkit.Must(k.bucket.KeyValue.Put(context.Background(), token(room), []byte(text)))
+	return testkit.Must(k.bucket.KeyValue.Put(context.Background(), token(room), []byte(text)))
 }
 
 // wants checks that the bucket says that a room belongs to a node, or to none, and that k knows whether it has the room and in which
@@ -273,7 +273,7 @@ func TestValuesThatNoNodeHasWritten(t *testing.T) {
 		k.write("arena", value)
 		k.sweeps(what, false)
 		k.wants(what, "arena", k.me)
-		k.write("arena", value)
+		r.revision = k.write("arena", value) // as in a bucket that NATS has made again
 		must(t, r.Release(t.Context()))
 		if e, err := k.bucket.Get(t.Context(), "arena"); err != nil || string(e.Value()) != value {
 			t.Errorf("%s: after the release: %v; want the value as it was", what, err)
