@@ -157,7 +157,7 @@ func (b *bench) idle() error {
 		return err
 	}
 	return b.with(func(p *process) error {
-		r, err := b.run(p, load.Idle, min(n, 1000), 2*b.options.duration, "-warmup", "5s")
+		r, err := b.run(p, load.Idle, min(n, 1000), 2*b.options.duration, "-warmup", quiet)
 		if err != nil {
 			return err
 		}
@@ -166,6 +166,10 @@ func (b *bench) idle() error {
 		return nil
 	})
 }
+
+// quiet is the time that connections get before their idle CPU is measured: a server of godwit asks each page for one more answer 15 s after
+// its last message.
+const quiet = "20s"
 
 // settle is the time that an idle server gets before its memory is read.
 const settle = 10 * time.Second
