@@ -173,12 +173,19 @@ func Stamp(state []byte, t time.Time) {
 	binary.BigEndian.PutUint64(state, math.Float64bits(float64(t.UnixNano())/1e6))
 }
 
-// receive processes a message of a player. send sends a small message to the player; bulk, on a goroutine of its own,
+// takes counts a message if the message is an input. Nearly all messages are, so the servers ask first: the functions that receive needs take memory.
+func (g *Game) takes(b []byte) bool {
+	if len(b) < InputSize {
+		return false
+	}
+	g.taken.Add(1)
+	return true
+}
+
+// receive processes a message of a player that is no input. send sends a small message to the player; bulk, on a goroutine of its own,
 // waits until the player's connection takes a chunk.
 func (g *Game) receive(b []byte, send, bulk func([]byte) error) {
 	switch {
-	case len(b) >= InputSize:
-		g.taken.Add(1)
 	case len(b) == PingSize:
 		send(b)
 	case len(b) == BulkSize && bulk != nil:

@@ -40,7 +40,9 @@ func newDatagrams(g *Game, c Config, mux *http.ServeMux) error {
 			Open:  func(*rtcserver.Conn) { open.Add(1) },
 			Close: func(*rtcserver.Conn, *rtcserver.CloseError) { open.Add(-1) },
 			Message: func(c *rtcserver.Conn, m rtcserver.Message) {
-				g.receive(m.Data, func(b []byte) error { return c.Send(m.Stream, m.Kind, b) }, nil)
+				if !g.takes(m.Data) {
+					g.receive(m.Data, func(b []byte) error { return c.Send(m.Stream, m.Kind, b) }, nil)
+				}
 			},
 		},
 	})
@@ -62,6 +64,9 @@ func newChannels(g *Game, c Config, mux *http.ServeMux) error {
 	}
 	if !c.Poll {
 		gc.Handler.Message = func(c *godwit.Conn, _ godwit.ChannelID, b []byte) {
+			if g.takes(b) {
+				return
+			}
 			g.receive(b, func(b []byte) error { return c.Send(states, b) }, func(b []byte) error {
 				return g.until(func() error { return c.Send(bulk, b) }, func(err error) bool { return errors.Is(err, session.ErrBudget) })
 			})
@@ -90,7 +95,7 @@ func (g *Game) poll(srv *godwit.Server) {
 	next := time.Now().Add(g.every)
 	for !g.closed() {
 		for ev := range srv.Poll(max(time.Until(next), 0)) {
-			if ev.Type == session.EventMessage {
+			if ev.Type == session.EventMessage && !g.takes(ev.Data) {
 				g.receive(ev.Data, func(b []byte) error { return ev.Conn.Send(states, b) }, nil)
 			}
 		}

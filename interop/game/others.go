@@ -38,6 +38,9 @@ func newPion(g *Game, c Config, mux *http.ServeMux) error {
 			Open:  all.add,
 			Close: func(c *pionserver.Conn, _ string) { all.remove(c) },
 			Message: func(c *pionserver.Conn, m pionserver.Message) {
+				if g.takes(m.Data) {
+					return
+				}
 				g.receive(m.Data, func(b []byte) error { return c.Send(0, false, b) }, func(b []byte) error {
 					return g.until(func() error {
 						if c.Buffered(m.Stream) > most {
@@ -78,7 +81,9 @@ func newWebSocket(g *Game, _ Config, mux *http.ServeMux) error {
 			if err != nil {
 				return
 			}
-			g.receive(b, send, send)
+			if !g.takes(b) {
+				g.receive(b, send, send)
+			}
 		}
 	})
 	g.players = all.len
@@ -121,6 +126,9 @@ func newWebTransport(g *Game, c Config, _ *http.ServeMux) error {
 			b, err := s.ReceiveDatagram(s.Context())
 			if err != nil {
 				return
+			}
+			if g.takes(b) {
+				continue
 			}
 			g.receive(b, s.SendDatagram, func(b []byte) (err error) {
 				if stream == nil {
