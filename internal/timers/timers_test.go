@@ -69,6 +69,8 @@ func TestPutOff(t *testing.T) {
 	h.PutOff(at(3))
 	h.wantDue(t, "the second is the first now", at(2), b)
 	h.wantDue(t, "what was put off is not due yet", at(2), nil)
+	h.wantDue(t, "what was put off is due then", at(3), a)
+	h.Set(a, &a.slot, at(1))
 	h.PutOff(time.Time{})
 	h.wantDue(t, "what need not be due is not in the heap", at(9), c)
 	h.wantDue(t, "none is left", at(9), nil)
