@@ -190,6 +190,9 @@ func (b *build) newSuite(dir, match string, longest time.Duration, verbose bool)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s: %w\n%s", dir, err, out)
 	}
+	if _, err := os.Stat(s.program); errors.Is(err, os.ErrNotExist) {
+		return s, nil // the package has no tests
+	}
 	list := exec.Command(s.program, "-test.list", cmp.Or(match, "."))
 	list.Dir = s.dir
 	out, err := list.Output()
