@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -43,6 +45,58 @@ func TestSessionsOfOneAddressAreCounted(t *testing.T) {
 	if n := s.directory.bySite[one]; n != 1 {
 		t.Errorf("%d sessions count for the address, want 1", n)
 	}
+}
+
+// An interrupted session counts for its address until it is over: who makes sessions and leaves them gets no more
+// of them than who stays.
+func TestInterruptedSessionsCountForTheirAddress(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		remote := netip.MustParseAddrPort("203.0.113.1:4321")
+		enter := func(name string) (*Link, error) {
+			return srv.AddLink(Identity{Name: name}, LinkConfig{Name: "slot", Carrier: new(slot), Remote: remote})
+		}
+		hear := func(l *Link, mux *channel.Mux) {
+			l.Receive(mux.Append(time.Now(), nil, channel.MaxPacket))
+			settle()
+		}
+		want := func(when string, away int) {
+			t.Helper()
+			_, err := enter("one more")
+			if n := srv.directory.bySite[remote.Addr()]; status(err) != 429 || n != 64 || srv.directory.away != away {
+				t.Errorf("%s: one more session: %v, want 429; %d count for the address, want 64; %d are interrupted, want %d",
+					when, err, n, srv.directory.away, away)
+			}
+		}
+		var links []*Link
+		var muxes []*channel.Mux
+		for range 64 {
+			l := testkit.Must(enter("ada"))
+			mux := testkit.Must(channel.New(time.Now(), channel.Config{Channels: table}))
+			testkit.Must(mux.Send(time.Now(), 0, []byte(hello), Options{}))
+			hear(l, mux)
+			links, muxes = append(links, l), append(muxes, mux)
+		}
+		want("all are open", 0)
+		links[7].Close()
+		settle()
+		want("the link of one has ended", 1)
+		time.Sleep(11 * time.Second) // more than Silence, less than Grace
+		settle()
+		want("nothing arrives from the others", 64)
+		testkit.Must(muxes[9].Send(time.Now(), chat, []byte("here again"), Options{}))
+		hear(links[9], muxes[9])
+		want("one is there again", 63)
+		links[7].Conn().Kick("") // interrupted
+		settle()
+		testkit.Must(enter("another")) // never opens
+		want("one that was interrupted has ended, and another has come", 62)
+		time.Sleep(time.Minute)
+		settle()
+		if d := &srv.directory; len(d.bySite) != 0 || d.away != 0 || d.count() != 0 {
+			t.Errorf("when all are over %v count for addresses, %d are interrupted and %d in the directory, want none", d.bySite, d.away, d.count())
+		}
+	})
 }
 
 // When more than half of all sessions are interrupted, those that have been so longest
