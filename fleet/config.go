@@ -97,6 +97,7 @@ type Config struct {
 	// Adopt, if not nil, is called when a room has come to this node: because its node is gone, or because a player wants
 	// to go there and no node has it. It is called once for each such room, on a goroutine that waits for it, mostly one of the fleet:
 	// it may call methods of the Fleet, also those that wait, except Close, which returns session.ErrInHandler.
+	// It must return soon: until then the node writes none of its rooms to NATS, and four seconds after NATS was away others may claim them.
 	// Rooms go only to nodes with Adopt.
 	Adopt func(*Room)
 

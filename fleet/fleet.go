@@ -346,8 +346,7 @@ func (f *Fleet) newServer(c godwit.Config, open func(godwit.Config) (*godwit.Ser
 
 // prepare opens the buckets, and makes c use them and take seats.
 func (f *Fleet) prepare(c *godwit.Config) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*bucketTime)
-	defer cancel()
+	ctx := context.Background() // openBucket has a limit
 	if err := f.openRooms(ctx); err != nil {
 		return err
 	}
@@ -424,9 +423,7 @@ func (f *Fleet) close() {
 	f.closeClaims()
 	ctx, cancel := context.WithTimeout(context.Background(), bucketTime)
 	defer cancel()
-	if !f.away.Load() {
-		f.releaseRooms(ctx)
-	}
+	f.releaseRooms(ctx)
 	f.mu.Lock()
 	f.unsubscribe(f.answers) // a question that comes now would have no answer: so NATS says that nobody is here
 	f.beat(time.Now(), true)

@@ -102,6 +102,9 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 		short, cancel := context.WithTimeout(ctx, bucketTime) // a bucket without a leader does not answer
 		_, age, err = stateOf(short, kv)
 		cancel()
+		if err != nil && ctx.Err() != nil { // the caller's time is over, and not that of NATS
+			return fmt.Errorf("fleet: the bucket of rooms: %w", err)
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,13 +122,13 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 	return nil
 }
 
-// openBucket opens a bucket, and makes it if there is none. It asks again if NATS has not answered for bucketTime: a cluster does not answer if
-// several nodes make a bucket at the same time. It gives up after 5 times bucketTime.
+// openBucket opens a bucket, and makes it if there is none. It asks again if NATS has not answered for bucketTime, and then for twice as long:
+// a cluster does not answer if several nodes make a bucket at the same time, and a slow one needs time for several calls. It gives up after 5 times bucketTime.
 func (f *Fleet) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*bucketTime)
 	defer cancel()
-	for {
-		once, cancel := context.WithTimeout(ctx, bucketTime)
+	for limit := bucketTime; ; limit *= 2 {
+		once, cancel := context.WithTimeout(ctx, limit)
 		kv, err := f.js.CreateOrUpdateKeyValue(once, c)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
@@ -164,7 +167,7 @@ func (f *Fleet) wakeRooms() {
 // is ErrTaken, too, unless NATS still has all other rooms that it had: it may have started again without its memory, and the node of the
 // room may be back later than this one. So is each room in the first four seconds of a new fleet, because its first node does not know that NATS is new;
 // only a node with a NATS server in its process that does not listen claims rooms at once. Try again later. Claim waits
-// for NATS, or until ctx is done; in a handler it returns session.ErrInHandler, and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
+// for NATS, or until ctx is done, and for the opening of the bucket of rooms ten seconds at most; in a handler it returns session.ErrInHandler, and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
@@ -371,9 +374,13 @@ func (f *Fleet) loseRoom(key string, r *Room) (revision uint64, ok bool) {
 	return r.revision, true
 }
 
-// releaseRooms gives up all rooms of this node.
+// releaseRooms gives up all rooms of this node. While NATS is away the bucket keeps them, and others adopt them when this node is gone.
 func (f *Fleet) releaseRooms(ctx context.Context) {
 	for _, r := range f.Rooms() {
-		r.Release(ctx)
+		if f.away.Load() {
+			f.loseRoom(token(r.name), r)
+		} else {
+			r.Release(ctx)
+		}
 	}
 }
