@@ -2,10 +2,15 @@ package godwit
 
 import (
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // Some limits may be negative, which means no limit. A negative value of the others would refuse
@@ -90,5 +95,29 @@ func TestConfigIsReadOnce(t *testing.T) {
 	}
 	if srv.config.MaxConns != 4096 || srv.RTC() != nil {
 		t.Errorf("MaxConns is %d, want 4096; RTC() is %v, want nil", srv.config.MaxConns, srv.RTC())
+	}
+}
+
+// A session gets every setting of the Config that is one of a session. A field that the test does not know, of either
+// struct, must be in want or among those that are unset.
+func TestASessionGetsItsSettings(t *testing.T) {
+	var c Config
+	testkit.Fill(&c)
+	token := sessioncore.Token{1}
+	got := c.session(7, token)
+	want := sessioncore.Config{
+		Channel: channel.Config{Channels: c.Channels, Server: true, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling},
+		ID:      7, Token: token,
+		Grace: c.Grace, Silence: c.Silence, OpenTimeout: c.OpenTimeout, DrainTimeout: c.DrainTimeout, Limits: c.Limits,
+		ClientChannels: c.MaxClientChannels, ClientQueue: c.MaxClientQueue, MaxWaiting: c.MaxRequests,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the session gets\n%+v\nwant\n%+v", got, want)
+	}
+	// newConn sets Expires. Hello is a client's. The link says whether it is reliable, and how long its round
+	// trips are. KeepAlive is that of a server.
+	unset := []string{"Expires", "Channel.ReliableLink", "Channel.RTT", "Channel.KeepAlive", "Hello"}
+	if names := testkit.Unset(got); !slices.Equal(names, unset) {
+		t.Errorf("%q are unset, want %q", names, unset)
 	}
 }

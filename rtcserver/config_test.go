@@ -4,10 +4,13 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/internal/ufrag"
@@ -132,5 +135,43 @@ func TestSegmentsAreForServersBehindRelays(t *testing.T) {
 		if got, want := c.socket(), (udpio.Config{Sockets: 3, ReadBuffer: 1, WriteBuffer: 2, Segments: test.want}); got != want {
 			t.Errorf("%d relays, NoSegments %v: %+v, want %+v", len(test.relays), test.noSegments, got, want)
 		}
+	}
+}
+
+// A peer gets every setting of the Config that is one of a peer. A field of its configuration that the test does not
+// know must be in want or among those that are unset.
+func TestAPeerGetsItsSettings(t *testing.T) {
+	s := &Server{cookieKey: [32]byte{1}, pathKey: [32]byte{2}}
+	testkit.Fill(&s.config)
+	c := &s.config
+	local, remote := peer.Credentials{Ufrag: "a", Pwd: "b"}, peer.Credentials{Ufrag: "c", Pwd: "d"}
+	got := s.peerConfig(&Conn{active: true}, local, remote, 7)
+	want := peer.Config{
+		Client: true,
+		ICE: peer.ICEConfig{
+			Local: local, Remote: remote, Secret: &s.pathKey,
+			PendingTimeout: c.PendingTimeout, ConsentTimeout: c.SilenceTimeout,
+		},
+		SCTP: peer.SCTPConfig{
+			LocalTag: got.SCTP.LocalTag, InitialTSN: got.SCTP.InitialTSN, // random, see TestServersAndConnectionsDiffer
+			CookieKey: s.cookieKey, RemotePort: 7,
+			AllowReliable: true, MaxChannels: c.MaxChannels, Ack: peer.AckMode(c.Acks),
+			MaxMessage: c.MaxReceive, MaxBuffered: 4 * c.MaxReceive,
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the peer gets\n%+v\nwant\n%+v", got, want)
+	}
+	if got.ICE.Secret != &s.pathKey {
+		t.Error("the peer has a copy of the secret, which all may share")
+	}
+	// A server has no Check. EvenStreams is set by package peer, and RemoteInit by snap. A client's acknowledgements
+	// are the slow ones. The other fields have one value for all.
+	unset := []string{
+		"ICE.MaxPaths", "Check", "SCTP.LocalPort", "SCTP.EvenStreams", "SCTP.SlowAck", "SCTP.reassemblyAge", "SCTP.RTT",
+		"SCTP.Heartbeat", "RemoteInit",
+	}
+	if names := testkit.Unset(got); !slices.Equal(names, unset) {
+		t.Errorf("%q are unset, want %q", names, unset)
 	}
 }

@@ -3,9 +3,11 @@ package testkit
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // The stack of a goroutine that does not end has the name of its package, and the goroutine is
@@ -65,4 +67,38 @@ func TestAttributesOfSDP(t *testing.T) {
 		}
 	}()
 	Replace("passive", "active")(offer)
+}
+
+func TestFieldsAreFilledAndFound(t *testing.T) {
+	type inner struct{ A, B int }
+	type outer struct {
+		A       int
+		Name    string
+		On      bool
+		Timeout time.Duration
+		Small   uint8
+		Inner   inner
+		To      *inner
+		List    []inner
+		Key     [2]byte
+		F       func()
+		hidden  int
+	}
+	var o outer
+	if got, want := Unset(o), []string{"A", "Name", "On", "Timeout", "Small", "Inner", "To", "List", "Key", "F", "hidden"}; !slices.Equal(got, want) {
+		t.Errorf("of the zero struct %q are unset, want all: %q", got, want)
+	}
+	Fill(&o)
+	if got, want := Unset(o), []string{"F", "hidden"}; !slices.Equal(got, want) {
+		t.Errorf("after Fill %q are unset, want %q", got, want)
+	}
+	numbers := []int{o.A, int(o.Timeout), int(o.Small), o.Inner.A, o.Inner.B, o.To.A, o.To.B, o.List[0].A, o.List[0].B, int(o.Key[0]), int(o.Key[1])}
+	slices.Sort(numbers)
+	if len(slices.Compact(numbers)) != 11 || o.hidden != 0 {
+		t.Errorf("the numbers are %v, want 11 that differ", numbers)
+	}
+	o.Inner.B, o.To.A = 0, 0
+	if got, want := Unset(o), []string{"Inner.B", "To.A", "F", "hidden"}; !slices.Equal(got, want) {
+		t.Errorf("%q are unset, want %q", got, want)
+	}
 }
