@@ -93,3 +93,29 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 		settle()
 	})
 }
+
+// A session that is being closed stays for DrainTimeout, and then gives up what is not delivered.
+func TestCloseDrainsForDrainTimeout(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{-1: 0, time.Second: time.Second, 3 * time.Second: 3 * time.Second, 0: 10 * time.Second} {
+		bubble(t, func(t *testing.T) {
+			var ended time.Time
+			var lost uint64
+			srv, _ := newTestServer(t, func(c *Config) {
+				c.DrainTimeout, c.Floor, c.Ceiling = timeout, 10_000, 10_000 // 18 s for all
+				c.Handler.Close = func(_ *Conn, why CloseReason) { ended, lost = time.Now(), why.LostOut }
+			})
+			_, server, _ := join(t, srv, "ada")
+			for range 18 {
+				must(t, server.Send(chat, make([]byte, 10_000)))
+			}
+			began := time.Now()
+			server.Close(session.CloseNormal, "")
+			time.Sleep(20 * time.Second)
+			settle()
+			took := ended.Sub(began)
+			if most := 180_000 - uint64(7_000*want.Seconds()); took != want || lost < 60_000 || lost > most {
+				t.Errorf("DrainTimeout %v: the session ended after %v, want %v; %d bytes were given up, want 60,000 to %d", timeout, took, want, lost, most)
+			}
+		})
+	}
+}

@@ -78,3 +78,33 @@ func TestBothEndsSayTheSame(t *testing.T) {
 		}
 	})
 }
+
+// A session that the client is closing stays for DrainTimeout, and then gives up what is not delivered.
+func TestCloseOfAClientDrainsForDrainTimeout(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{-1: 0, time.Second: time.Second, 3 * time.Second: 3 * time.Second, 0: 10 * time.Second} {
+		inGame(t, godwit.Config{}, func(g *game) {
+			type end struct {
+				at   time.Time
+				lost uint64
+			}
+			ends := make(chan end, 1)
+			s, err := g.connect(client.SessionConfig{
+				DrainTimeout: timeout, Floor: 10_000, Ceiling: 10_000, // 18 s for all
+				Handler: client.SessionHandler{
+					Close: func(_ *client.Session, why session.CloseReason) { ends <- end{time.Now(), why.LostOut} },
+				},
+			})
+			g.must(err)
+			for range 18 {
+				g.must(s.Send(chat, make([]byte, 10_000)))
+			}
+			began := time.Now()
+			s.Close(session.CloseNormal, "")
+			e := <-ends
+			took := e.at.Sub(began)
+			if most := 180_000 - uint64(7_000*want.Seconds()); took != want || e.lost < 60_000 || e.lost > most {
+				t.Errorf("DrainTimeout %v: the session ended after %v, want %v; %d bytes were given up, want 60,000 to %d", timeout, took, want, e.lost, most)
+			}
+		})
+	}
+}
