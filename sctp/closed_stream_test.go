@@ -27,7 +27,7 @@ func TestPiecesOnClosedStreamsAreBounded(t *testing.T) {
 // is room.
 func TestMessagesOnClosedStreamsAreAdmitted(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 2*(1+bufferOverhead), 1 })
-	a.write(ordered(1, 2, "a"), ordered(2, 3, "b"))
+	a.write(ordered(2, 2, "a"), ordered(3, 3, "b")) // number 1 is missing
 	a.wantDrops("two fit", dropRefused, 0)
 	a.write(resetRequest(peerTSN, 0, 3), rawData(flagWhole, 4, 3, 5, ppidText, "c"))
 	a.wantDrops("a third does not", dropRefused, 1)

@@ -33,7 +33,8 @@
 //     and unordered.
 //   - An opening that is lost during eager acknowledgement is not sent again: its channel
 //     works like a negotiated one, without a label. If reliable channels are allowed, a page
-//     should open them first.
+//     should open them first. No message waits for the opening, nor for others that were lost
+//     before acknowledgement became honest.
 //   - While a channel is open on which the peer may retransmit, an Assoc is honest in every
 //     mode. This does not include an ordered channel that never retransmits: its missing
 //     messages will not arrive, so no message waits for them. Its messages are delivered as

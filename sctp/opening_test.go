@@ -304,3 +304,46 @@ func TestLostOpeningIsAskedForWheneverTheFirstMessageComes(t *testing.T) {
 		}
 	}
 }
+
+// The opening of a reliable channel is lost during eager acknowledgement, which it does not outlive: the page does not send it again. Another opening makes
+// acknowledgement honest before the first message arrives. The message does not wait for the opening. It waits for what the page does send again.
+func TestAnOpeningThatWasSkippedDoesNotStopItsChannel(t *testing.T) {
+	const chat = 3
+	say := func(tsn uint32, ssn uint16) []byte {
+		return rawData(flagWhole, tsn, chat, ssn, ppidText, fmt.Sprint(ssn))
+	}
+	a := newTestAssoc(t, allowReliable)
+	a.write(unreliableOpen(1, 1, "moves"))
+	a.wantEvent("open", Event{Type: ChannelOpen, Stream: 1, Label: "moves", Reliability: Retransmits})
+	a.drain()
+	a.ackAll()
+	a.pass(settleTime)
+	a.write(dataChunk(3, 1, ppidText, "m")) // the opening of the chat was number 2
+	a.wantMessage("after the opening", 1, Text, "m")
+	a.pass(sackDelay)
+	a.wantPacket("eager", "SACK(cum=3)")
+	a.write(unreliableOpen(4, 5, "third"))
+	a.wantEvent("open", Event{Type: ChannelOpen, Stream: 5, Label: "third", Reliability: Retransmits})
+	a.drain()
+	a.ackAll()
+	a.write(say(5, 1))
+	a.wantEvent("first message", Event{Type: ChannelOpen, Stream: chat, Negotiated: true, Ordered: true})
+	a.wantMessage("first message", chat, Text, "1")
+	a.write(say(7, 3))
+	a.wantNoEvent("the page sends number 6 again")
+	a.write(say(8, 4))
+	a.wantNoEvent("it still does")
+	a.write(say(6, 2))
+	for _, m := range []string{"2", "3", "4"} {
+		a.wantMessage("in order", chat, Text, m)
+	}
+	a.write(say(9, 7)) // what was between was acknowledged
+	a.wantMessage("after a hole", chat, Text, "7")
+	a.write(rawData(flagWhole, 2, chat, 0, ppidDCEP, opening(0, "chat", ""))) // it was only late
+	a.wantEvent("late opening", Event{Type: ChannelOpen, Stream: chat, Label: "chat", Ordered: true})
+	a.write(say(10, 8))
+	a.wantMessage("after the late opening", chat, Text, "8")
+	if a.buffered != 0 {
+		t.Errorf("%d bytes are held", a.buffered)
+	}
+}
