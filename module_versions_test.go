@@ -3,6 +3,7 @@ package godwit_test
 import (
 	"debug/buildinfo"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,7 @@ var floors = map[string]struct {
 	"github.com/quic-go/quic-go":         {"v0.59.1", "CVE-2026-40898 and older", "webtransport/go.mod"},
 	"github.com/quic-go/webtransport-go": {"v0.11.1", "CVE-2026-57497 and older", "webtransport/go.mod"},
 	"google.golang.org/protobuf":         {"v1.33.0", "CVE-2024-24786, an endless loop on JSON", ""},
-	"github.com/nats-io/nats-server/v2":  {"v2.11.1", "CVE-2025-30215, missing access control", ""},
+	"github.com/nats-io/nats-server/v2":  {"v2.11.1", "CVE-2025-30215, missing access control", "fleet/go.mod"},
 	"github.com/pion/interceptor":        {"v0.1.39", "CVE-2025-49140, panic on padding", "interop/go.mod"},
 }
 
@@ -78,8 +79,28 @@ func built(t *testing.T) *debug.BuildInfo {
 	return info
 }
 
-// No module is older than its floor, in a server as it is built and in both go.mod
-// files; and every module that must be found is found, so that the test can fail.
+// goMods returns the go.mod files of the repository, with the path of each from its root.
+func goMods(t *testing.T) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || len(d.Name()) > 1 && d.Name()[0] == '.'):
+			return fs.SkipDir
+		case d.Name() == "go.mod":
+			names = append(names, filepath.ToSlash(name))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// No module is older than its floor, in a server as it is built and in every go.mod file of
+// the repository; and every module that must be found is found, so that the test can fail.
 func TestNoModuleIsBelowItsFloor(t *testing.T) {
 	info := built(t)
 	inServer := make(map[string]string)
@@ -89,12 +110,9 @@ func TestNoModuleIsBelowItsFloor(t *testing.T) {
 		}
 		inServer[m.Path] = m.Version
 	}
-	all := map[string]map[string]string{
-		"the echo server": inServer,
-		"go.mod":          required(t, "go.mod"),
-		"interop/go.mod":  required(t, "interop/go.mod"),
-
-		"webtransport/go.mod": required(t, "webtransport/go.mod"),
+	all := map[string]map[string]string{"the echo server": inServer}
+	for _, name := range goMods(t) {
+		all[name] = required(t, name)
 	}
 	for where, modules := range all {
 		for path, version := range modules {
@@ -102,7 +120,9 @@ func TestNoModuleIsBelowItsFloor(t *testing.T) {
 				t.Errorf("%s has %s %s, which is older than %s: %s", where, path, version, f.version, f.why)
 			}
 		}
-		if modules["github.com/pion/dtls/v3"] == "" || modules["golang.org/x/crypto"] == "" {
+	}
+	for _, where := range []string{"the echo server", "go.mod", "fleet/go.mod", "interop/go.mod", "webtransport/go.mod"} {
+		if modules := all[where]; modules["github.com/pion/dtls/v3"] == "" || modules["golang.org/x/crypto"] == "" {
 			t.Errorf("%s has no pion/dtls or no x/crypto: %v", where, modules)
 		}
 	}
