@@ -52,3 +52,79 @@ func TestImpostorIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// offeredSchemes returns the signature schemes that a ClientHello or CertificateRequest offers,
+// nil for other messages.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.1.4.1
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.4
+func offeredSchemes(f fragment) (list []tls.SignatureScheme) {
+	const signatureAlgorithms = 13
+	r := reader{f.body, true}
+	switch f.kind {
+	case msgClientHello:
+		// version(2) random(32) session_id(1+n) cookie(1+n) cipher_suites(2+n) compression_methods(1+n) extensions(2+n)
+		r.bytes(2 + randomLen)
+		r.vector(1)
+		r.vector(1)
+		r.vector(2)
+		r.vector(1)
+		extensions := reader{r.vector(2), r.ok}
+		r = reader{}
+		for len(extensions.b) > 0 {
+			if kind, data := extensions.number(2), extensions.vector(2); kind == signatureAlgorithms {
+				r = reader{data, extensions.ok}
+			}
+		}
+	case msgCertificateRequest:
+		r.vector(1) // certificate_types(1+n) signature_algorithms(2+n) certificate_authorities(2+n)
+	default:
+		return nil
+	}
+	for schemes := (reader{r.vector(2), r.ok}); len(schemes.b) > 0; {
+		list = append(list, tls.SignatureScheme(schemes.number(2)))
+	}
+	return list
+}
+
+// Our ClientHello and CertificateRequest offer the schemes that belong to keys that we take, and
+// no others.
+func TestOfferedSchemes(t *testing.T) {
+	want := []tls.SignatureScheme{
+		tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512,
+		tls.PSSWithSHA256, tls.PSSWithSHA384, tls.PSSWithSHA512,
+		tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512,
+	}
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		offered := make(map[uint8][]tls.SignatureScheme)
+		w.tap = func(_ *side, b []byte) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for r := range Records(b) {
+				for b := r.Body(); r.Epoch == 0 && r.Type == TypeHandshake && len(b) > 0; {
+					f, rest, ok := parseFragment(b)
+					if !ok || len(f.body) != f.length {
+						t.Errorf("a message in pieces, or with bytes behind it: %x", b)
+						return false
+					}
+					if list := offeredSchemes(f); list != nil {
+						offered[f.kind] = list
+					}
+					b = rest
+				}
+			}
+			return false
+		}
+		client, server := pair(t, w)
+		wantNil(t, "client", <-client.finished)
+		wantNil(t, "server", <-server.finished)
+		client.close()
+		server.close()
+		for kind, name := range map[uint8]string{msgClientHello: "ClientHello", msgCertificateRequest: "CertificateRequest"} {
+			if !slices.Equal(offered[kind], want) {
+				t.Errorf("%s offers %v, want %v", name, offered[kind], want)
+			}
+		}
+	})
+}
