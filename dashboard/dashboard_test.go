@@ -342,6 +342,9 @@ func TestCauses(t *testing.T) {
 	for i := range st.RTC.Drops {
 		st.RTC.Drops[i] = uint64(i + 1)
 	}
+	for i := range st.RTC.ChannelsRefused {
+		st.RTC.ChannelsRefused[i] = uint64(i + 70)
+	}
 	st.RTC.Refused = map[int]uint64{429: 7, 0: 1, 401: 2}
 	st.RTC.Socket.KernelDrops = 99
 	st.Unsent = 98
@@ -357,11 +360,20 @@ func TestCauses(t *testing.T) {
 		seen[c.What] = c.N
 	}
 	delete(seen, "")
-	if len(seen) != len(st.RTC.Drops)+len(all.Drops)+11 || seen["WebSockets refused: no good ticket"] != 81 || seen["WebSockets that broke the protocol"] != 82 ||
+	if len(seen) != len(st.RTC.Drops)+len(all.Drops)+len(st.RTC.ChannelsRefused)+11 || seen["WebSockets refused: no good ticket"] != 81 || seen["WebSockets that broke the protocol"] != 82 ||
 		seen["links that may drop: too many datagrams of a client"] != 83 || seen["links that may drop: no room for datagrams to a client"] != 84 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
 		seen["messages to many: not sent"] != 98 || seen["from clients: malformed"] != 50 || seen["messages beyond Limits"] != 4 ||
 		seen["to clients: move: replaced, late or too many"] != 5 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
 		t.Errorf("%v", got)
+	}
+	for i, what := range map[rtcserver.Refusal]string{
+		rtcserver.RefusedReliable:  "channels refused: reliable",
+		rtcserver.RefusedTooMany:   "channels refused: beyond MaxChannels",
+		rtcserver.RefusedMalformed: "channels refused: malformed opening",
+	} {
+		if seen[what] != uint64(i)+70 {
+			t.Errorf("%q = %d, want %d", what, seen[what], i+70)
+		}
 	}
 	var cs session.Stats
 	cs.Drops[0], cs.Limited = 3, 4
