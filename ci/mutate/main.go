@@ -24,6 +24,7 @@ var helpers = map[string][]string{
 	"dtls":                 {"rtcserver"},
 	"icelite":              {"internal/peer", "rtcserver"},
 	"internal/deflate":     {"channel", "."},
+	"internal/gen":         {"cmd/godwit-gen"},
 	"internal/handling":    {"rtcserver", ".", "client"},
 	"internal/loop":        {"rtcserver", ".", "client"},
 	"internal/peer":        {"rtcserver", "client"},
