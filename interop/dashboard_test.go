@@ -193,7 +193,7 @@ func TestDashboardRestsWhileItIsHidden(t *testing.T) {
 }
 
 // The page fits windows of common widths: cards fill their rows, and no table is cut
-// off. The page quotes the answer of a proxy that refuses the figures.
+// off. A row looks as if one can click it: its pointer is a hand, and its id underlined. The page quotes the answer of a proxy that refuses the figures.
 func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	g := newDashboardPage(t, browser.Own(t, browser.Chromium))
@@ -216,8 +216,8 @@ func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 		p.Inspect("Emulation.setDeviceMetricsOverride",
 			map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
 		var layout struct {
-			Uneven, Cut []string
-			State       string
+			Uneven, Cut       []string
+			State, Cursor, ID string
 		}
 		p.do(dashboardScript+`await until(() => rows().length === 1);
 			rows()[0].click();
@@ -228,12 +228,16 @@ func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 			}).map((grid) => grid.id || grid.className);
 			const cut = arg < 700 ? [] : ["#channels", "#rows"].filter((id) => { const e = document.querySelector(id); return e.scrollWidth > e.clientWidth; });
 			if (document.documentElement.scrollWidth > innerWidth) cut.push("the page");
-			return { uneven, cut, state: document.querySelector("#state").textContent };`, width, &layout)
+			return { uneven, cut, state: document.querySelector("#state").textContent,
+				cursor: getComputedStyle(rows()[0]).cursor, id: getComputedStyle(rows()[0].cells[0]).textDecorationLine };`, width, &layout)
 		if len(layout.Uneven) > 0 || len(layout.Cut) > 0 {
 			t.Errorf("at %d pixels these leave holes: %q; and these are cut off: %q", width, layout.Uneven, layout.Cut)
 		}
 		if want := "1 session open, 1 begun since the server started"; layout.State != want {
 			t.Errorf("the page says %q, want %q", layout.State, want)
+		}
+		if layout.Cursor != "pointer" || layout.ID != "underline" {
+			t.Errorf("a row has the cursor %q and its id the line %q, want pointer and underline", layout.Cursor, layout.ID)
 		}
 	}
 	refused.Store(true)
