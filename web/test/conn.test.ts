@@ -105,7 +105,7 @@ describe.each([
 
     const ended = vi.fn();
     conn.addEventListener("close", ({ why }) => ended(why));
-    const unanswered = expect(conn.request("never")).rejects.toMatchObject({ code: "response-lost" });
+    const unanswered = expect(conn.request("never")).rejects.toMatchObject({ name: "RequestError", code: "response-lost" });
     await pass(100);
     void conn.close(300, "enough");
     await pass(200);
@@ -242,7 +242,9 @@ describe.each([
       try {
         f();
       } catch (e) {
-        return (e as InstanceType<typeof SendError>).code;
+        const { name, code } = e as InstanceType<typeof SendError>;
+        expect(name).toBe("SendError");
+        return code;
       }
       return "";
     };
@@ -267,6 +269,7 @@ describe.each([
     ]) {
       const options = { channels: wrong } as unknown as { channels: typeof channels };
       await expect(connect(url, options)).rejects.toMatchObject({
+        name: "ConnectError",
         code: "table",
         message: expect.stringContaining(why as string),
       });
