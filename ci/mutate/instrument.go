@@ -186,6 +186,8 @@ func (s *source) walk(n ast.Node) {
 			}
 		case *ast.BinaryExpr:
 			s.binary(n)
+		case *ast.CompositeLit:
+			s.fields(n)
 		}
 		return true
 	})
@@ -217,6 +219,26 @@ func (s *source) binary(e *ast.BinaryExpr) {
 		op := bounds[e.Op]
 		m := s.mutant(e.OpPos, "%s has %v", s.brief(e), op)
 		s.wrap(e, m, fmt.Sprintf("(mutated(%d) && (%s %v %s) || !mutated(%d) && (", m.id, oneLine(s.text(e.X)), op, oneLine(s.text(e.Y)), m.id), "))")
+	}
+}
+
+// fields leaves out fields of a literal of a struct.
+func (s *source) fields(e *ast.CompositeLit) {
+	switch e.Type.(type) {
+	case nil, *ast.ArrayType, *ast.MapType:
+		return
+	}
+	for _, x := range e.Elts {
+		pair, ok := x.(*ast.KeyValueExpr)
+		if !ok {
+			return
+		}
+		name, ok := pair.Key.(*ast.Ident)
+		if !ok || s.zeros[s.text(pair.Value)] {
+			continue
+		}
+		m := s.mutant(pair.Pos(), "without field %s in %s{…}", name.Name, s.brief(e.Type))
+		s.wrap(pair.Value, m, fmt.Sprintf("mutatedField(%d, (%s{}).%s).or(", m.id, oneLine(s.text(e.Type)), name.Name), ")")
 	}
 }
 
@@ -344,6 +366,20 @@ func mutated(n int) bool {
 		noteHit(n)
 	}
 	return n == theMutant
+}
+
+type maybeZero[V any] struct {
+	n    int
+	zero V
+}
+
+func mutatedField[V any](n int, zero V) maybeZero[V] { return maybeZero[V]{n, zero} }
+
+func (f maybeZero[V]) or(v V) V {
+	if mutated(f.n) {
+		return f.zero
+	}
+	return v
 }
 
 func noteHit(n int) {
