@@ -69,7 +69,7 @@ type Link struct {
 // within Config.OpenTimeout. It is interrupted when the link ends, as every session is, but a
 // client resumes it only over WebRTC or a WebSocket.
 //
-// The error is session.ErrClosed if the server is closed or shuts down, a
+// The error is session.ErrClosed if the server is closed, shuts down or drains, a
 // *rtcserver.StatusError if it has MaxConns sessions or MaxPerIP of the address, or says
 // which field of lc is wrong. After an error the server does not use the Carrier.
 func (s *Server) AddLink(id Identity, lc LinkConfig) (*Link, error) {

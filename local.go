@@ -24,8 +24,8 @@ type LocalConfig struct {
 // the process, and none is lost. Local does not call Config.Authorize or check a token.
 // The session counts towards MaxConns, but Local does not refuse it because of MaxConns.
 // With Config.Manual, [Server.Poll] runs both ends and yields the events that their
-// handlers have no func for. Local returns session.ErrClosed if the server is closed or
-// shuts down, and session.ErrHello if Hello is too long.
+// handlers have no func for. Local returns session.ErrClosed if the server is closed,
+// shuts down or drains, and session.ErrHello if Hello is too long.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	ours, err := s.newConn(lc.Identity, KindInProcess, math.MaxInt, netip.Addr{})
 	if err != nil {

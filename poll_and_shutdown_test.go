@@ -167,6 +167,28 @@ func TestLocalWithAMistake(t *testing.T) {
 	}
 }
 
+// A server that was drained takes no clients of the program, before it is closed and after. For a request it has
+// the answer of a server that shuts down, also if Drain begins after the request was checked.
+func TestADrainedServerTakesNoClients(t *testing.T) {
+	srv, _ := newTestServer(t)
+	must(t, srv.Drain(t.Context(), "", nil))
+	for _, when := range []string{"after Drain", "after Drain and Close"} {
+		if c, err := srv.Local(LocalConfig{}); c != nil || err != session.ErrClosed {
+			t.Errorf("Local %s: %v, want ErrClosed", when, err)
+		}
+		if l, err := srv.AddLink(Identity{}, LinkConfig{Name: "slot", Carrier: new(slot)}); l != nil || err != session.ErrClosed {
+			t.Errorf("AddLink %s: %v, want ErrClosed", when, err)
+		}
+		if c, err := srv.begin(t.Context(), &admission{limit: 10}, netip.Addr{}); c != nil || status(err) != http.StatusServiceUnavailable {
+			t.Errorf("a request %s: %v, want status 503", when, err)
+		}
+		must(t, srv.Close())
+	}
+	if n := srv.directory.count(); n != 0 {
+		t.Errorf("%d sessions are in the directory, want 0", n)
+	}
+}
+
 // The bytes of incomplete messages are in Totals as they are in the Stats of the session.
 func TestTotalsOfWhatIsHeld(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -391,6 +391,9 @@ func (s *Server) begin(ctx context.Context, a *admission, site netip.Addr) (*Con
 		site = netip.IPv4Unspecified() // clients without a known address share one site
 	}
 	c, err := s.newConn(a.identity, a.kind, a.limit, site)
+	if err == session.ErrClosed {
+		return nil, errShutdown()
+	}
 	if err != nil {
 		return nil, err // other clients took the last places since authorize
 	}
@@ -432,7 +435,8 @@ func (s *Server) spend(ctx context.Context, c auth.Claims) error {
 }
 
 // newConn makes the server's end of a session and enters it into the directory. It returns an
-// error if there are already limit sessions, or MaxPerIP sessions from a valid site.
+// error if there are already limit sessions, or MaxPerIP sessions from a valid site. It is
+// session.ErrClosed after Drain.
 func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn, error) {
 	var random [8]byte
 	var token sessioncore.Token
@@ -459,7 +463,7 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 	s.directory.setTokens(c)
 	if s.draining.Load() { // after add: Drain sets it and then counts the sessions
 		s.forget(c)
-		return nil, errShutdown()
+		return nil, session.ErrClosed
 	}
 	return c, nil
 }
