@@ -85,6 +85,9 @@ func TestLimitsOfAnInviter(t *testing.T) {
 		if (err == nil) != c.ok || (i.Ufrag == "") == c.ok {
 			t.Errorf("%s: %+v, %v; want an invite: %v", what, i, err, c.ok)
 		}
+		if node, ok := ufrag.Node([]byte(i.Ufrag)); c.ok && (!ok || node != v.Node) {
+			t.Errorf("%s: the invite is for node %d, %v; want %d", what, node, ok, v.Node)
+		}
 	}
 }
 
