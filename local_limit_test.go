@@ -34,3 +34,14 @@ func TestServerMaySendAnyRateToALocalClient(t *testing.T) {
 		}
 	})
 }
+
+func TestClientsEndOfALocalSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.Handler = Handler{} })
+		client, err := srv.Local(LocalConfig{User: "mine"})
+		must(t, err)
+		if client.User != "mine" || client.Kind() != KindInProcess {
+			t.Errorf("User %v, Kind %v; want what LocalConfig has, and KindInProcess", client.User, client.Kind())
+		}
+	})
+}
