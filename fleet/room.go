@@ -102,7 +102,7 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 		short, cancel := context.WithTimeout(ctx, bucketTime) // a bucket without a leader does not answer
 		_, age, err = stateOf(short, kv)
 		cancel()
-		if err != nil && ctx.Err() != nil { // the caller's time is over, and not that of NATS
+		if err := ctx.Err(); err != nil { // the caller's time is over, and not that of NATS
 			return fmt.Errorf("fleet: the bucket of rooms: %w", err)
 		}
 	}
