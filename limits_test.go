@@ -63,9 +63,12 @@ func TestInterruptedSessionsCountForTheirAddress(t *testing.T) {
 		want := func(when string, away int) {
 			t.Helper()
 			_, err := enter("one more")
-			if n := srv.directory.bySite[remote.Addr()]; status(err) != 429 || n != 64 || srv.directory.away != away {
+			d := &srv.directory
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if n := d.bySite[remote.Addr()]; status(err) != 429 || n != 64 || d.away != away {
 				t.Errorf("%s: one more session: %v, want 429; %d count for the address, want 64; %d are interrupted, want %d",
-					when, err, n, srv.directory.away, away)
+					when, err, n, d.away, away)
 			}
 		}
 		var links []*Link
@@ -93,8 +96,11 @@ func TestInterruptedSessionsCountForTheirAddress(t *testing.T) {
 		want("one that was interrupted has ended, and another has come", 62)
 		time.Sleep(time.Minute)
 		settle()
-		if d := &srv.directory; len(d.bySite) != 0 || d.away != 0 || d.count() != 0 {
-			t.Errorf("when all are over %v count for addresses, %d are interrupted and %d in the directory, want none", d.bySite, d.away, d.count())
+		n, d := srv.directory.count(), &srv.directory
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.bySite) != 0 || d.away != 0 || n != 0 {
+			t.Errorf("when all are over %v count for addresses, %d are interrupted and %d in the directory, want none", d.bySite, d.away, n)
 		}
 	})
 }

@@ -94,8 +94,8 @@ func (s *silent) CreateOrUpdateKeyValue(ctx context.Context, _ jetstream.KeyValu
 	return nil, s.err
 }
 
-// NATS that does not answer is asked again after two seconds, and after four more, as long as there is time, but not for more than ten. An answer that is
-// an error ends this.
+// NATS that does not answer is asked again after two seconds, and two more, and then each four seconds, as long as there is time, but not for more than
+// 14. An answer that is an error ends this.
 func TestBucketsAreOpenedAgain(t *testing.T) {
 	broken := errors.New("broken")
 	for _, tt := range []struct {
@@ -106,10 +106,11 @@ func TestBucketsAreOpenedAgain(t *testing.T) {
 	}{
 		{limit: time.Hour, answers: 1, calls: 1},
 		{limit: time.Hour, answers: 1, calls: 1, err: broken, want: broken},
-		{limit: time.Hour, answers: 3, calls: 3, took: 3 * bucketTime},
-		{limit: time.Hour, answers: 3, calls: 3, err: broken, want: broken, took: 3 * bucketTime},
+		{limit: time.Hour, answers: 3, calls: 3, took: 2 * bucketTime},
+		{limit: time.Hour, answers: 3, calls: 3, err: broken, want: broken, took: 2 * bucketTime},
+		{limit: time.Hour, answers: 4, calls: 4, took: 4 * bucketTime},
 		{limit: 7 * time.Second, answers: 10, calls: 3, want: context.DeadlineExceeded, took: 7 * time.Second},
-		{limit: time.Hour, answers: 10, calls: 3, want: context.DeadlineExceeded, took: 5 * bucketTime},
+		{limit: time.Hour, answers: 10, calls: 5, want: context.DeadlineExceeded, took: 7 * bucketTime},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &silent{answers: tt.answers, err: tt.err}

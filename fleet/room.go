@@ -122,12 +122,17 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 	return nil
 }
 
-// openBucket opens a bucket, and makes it if there is none. It asks again if NATS has not answered for bucketTime, and then for twice as long:
-// a cluster does not answer if several nodes make a bucket at the same time, and a slow one needs time for several calls. It gives up after 5 times bucketTime.
+// openBucket opens a bucket, and makes it if there is none. It asks again if NATS has not answered for bucketTime: a cluster does not answer if
+// several nodes make a bucket at the same time. From the third time on it waits twice as long: a slow NATS needs time for several calls. It gives
+// up after 7 times bucketTime.
 func (f *Fleet) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*bucketTime)
+	ctx, cancel := context.WithTimeout(ctx, 7*bucketTime)
 	defer cancel()
-	for limit := bucketTime; ; limit *= 2 {
+	for calls := 1; ; calls++ {
+		limit := bucketTime
+		if calls > 2 {
+			limit *= 2
+		}
 		once, cancel := context.WithTimeout(ctx, limit)
 		kv, err := f.js.CreateOrUpdateKeyValue(once, c)
 		cancel()
@@ -167,7 +172,7 @@ func (f *Fleet) wakeRooms() {
 // is ErrTaken, too, unless NATS still has all other rooms that it had: it may have started again without its memory, and the node of the
 // room may be back later than this one. So is each room in the first four seconds of a new fleet, because its first node does not know that NATS is new;
 // only a node with a NATS server in its process that does not listen claims rooms at once. Try again later. Claim waits
-// for NATS, or until ctx is done, and for the opening of the bucket of rooms ten seconds at most; in a handler it returns session.ErrInHandler, and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
+// for NATS, or until ctx is done, and for the opening of the bucket of rooms 14 s at most; in a handler it returns session.ErrInHandler, and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler

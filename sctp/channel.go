@@ -212,7 +212,7 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 		return events
 	case ahead > 0:
 		a.hold(ch, d, owned)
-		if ch.negotiated && seq.LessEq(d.tsn, a.rx.cum) { // what is missing was acknowledged before the channel was known: it does not come again
+		if ch.negotiated && seq.LessEq(d.tsn, a.rx.cum) { // what is missing was acknowledged before the channel was known: the peer does not send it again
 			return a.deliverHeld(ch, d.ssn, events)
 		}
 		return a.stopWaiting(ch, events)

@@ -33,8 +33,9 @@
 //     and unordered.
 //   - An opening that is lost during eager acknowledgement is not sent again: its channel
 //     works like a negotiated one, without a label. If reliable channels are allowed, a page
-//     should open them first. No message waits for the opening, nor for others that were lost
-//     before acknowledgement became honest.
+//     should open them first. When a message arrives before which all is acknowledged, it does
+//     not wait for the opening, nor for messages that were lost, or are late, because they were
+//     acknowledged eagerly.
 //   - While a channel is open on which the peer may retransmit, an Assoc is honest in every
 //     mode. This does not include an ordered channel that never retransmits: its missing
 //     messages will not arrive, so no message waits for them. Its messages are delivered as
