@@ -7,6 +7,7 @@ import { type ConnectOptions } from "../src/options";
 import { fallen } from "../src/race";
 import { utf8 } from "./bytes";
 import { channels, client, type Joined, pass, told, url } from "./client";
+import { fakeLink } from "./page";
 
 const page = client();
 const host = "game.example";
@@ -55,6 +56,31 @@ describe("on a WebSocket", () => {
     expect([conn.state, page.server.asked.length]).toEqual(["interrupted", 1]);
   });
 
+  test("a network that has changed is tried once, and then again after 30 seconds", async () => {
+    page.fire("online");
+    await pass(30_500); // an attempt takes a second
+    expect(page.server.asked.length).toBe(2);
+    await pass(1000);
+    expect([conn.link, page.server.asked.length]).toEqual(["websocket", 3]);
+  });
+
+  test("on which the server is heard and does not hear, WebRTC is not tried beside the search for a link", async () => {
+    const [s] = page.server.sessions;
+    await pass(25_000);
+    page.refuse(503);
+    page.server.retryAfter = "10";
+    s!.receive = () => {};
+    s!.flush = () => {};
+    while (conn.state === "open") await pass(100);
+    delete (s as Partial<typeof s>)!.flush;
+    s!.mux.send(performance.now(), 2, utf8("x"));
+    s!.flush();
+    await pass(100);
+    expect([conn.state, page.server.asked.length]).toEqual(["open", 2]);
+    await pass(2700); // WebRTC would be tried 30 seconds after the WebSocket has opened
+    expect([conn.state, page.server.asked.length]).toEqual(["open", 2]);
+  });
+
   test("a session that closes asks for nothing", async () => {
     await pass(28_000);
     page.server.dark = true;
@@ -81,6 +107,46 @@ describe("on a WebSocket", () => {
     await pass(6000);
     expect([conn.state, page.timers, channel!.readyState]).toEqual(["closed", 0, 3]);
   });
+});
+
+describe("where UDP neither arrives nor fails", () => {
+  beforeEach(() => void (page.server.udp = false));
+
+  test("the attempt to open WebRTC ends when the WebSocket does, because the next race has its own", async () => {
+    const closes = vi.spyOn(RTCPeerConnection.prototype, "close");
+    const conn = begin();
+    await pass(1000);
+    expect([conn.link, closes.mock.calls.length]).toEqual(["websocket", 0]);
+    page.server.sessions[0]!.channel!.end();
+    await pass(200);
+    expect([conn.state, page.server.asked.length, closes.mock.calls.length]).toEqual(["open", 2, 1]);
+  });
+
+  test("a link that opens when the page is frozen is closed", async () => {
+    page.server.others = [{ type: "webtransport" }];
+    const conn = begin({ links: ["webrtc", fakeLink(1000)] });
+    await pass(510);
+    page.server.udp = true;
+    await pass(200);
+    expect([conn.state, conn.link, page.server.opened.length]).toEqual(["open", "webrtc", 1]);
+    page.fire("pagehide");
+    await pass(2000);
+    expect([conn.state, conn.link, page.server.closes]).toEqual(["interrupted", "webrtc", [1000]]);
+  });
+});
+
+test("a browser without WebRTC has no timer for it", async () => {
+  vi.stubGlobal("RTCPeerConnection", undefined);
+  const timers: number[] = [];
+  for (const links of [["websocket"], ["webrtc", "websocket"]] as const) {
+    const conn = begin({ links });
+    await pass(500);
+    expect(conn.link).toBe("websocket");
+    timers.push(page.timers);
+    void conn.close();
+    await pass(500);
+  }
+  expect(timers[1]).toBe(timers[0]);
 });
 
 describe("a page that takes its session back, where UDP arrives, opens no WebSocket", () => {
