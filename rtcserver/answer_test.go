@@ -97,6 +97,30 @@ func TestAnswerAsksTheProgram(t *testing.T) {
 	})
 }
 
+// The hooks of the program get a request that is complete: they may read it as one of HTTP.
+func TestTheRequestOfAnAnswerWithoutHTTP(t *testing.T) {
+	asked := 0
+	s := listen(t, Config{Authorize: func(r *http.Request) error {
+		asked++
+		if r.Method != http.MethodPost || r.URL == nil || r.URL.String() != "/" {
+			t.Errorf("the request is %s %v, want POST /", r.Method, r.URL)
+		}
+		if r.Proto != "HTTP/1.1" || r.ProtoMajor != 1 || r.ProtoMinor != 1 {
+			t.Errorf("the protocol is %s, %d.%d, want HTTP/1.1", r.Proto, r.ProtoMajor, r.ProtoMinor)
+		}
+		if r.Header == nil || len(r.Header) > 0 {
+			t.Errorf("the header is %#v, want one that is empty, but not nil", r.Header)
+		}
+		if r.Body != http.NoBody {
+			t.Errorf("the body is %v, want none", r.Body)
+		}
+		return nil
+	}})
+	if _, err := s.Answer(t.Context(), []byte(browserOffer(t)), netip.Addr{}); err != nil || asked != 1 {
+		t.Errorf("%v, and the program was asked %d times, want once", err, asked)
+	}
+}
+
 // HTTP requests without an address count for one address, and a refusal gives the reason.
 func TestRequestsWithoutAnAddressAreToldWhy(t *testing.T) {
 	for _, remote := range []string{"", "@", "pipe", "192.0.2.1.2:3"} {

@@ -131,6 +131,32 @@ func TestAPageThatCanOnlyBeTheDTLSClientIsServed(t *testing.T) {
 	})
 }
 
+// The new handshake of a role that was yielded is this end's turn from then on, but has no more time in all than the
+// one before.
+func TestARoleThatIsYieldedKeepsItsPlaceForNoLonger(t *testing.T) {
+	for after, want := range map[time.Duration]time.Duration{
+		time.Second:     time.Second + weRest,
+		3 * time.Second: atMost,
+	} {
+		inWorld(t, Config{}, func(w *world) {
+			o := w.offer("")
+			o.check(attackerAddr, "")
+			synctest.Wait()
+			began := time.Now()
+			time.Sleep(after)
+			s := w.server.shards[0]
+			s.loop.Lock()
+			defer s.loop.Unlock()
+			if !s.yieldRole(time.Now(), o.conn) {
+				t.Fatal("the role is not yielded")
+			}
+			if got := o.conn.handshake.yields().Sub(began); got != want {
+				t.Errorf("a role that is yielded after %v has its place until %v, want %v", after, got, want)
+			}
+		})
+	}
+}
+
 // One datagram more or less makes no difference to it.
 func TestARoleIsYieldedWhicheverDatagramIsLost(t *testing.T) {
 	for lost := range 16 {

@@ -55,7 +55,7 @@ func TestGuard(t *testing.T) {
 		}
 		for range 2 {
 			w := ask("GET", "", "192.0.2.1:9")
-			if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"code":"rate"`) {
+			if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"code":"rate"`) || !strings.Contains(w.Body.String(), "too many requests from this address") {
 				t.Errorf("one more: %d %v %s", w.Code, w.Header(), w.Body)
 			}
 		}

@@ -200,8 +200,9 @@ func TestDeadlinesOfAQUICConn(t *testing.T) {
 func TestQUICConnChecksWhatItSends(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		q := testkit.Must(w.server.QUIC())
-		if _, err := q.WriteTo([]byte("Q"), new(net.TCPAddr)); err == nil {
-			t.Error("an address of TCP")
+		const want = "write udp 192.0.2.1:7: not an address of UDP, or too many bytes"
+		if _, err := q.WriteTo([]byte("Q"), &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7}); fmt.Sprint(err) != want {
+			t.Errorf("an address of TCP: %v, want %s", err, want)
 		}
 		if _, err := q.WriteTo(make([]byte, outLen+1), net.UDPAddrFromAddrPort(attackerAddr)); err == nil {
 			t.Error("a datagram that is too large")

@@ -200,11 +200,18 @@ func TestARestartByAStrangerTakesNothing(t *testing.T) {
 // An offer with the same credentials gets the same ones, with the next version, and so does the same
 // offer again: the answer to a restart may have been lost.
 func TestAPlainRenegotiationIsAnsweredConsistently(t *testing.T) {
-	inWorld(t, Config{}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxReceive: 20_000}}, func(w *world) {
 		r := w.openRenewing()
 		w.want("the page opens", "open 1")
 		version := 1
-		origin := ""
+		wantLimit := func(why, answer string) {
+			t.Helper()
+			if limit := testkit.Attribute(answer, "max-message-size"); limit != "20000" {
+				t.Errorf("%s: a message may have %s bytes, want MaxReceive", why, limit)
+			}
+		}
+		origin := strings.Fields(w.lastAnswer[strings.Index(w.lastAnswer, "o="):])[1]
+		wantLimit("the first offer", w.lastAnswer)
 		consistent := func(why, offer string, want *offered) {
 			t.Helper()
 			o, answer := r.renew(offer)
@@ -214,12 +221,10 @@ func TestAPlainRenegotiationIsAnsweredConsistently(t *testing.T) {
 			version++
 			line, _, _ := strings.Cut(answer[strings.Index(answer, "o="):], "\r\n")
 			f := strings.Fields(line)
-			if origin == "" {
-				origin = f[1]
-			}
 			if server, err := sdp.ParseAnswer([]byte(answer)); err != nil || !slices.Equal(server.Candidates, []netip.AddrPort{serverAddr}) {
 				t.Errorf("%s: the candidates are not %v: %s", why, serverAddr, answer)
 			}
+			wantLimit(why, answer)
 			if f[1] != origin || f[2] != fmt.Sprint(version) {
 				t.Errorf("%s: the line is %s, want session %s and version %d", why, line, origin, version)
 			}
