@@ -217,4 +217,41 @@ describe("the option gone", () => {
     await pass(60_000);
     expect([conn.state, gone.mock.calls.length]).toEqual(["open", asks]);
   });
+
+  test("does not end a session on which the server is heard, whatever it answers then", async () => {
+    const gone = vi.fn(() => false);
+    const conn = await page.join({ gone });
+    const [s] = page.server.sessions;
+    s!.receive = () => {};
+    page.refuse(503);
+    while (conn.state === "open") await pass(10);
+    s!.mux.send(performance.now(), 2, utf8("x"));
+    s!.flush();
+    await pass(20);
+    gone.mockReturnValue(true);
+    await pass(2000); // the search for a link goes on, because the server does not hear
+    expect([conn.state, gone.mock.calls.length]).toEqual(["open", 1]);
+  });
+
+  test("does not end a session that goes on before the answer is there", async () => {
+    let answer = (_: boolean): void => {};
+    const conn = await page.join({ gone: () => new Promise<boolean>((resolve) => (answer = resolve)) });
+    page.server.sessions[0]!.channel!.end();
+    await pass(1000);
+    answer(true);
+    await pass(1000);
+    expect([conn.state, conn.stats().links]).toEqual(["open", 2]);
+  });
+
+  test("is not asked by a page that is frozen", async () => {
+    // An answer that never comes ends a loop that never pauses.
+    const gone = vi.fn(() => gone.mock.calls.length > 20 && new Promise<boolean>(() => {}));
+    const conn = await page.join({ gone });
+    page.server.dark = true;
+    while (conn.state === "open") await pass(10);
+    await pass(100);
+    page.fire("pagehide");
+    await pass(5000);
+    expect([conn.state, gone.mock.calls.length]).toEqual(["interrupted", 1]);
+  });
 });
