@@ -443,12 +443,41 @@ describe("a session that is interrupted", () => {
   ])("asks at once when %s", async (_, change) => {
     quick();
     change();
+    const made = vi.spyOn(RTCPeerConnection.prototype, "createDataChannel");
     const conn = await page.join();
     lose();
     await pass(10);
-    expect(page.server.asked.length).toBe(2);
+    expect([page.server.asked.length, made.mock.calls.length]).toEqual([2, 2]);
     await pass(200);
     expect([conn.state, page.server.admits]).toEqual(["open", []]);
+  });
+
+  test("asks at once when the server has told no address", async () => {
+    quick();
+    const conn = await page.join();
+    conn.session.home = [fingerprint];
+    lose();
+    await pass(10);
+    expect([page.server.asked.length, page.server.remote.length]).toEqual([2, 2]);
+  });
+
+  test("asks at once for a link over TCP when UDP is gone again so soon", async () => {
+    quick().sockets = true;
+    const conn = await page.join();
+    for (let i = 0; i < 2; i++) {
+      lose();
+      await pass(200);
+    }
+    expect([conn.state, conn.link, page.server.asked.length]).toEqual(["open", "websocket", 2]);
+  });
+
+  test("ends with the refusal of its link if no request is answered for the grace time", async () => {
+    quick().refuses = { status: 403, code: "forbidden", error: "no" };
+    const conn = await page.join({ timeout: 60_000 });
+    vi.stubGlobal("fetch", () => new Promise(() => {}));
+    lose();
+    await pass(31_000);
+    expect(await conn.closed).toMatchObject({ code: 6, error: { code: "forbidden" } });
   });
 
   test("asks at once when it was on a WebSocket", async () => {
@@ -520,6 +549,17 @@ describe("a session that is interrupted", () => {
     expect(await conn.closed).toMatchObject({ code: 6, error: { code: "link" } });
     await pass(20_000);
     expect([page.server.asked, page.timers]).toEqual([[], 0]);
+  });
+
+  test("of an invite goes on when the server that has refused the link for a while takes one", async () => {
+    const conn = await enter();
+    page.server.refuses = { status: 503, code: "full", error: "no room" };
+    lose();
+    await pass(1000);
+    expect([conn.state, page.server.admits.length > 1]).toEqual(["interrupted", true]);
+    page.server.refuses = undefined;
+    await pass(5000);
+    expect(conn.state).toBe("open");
   });
 
   test("of an invite ends when the server refuses the link for good", async () => {

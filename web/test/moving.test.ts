@@ -116,8 +116,11 @@ describe("a search for a new link", () => {
     expect([page.server.asked.length, conn.state]).toEqual([2, "open"]);
   });
 
-  /** Makes an answer arrive over the old link at the moment in which the next link opens, which is then closed. */
-  async function late(old: NonNullable<Session["channel"]>): Promise<void> {
+  /**
+   * Makes an answer arrive over the old link at the moment in which the next link opens, which is then closed. It opens
+   * later than the given time after the last packet.
+   */
+  async function late(old: NonNullable<Session["channel"]>, after = 3400): Promise<void> {
     let answer: Uint8Array | undefined;
     old.fromServer = (b) => (answer = b);
     const Opens = RTCPeerConnection;
@@ -142,7 +145,7 @@ describe("a search for a new link", () => {
       },
     );
     page.refuse(503);
-    await pass(3400);
+    await pass(after);
     page.refuse(0);
     closes.mockClear();
     for (let i = 0; i < 2000 && !closes.mock.calls.length; i++) await pass(1);
@@ -165,6 +168,15 @@ describe("a search for a new link", () => {
       1,
       asked,
     ]);
+  });
+
+  test("that ends so closes a link without a request, too, that opens while it waits", async () => {
+    Object.assign(page.server, { quick: true, most: 0, retryAfter: "10" });
+    const conn = await page.join();
+    page.server.ice = 1500;
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    await late(page.server.sessions[0]!.channel!, 4000);
+    expect([conn.state, conn.stats().links, page.server.remote.length, page.server.asked.length]).toEqual(["open", 1, 2, 2]);
   });
 
   test("that ends so begins again at once when the old link ends, too", async () => {
