@@ -26,8 +26,8 @@ func wantEvery[T any](t *testing.T, called, ends calls, leftOut map[string]strin
 	t.Helper()
 	typ := reflect.TypeFor[T]()
 	var names []string
-	for i := range typ.NumMethod() {
-		names = append(names, typ.Method(i).Name)
+	for method := range typ.Methods() {
+		names = append(names, method.Name)
 	}
 	for _, name := range names {
 		n := 0
