@@ -3,6 +3,8 @@ package godwit
 import (
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 func TestServerMaySendAnyRateToALocalClient(t *testing.T) {
@@ -40,6 +42,15 @@ func TestClientsEndOfALocalSession(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Handler = Handler{} })
 		client, err := srv.Local(LocalConfig{User: "mine"})
 		must(t, err)
+		settle()
+		for c := range srv.Conns() {
+			if c.Link() != session.LinkInProcess || client.Link() != session.LinkInProcess {
+				t.Errorf("the link is %q at the server's end and %q at the client's, want %q", c.Link(), client.Link(), session.LinkInProcess)
+			}
+		}
+		if rate := client.Stats().Rate; rate != 1<<20 {
+			t.Errorf("the client's end sends at %v bytes a second at first, want 1 MiB", rate)
+		}
 		if client.User != "mine" || client.Kind() != KindInProcess {
 			t.Errorf("User %v, Kind %v; want what LocalConfig has, and KindInProcess", client.User, client.Kind())
 		}

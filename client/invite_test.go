@@ -282,11 +282,13 @@ func TestResumeTakesNoRequest(t *testing.T) {
 				s, err := begin(g, client.SessionConfig{Handler: g.handler()})
 				g.must(err)
 				g.want("open")
+				g.wantLink(s, session.LinkWebRTC)
 				before := g.asked.Load()
 				for range 5 {
 					g.kill()
 					g.must(s.Send(chat, []byte("still here")))
 					g.want("interrupted", "resumed", "chat: still here")
+					g.wantLink(s, session.LinkWebRTC)
 					time.Sleep(time.Minute) // a link that is gone sooner is not tried again at once
 				}
 				st := g.server.Stats()
@@ -333,11 +335,12 @@ func TestNoDirect(t *testing.T) {
 		if _, err := g.server.Invite(auth.InviteClaims{For: time.Minute}); err == nil {
 			t.Error("a server with NoDirect makes an invite")
 		}
-		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
 		g.must(err)
 		g.want("open")
 		g.kill()
 		g.want("interrupted", "resumed")
+		g.wantLink(s, session.LinkWebRTC)
 		if n := g.asked.Load(); n != 2 {
 			t.Errorf("%d requests, want 2", n)
 		}
