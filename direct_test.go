@@ -37,6 +37,9 @@ func TestFragmentsNameTheNode(t *testing.T) {
 	const node = 77
 	serveDirect(t, Config{RTC: rtcserver.Settings{Node: node}}, func(t *testing.T, srv *Server, _ *netsim.Network) {
 		invite := testkit.Must(srv.Invite(auth.InviteClaims{For: time.Minute}))
+		if want := fmt.Sprintf("%016x", srv.tableHash); invite.Channels != want {
+			t.Errorf("the table of the invite is %q, want %q", invite.Channels, want)
+		}
 		for what, fragment := range map[string]string{"an invite": invite.Ufrag, "a resume": srv.resumeFragment(mark{1})} {
 			if got, ok := ufrag.Node([]byte(fragment)); !ok || got != node {
 				t.Errorf("%s is for node %d, %v; want %d", what, got, ok, node)
