@@ -467,3 +467,18 @@ func TestPagesOfAnEngineDoNotRestart(t *testing.T) {
 		}
 	})
 }
+
+// A check is for a connection only if its second fragment is that of the offer.
+func TestAFragmentThatIsNotOfTheOffer(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		o := w.offer("")
+		other := *o
+		other.theirs += "x"
+		if other.granted(attackerAddr) {
+			t.Error("a check with another fragment of the page is granted")
+		}
+		if !o.granted(attackerAddr) {
+			t.Error("a check with the fragment of the offer is refused")
+		}
+	})
+}
