@@ -100,6 +100,24 @@ func TestSieveBoundsRepeats(t *testing.T) {
 	}
 }
 
+// A piece that is new does not pass a second time in the interval in which it has passed first.
+func TestSieveBoundsRepeatsOfANewPiece(t *testing.T) {
+	var s Sieve
+	first := handshakeRecord(frag(msgClientHello, 0, 50, 0, 10))
+	second := handshakeRecord(frag(msgClientHello, 0, 50, 10, 10))
+	now := time.Unix(1, 0)
+	for _, step := range []struct {
+		piece []byte
+		after time.Duration
+		want  int
+	}{{first, 0, 1}, {first, time.Hour, 1}, {second, 0, 1}, {second, 0, 0}, {second, time.Hour, 1}} {
+		now = now.Add(step.after)
+		if n := len(pieces(s.Append(now, nil, step.piece))); n != step.want {
+			t.Errorf("%+v: %d pieces pass", step, n)
+		}
+	}
+}
+
 // An attacked is our end of a handshake that its peer, a pion, never ends: the peer's
 // ChangeCipherSpec and Finished are lost.
 type attacked struct {

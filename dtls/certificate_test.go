@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +29,16 @@ func TestCertificate(t *testing.T) {
 	if key, ok := leaf.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
 		t.Errorf("the key is a %T, want one of P-256", leaf.PublicKey)
 	}
-	if !c.NotAfter().Equal(now.Add(365*24*time.Hour)) || leaf.NotBefore.After(now) {
-		t.Errorf("the certificate is valid from %v to %v, want a year from %v", leaf.NotBefore, c.NotAfter(), now)
+	if from := now.Add(-certificateBackdate); !c.NotAfter().Equal(now.Add(365*24*time.Hour)) || !leaf.NotBefore.Equal(from) {
+		t.Errorf("the certificate is valid from %v to %v, want from %v on, and a year from %v", leaf.NotBefore, c.NotAfter(), from, now)
+	}
+	uses := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	if leaf.KeyUsage != x509.KeyUsageDigitalSignature || !slices.Equal(leaf.ExtKeyUsage, uses) || !leaf.BasicConstraintsValid || leaf.IsCA {
+		t.Errorf("the key is for %v, %v, its constraints are valid: %v, for others: %v; want signatures of both ends, for no other certificate",
+			leaf.KeyUsage, leaf.ExtKeyUsage, leaf.BasicConstraintsValid, leaf.IsCA)
+	}
+	if leaf.Subject.CommonName != "godwit" {
+		t.Errorf("the name is %q, want godwit", leaf.Subject.CommonName)
 	}
 	if leaf.SerialNumber.BitLen() < 64 {
 		t.Errorf("the serial number %v is not random: it has less than 64 bits", leaf.SerialNumber)
