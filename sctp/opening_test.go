@@ -347,3 +347,19 @@ func TestAnOpeningThatWasSkippedDoesNotStopItsChannel(t *testing.T) {
 		t.Errorf("%d bytes are held", a.buffered)
 	}
 }
+
+// A negotiated channel with an ordered message may be reliable, so acknowledgement stays honest as long as the channel is open.
+func TestANegotiatedOrderedChannelKeepsAcknowledgementHonest(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(ordered(1, 0, "a"))
+	a.wantEvent("first message", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Ordered: true})
+	a.wantMessage("first message", 1, Text, "a")
+	a.pass(settleTime + settleMost)
+	a.drain()
+	a.write(ordered(3, 2, "c"))
+	a.wantPacket("number 2 is missing", "SACK(cum=1 gap=3-3)")
+	a.wantNoEvent("the page sends number 2 again")
+	a.write(ordered(2, 1, "b"))
+	a.wantMessage("in order", 1, Text, "b")
+	a.wantMessage("in order", 1, Text, "c")
+}
