@@ -172,7 +172,8 @@ func (f *Fleet) wakeRooms() {
 // is ErrTaken, too, unless NATS still has all other rooms that it had: it may have started again without its memory, and the node of the
 // room may be back later than this one. So is each room in the first four seconds of a new fleet, because its first node does not know that NATS is new;
 // only a node with a NATS server in its process that does not listen claims rooms at once. Try again later. Claim waits
-// for NATS, or until ctx is done, and for the opening of the bucket of rooms 14 s at most; in a handler it returns session.ErrInHandler, and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
+// for NATS, or until ctx is done, and for the opening of the bucket of rooms 14 s at most; in a handler it returns session.ErrInHandler,
+// and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
