@@ -60,6 +60,26 @@ func TestTickets(t *testing.T) {
 	})
 }
 
+// A page of another origin that Config.Origins allows opens its WebTransport, with its own ticket alone.
+func TestAPageOfAnotherOrigin(t *testing.T) {
+	const page, other = "https://page.example", "https://other.example"
+	gc := godwit.Config{RTC: noLimits}
+	gc.RTC.Origins = []string{page, other}
+	inWorld(t, gc, Config{}, func(w *world) {
+		o := w.offerFrom(page)
+		g := w.guest("192.0.2.66")
+		for _, try := range []struct {
+			origin string
+			status int
+		}{{other, http.StatusForbidden}, {page, http.StatusOK}} {
+			resp, _, err := g.dial(w.t.Context(), o.URL+"?ticket="+o.Ticket, http.Header{"Origin": {try.origin}}, o.Hashes)
+			if resp == nil || resp.StatusCode != try.status {
+				t.Errorf("a page of %s, with a ticket of %s: %+v, %v", try.origin, page, resp, err)
+			}
+		}
+	})
+}
+
 // A ticket is good for a WebTransport and a WebSocket of one session, once each.
 func TestATicketIsGoodForEachLink(t *testing.T) {
 	inWorld(t, godwit.Config{}, Config{}, func(w *world) {
@@ -111,6 +131,25 @@ func TestVisitorsAreCutOff(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if err := c.Context().Err(); err == nil || w.wt.Stats().Visitors != 0 {
 			t.Errorf("after: %v, %+v", err, w.wt.Stats())
+		}
+	})
+}
+
+// Whoever begins a handshake and says nothing more keeps his place for three seconds.
+func TestAHandshakeThatGoesNoFurther(t *testing.T) {
+	inWorld(t, godwit.Config{}, Config{}, func(w *world) {
+		g := w.guest("192.0.2.66")
+		w.network.SetTap(func(p *netsim.Packet) bool { return p.To != g.addr })
+		ctx, cancel := context.WithTimeout(w.t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if c, err := g.transport.Dial(ctx, net.UDPAddrFromAddrPort(serverAddr), &tls13, nil); err == nil {
+			t.Errorf("without an answer there is %v", c)
+		}
+		time.Sleep(2800 * time.Millisecond)
+		before := w.wt.Stats().Visitors
+		time.Sleep(300 * time.Millisecond)
+		if after := w.wt.Stats().Visitors; before != 1 || after != 0 {
+			t.Errorf("%d visitors, then %d, want 1 and 0", before, after)
 		}
 	})
 }

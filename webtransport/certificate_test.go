@@ -34,6 +34,10 @@ func TestCertificatesChangeWithOverlap(t *testing.T) {
 				if !ok || key.Curve != elliptic.P256() || cert.NotAfter.Sub(cert.NotBefore) > 14*24*time.Hour {
 					t.Fatalf("no browser accepts %v", cert)
 				}
+				if cert.Subject.CommonName != "godwit" || cert.KeyUsage != x509.KeyUsageDigitalSignature ||
+					!slices.Equal(cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
+					t.Fatalf("a certificate of %q is for %v, %v; want one of godwit, for signatures of a server", cert.Subject.CommonName, cert.KeyUsage, cert.ExtKeyUsage)
+				}
 				if now.Before(cert.NotBefore.Add(certificateEarly)) || now.Add(certificateRest).After(cert.NotAfter) {
 					t.Fatalf("every %v: at %v a certificate is valid from %v to %v", step, now, cert.NotBefore, cert.NotAfter)
 				}

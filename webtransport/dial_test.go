@@ -2,10 +2,14 @@ package webtransport
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
@@ -72,6 +76,21 @@ func TestWebTransportBesideAWebSocket(t *testing.T) {
 			t.Errorf("another certificate: %v", err)
 		}
 	})
+}
+
+// A Dialer looks for no larger packets than the first ones, which every path carries.
+func TestADialerKeepsToSmallPackets(t *testing.T) {
+	var got quic.Config
+	d := Dialer{QUIC: func(_ context.Context, _ string, _ *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+		got = *qc
+		return nil, context.Canceled
+	}}
+	if _, err := d.Dial(t.Context(), client.LinkOffer{URL: "https://game.example/"}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Dial ends with %v, want the error of Dialer.QUIC", err)
+	}
+	if got.InitialPacketSize != 1200 || !got.DisablePathMTUDiscovery {
+		t.Errorf("packets of %d bytes, and no larger ones: %v; want 1200, true", got.InitialPacketSize, got.DisablePathMTUDiscovery)
+	}
 }
 
 // Without Config.WebTransport a session cannot use one, and the error says so.

@@ -76,14 +76,20 @@ type offered struct {
 }
 
 // ask asks for links as a client without WebRTC, and returns those that the server offers.
-func (w *world) ask() []offered {
+func (w *world) ask() []offered { return w.askFrom("") }
+
+// askFrom asks for links as a page of an origin does, or as the server's own for "".
+func (w *world) askFrom(origin string) []offered {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, fmt.Sprintf("http://game.example/godwit/?v=1&channels=%016x", channel.Table{Channels: w.table}.Hash()), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if r.Header.Set("Sec-Fetch-Site", "same-origin"); origin != "" {
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		r.Header.Set("Origin", origin)
+	}
 	resp, err := w.http.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
@@ -101,9 +107,11 @@ func (w *world) ask() []offered {
 }
 
 // offer returns the WebTransport that the server offers to a new client.
-func (w *world) offer() offered {
+func (w *world) offer() offered { return w.offerFrom("") }
+
+func (w *world) offerFrom(origin string) offered {
 	w.t.Helper()
-	for _, l := range w.ask() {
+	for _, l := range w.askFrom(origin) {
 		if l.Type == session.LinkWebTransport {
 			return l
 		}

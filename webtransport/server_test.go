@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -58,6 +61,32 @@ func TestASessionOverWebTransport(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if st := w.game.Stats().Links; st.Open != 0 || g.conn.Context().Err() == nil {
 			t.Errorf("after the end: %+v, and the connection has ended with %v", st, g.conn.Context().Err())
+		}
+	})
+}
+
+// No packet of either end has more than the 1200 bytes that every path of QUIC carries.
+func TestPacketsFitEveryPath(t *testing.T) {
+	inWorld(t, godwit.Config{}, Config{}, func(w *world) {
+		echoes := make(chan string, 1)
+		g := w.guest("192.0.2.77")
+		var up, down atomic.Int64 // bytes of the largest packet
+		w.network.SetTap(func(p *netsim.Packet) bool {
+			largest := &down
+			if p.From == g.addr {
+				largest = &up
+			}
+			largest.Store(max(largest.Load(), int64(len(p.Payload))))
+			return true
+		})
+		s := g.join(client.SessionHandler{Message: func(_ *client.Session, _ channel.ID, b []byte) { echoes <- string(b) }})
+		large := make([]byte, 50_000)
+		if err := s.Send(1, large); err != nil {
+			t.Fatal(err)
+		}
+		testkit.Want(w.t, "an echo", echoes, string(large))
+		if up.Load() != 1200 || down.Load() != 1200 {
+			t.Errorf("the largest packets have %d and %d bytes, want 1200", up.Load(), down.Load())
 		}
 	})
 }
