@@ -256,6 +256,10 @@ func TestTickets(t *testing.T) {
 		of, _ := w.ask(page)
 		want("no origin", nil, 403, "godwit.1", "ticket."+of)
 		want("its origin", page, 101, "godwit.1", "ticket."+of)
+		elsewhere := http.Header{"Origin": {"https://other.example"}} // whose host is not that of the request
+		of, _ = w.ask(elsewhere)
+		want("another page's origin", page, 403, "godwit.1", "ticket."+of)
+		want("its origin, of another host", elsewhere, 101, "godwit.1", "ticket."+of)
 		if b, status := w.ask(http.Header{"Origin": {"https://evil.example"}}); status != 403 || !strings.Contains(b, `"origin"`) {
 			t.Errorf("a foreign page: %d %s", status, b)
 		}
@@ -266,7 +270,7 @@ func TestTickets(t *testing.T) {
 		if n := w.srv.directory.count(); n != 0 || w.tickets() != 0 || w.ends() != 0 || w.pending() != 0 {
 			t.Errorf("%d sessions, %d tickets, %d ends of links, %d pending", n, w.tickets(), w.ends(), w.pending())
 		}
-		if st := w.srv.Stats().Links; st.Refused != refused || st.Opened != 2 || st.Open != 0 {
+		if st := w.srv.Stats().Links; st.Refused != refused || st.Opened != 3 || st.Open != 0 {
 			t.Errorf("%+v, want %d refused", st, refused)
 		}
 	})

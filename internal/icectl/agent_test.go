@@ -10,6 +10,7 @@ import (
 func TestOneCandidateIsNominatedAtOnce(t *testing.T) {
 	a := newTestAgent(t, front)
 	a.wantSelected("nobody has answered", netip.AddrPort{})
+	a.wantDeadline("the first check", 0)
 	a.wantCheck("the first check is due at once", front, true)
 	a.wantIdle("one at a time")
 	a.wantDeadline("the next one", pace)

@@ -83,7 +83,7 @@ func TestDatagramsThatComeWithTheRequest(t *testing.T) {
 	}
 }
 
-// A server's Conn has the address that it was given. A request that is no upgrade is answered, and
+// A server's Conn has the address that it was given, and the page of its client any origin. A request that is no upgrade is answered, and
 // makes no Conn.
 func TestAccept(t *testing.T) {
 	onSite(t, func(t *testing.T, s *site) {
@@ -95,6 +95,13 @@ func TestAccept(t *testing.T) {
 			t.Errorf("the subprotocol is %q", got)
 		}
 		ws.CloseNow()
+		page := http.Header{"Origin": {"https://page.example"}} // not of the host of the request
+		conn, _, err := websocket.Dial(t.Context(), "ws://game.example/", &websocket.DialOptions{HTTPClient: s.pipes.Client(), HTTPHeader: page})
+		if err != nil {
+			t.Fatalf("a page of another host: %v", err)
+		}
+		s.start(<-s.opened)
+		conn.CloseNow()
 	})
 	w := httptest.NewRecorder()
 	if c, err := websock.Accept(w, httptest.NewRequest(http.MethodGet, "/", nil), netip.AddrPort{}, nil); err == nil || c != nil || w.Code != http.StatusUpgradeRequired {
@@ -144,6 +151,31 @@ func TestServersThatAreNoLink(t *testing.T) {
 			over.Wait()
 		})
 	}
+}
+
+// A server may send a client as many pings as a client may send a server. One too many ends the connection.
+func TestPingsOfAServer(t *testing.T) {
+	onSite(t, func(t *testing.T, s *site) {
+		servers := make(chan *websocket.Conn, 1)
+		pipes := testkit.ServeHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ws := testkit.Must(websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{websock.Protocol}}))
+			servers <- ws
+			status(ws) // reads until the end
+		}))
+		e := s.start(testkit.Must(websock.Dial(t.Context(), "ws://game.example/", "x", pipes.Client(), nil, s.buffers)))
+		ws := <-servers
+		for i := range 16 {
+			if err := ws.Ping(t.Context()); err != nil {
+				t.Fatalf("ping %d: %v", i+1, err)
+			}
+		}
+		if err := ws.Ping(t.Context()); err == nil {
+			t.Fatal("the last ping is answered")
+		}
+		if err := <-e.ended; !websock.Broken(err) || err.Error() != "too many pings" {
+			t.Errorf("it ends with %v", err)
+		}
+	})
 }
 
 // The request names the protocol and the ticket, and has the program's headers.
