@@ -23,7 +23,6 @@ type loader struct {
 	fset  *token.FileSet
 	files []*ast.File
 	pkg   *types.Package
-	info  *types.Info
 	deps  map[string]listed              // by path
 	docs  map[string]map[string][]string // the lines of //godwit:union, by path of package and name of type
 	base  string                         // what positions are relative to
@@ -72,8 +71,7 @@ func load(dir, skip string) (*loader, error) {
 		Importer: importer.ForCompiler(l.fset, "gc", l.open),
 		Error:    func(error) {},
 	}
-	l.info = &types.Info{Defs: map[*ast.Ident]types.Object{}}
-	l.pkg, _ = config.Check(list[0].ImportPath, l.fset, l.files, l.info)
+	l.pkg, _ = config.Check(list[0].ImportPath, l.fset, l.files, nil)
 	return l, nil
 }
 

@@ -75,13 +75,11 @@ type Field struct {
 	Name string // in TypeScript
 	Go   string
 	Type *Type
-	pos  token.Pos
 }
 
 // UnionType is an interface with a list of structs.
 type UnionType struct {
 	Name    string // in TypeScript
-	Go      string
 	Members []Member
 }
 

@@ -246,7 +246,7 @@ func (c *converter) basic(b *types.Basic, named *types.Named, tag tag, at place)
 		if e := c.enum(named, at); e == nil {
 			return nil
 		} else if len(e.Names) > 0 {
-			return &Type{Kind: Enum, Bits: m.Bits, Signed: m.Signed, Enum: e}
+			return &Type{Kind: Enum, Enum: e}
 		}
 	}
 	return m
@@ -386,7 +386,7 @@ func (c *converter) field(s *StructType, f *types.Var, text string) {
 	if s.Mark >= 0 && t.least() == 0 {
 		c.fail(at, "a field below the mark that takes no bits is not supported")
 	}
-	s.Fields = append(s.Fields, Field{Name: name, Go: f.Name(), Type: t, pos: f.Pos()})
+	s.Fields = append(s.Fields, Field{Name: name, Go: f.Name(), Type: t})
 }
 
 // zeroable returns whether the zero value of t can be written.
@@ -417,7 +417,7 @@ func (c *converter) union(named *types.Named, at place) *UnionType {
 		c.fail(at, "the interface %s needs a comment with its types: //godwit:union Joined Left", obj.Name())
 		return nil
 	}
-	u := &UnionType{Name: upperCamel(obj.Name()), Go: types.TypeString(named, c.qualify)}
+	u := &UnionType{Name: upperCamel(obj.Name())}
 	c.claim(u.Name, obj, at)
 	for _, name := range members {
 		t, ok := obj.Pkg().Scope().Lookup(name).(*types.TypeName)
