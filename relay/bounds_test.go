@@ -52,6 +52,9 @@ func TestLimitsOfAConfig(t *testing.T) {
 	if err := c.setDefaults(); err != nil || c.MaxClients != 65536 || c.ReadBuffer != 4<<20 || c.WriteBuffer != 4<<20 || c.Logger == nil {
 		t.Errorf("the defaults are %+v, %v", c, err)
 	}
+	if c.Logger.Enabled(t.Context(), slog.LevelWarn) || !c.Logger.Enabled(t.Context(), slog.LevelError) {
+		t.Error("without a Logger not only errors go to standard error")
+	}
 	if err := own.setDefaults(); err != nil || own.ReadBuffer != 1 || own.WriteBuffer != 2 || own.Logger != logger {
 		t.Errorf("%+v, %v; want what was set", own, err)
 	}
@@ -62,8 +65,8 @@ func TestTimesOfATable(t *testing.T) {
 	a, b, c := clientAt(1), clientAt(2), clientAt(3)
 	for late := range time.Duration(2) { // just in time, and a nanosecond later
 		x := newTable(4)
-		x.add(0, a)
-		if i := x.live(idleTimeout+late, a); (i != 0) == (late > 0) || x.used != 1-int(late) {
+		x.add(time.Hour, a)
+		if i := x.live(time.Hour+idleTimeout+late, a); (i != 0) == (late > 0) || x.used != 1-int(late) {
 			t.Errorf("%v after the last datagram its entry is %d, and %d are used", idleTimeout+late, i, x.used)
 		}
 		x = newTable(4)

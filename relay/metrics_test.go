@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
 // The counters have each sample once, under the head of its family.
@@ -46,6 +48,16 @@ func TestMetrics(t *testing.T) {
 		case m[4] != "" && m[4] != family:
 			t.Errorf("%q is under the head of %s", l, family)
 		}
+	}
+}
+
+// Each drop of a socket is in SocketStats, and under its own name.
+func TestStatsOfASocket(t *testing.T) {
+	u := udpio.Stats{
+		KernelDrops: 1, Truncated: 2, SendFull: 3, SendTooLarge: 4, SendUnreachable: 50, SendDenied: 600, SendFailed: 7000, Batched: true,
+	}
+	if got, want := socketStats(u), (SocketStats{Lost: 1, Cut: 2, NoRoom: 3, TooLarge: 4, Unsent: 7650, Batched: true}); got != want {
+		t.Errorf("%+v are counted, want %+v", got, want)
 	}
 }
 

@@ -80,7 +80,7 @@ func (c *counters) drop(why DropReason) { c.drops[why]++ }
 // Stats returns the counters as they are now.
 func (r *Relay) Stats() Stats {
 	s := r.ownStats()
-	s.Public, s.Inner = socketStats(r.public), socketStats(r.inner)
+	s.Public, s.Inner = socketStats(r.public.Stats()), socketStats(r.inner.Stats())
 	return s
 }
 
@@ -100,8 +100,7 @@ func (r *Relay) ownStats() Stats {
 	return s
 }
 
-func socketStats(c *udpio.Conn) SocketStats {
-	u := c.Stats()
+func socketStats(u udpio.Stats) SocketStats {
 	return SocketStats{
 		Lost: u.KernelDrops, Cut: u.Truncated, NoRoom: u.SendFull, TooLarge: u.SendTooLarge,
 		Unsent: u.SendUnreachable + u.SendDenied + u.SendFailed, Batched: u.Batched,

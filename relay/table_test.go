@@ -3,7 +3,11 @@ package relay
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/envelope"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
 // wantWhole checks that lists, chains and counters of a table agree.
@@ -50,6 +54,22 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 	s.enter(clientAt(3), node1)
 	s.wantUp("of the other one", b, record, node1)
 	s.wantWhole()
+}
+
+// The time of a relay begins with the relay, and passes.
+func TestTheTimeOfARelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newScript(t, Config{}).r
+		proof := func(client int) {
+			d := udpio.Datagram{Remote: node1.Addr, B: append(envelope.Append(nil, clientAt(client), true), record...)}
+			r.routeAll([]udpio.Datagram{d}, make([]udpio.Datagram, 0, 1), r.fromNode)
+		}
+		proof(1)
+		time.Sleep(idleTimeout + time.Second)
+		if proof(2); r.table.find(clientAt(1)) != 0 || r.table.find(clientAt(2)) == 0 {
+			t.Error("the relay has not forgotten the client whose node was silent for a minute, or not met the new one")
+		}
+	})
 }
 
 // A flood of forged checks takes no place of a client, however many addresses it has. One whose checks are
