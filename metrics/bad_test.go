@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/typed"
@@ -10,7 +11,12 @@ func TestBadMessages(t *testing.T) {
 	bad := func(yield func(string, typed.BadStats) bool) {
 		_ = yield("input", typed.BadStats{Truncated: 3}) && yield("ch\"at", typed.BadStats{Other: 1})
 	}
-	got, err := parse(string(AppendBad(nil, bad)))
+	const before = "# before\n"
+	text, isThere := strings.CutPrefix(string(AppendBad([]byte(before), bad)), before)
+	if !isThere {
+		t.Error("what was there before is not there any more")
+	}
+	got, err := parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
