@@ -216,23 +216,23 @@ func TestOpenRefuses(t *testing.T) {
 	x := newTestMux(t, Config{})
 	ok := Channel{Name: "new"}
 	for _, c := range []struct {
-		id           ID
-		c            Channel
-		field, about string
+		id                    ID
+		c                     Channel
+		field, about, problem string
 	}{
-		{6, Channel{Name: "a b"}, "Name", "a b"},
-		{6, Channel{}, "Name", "#6"},
-		{6, Channel{Name: "chat"}, "Name", "chat"},
-		{6, Channel{Name: "control"}, "Name", "control"},
-		{6, Channel{Name: "new", Priority: 8}, "Priority", "new"},
-		{0, ok, "table", "new"},
-		{64, ok, "table", "new"},
-		{4, ok, "number", "new"},
-		{5, ok, "number", "new"},
+		{6, Channel{Name: "a b"}, "Name", "a b", "use 1 to 64 bytes of UTF-8 without spaces or control characters"},
+		{6, Channel{}, "Name", "#6", "use 1 to 64 bytes of UTF-8 without spaces or control characters"},
+		{6, Channel{Name: "chat"}, "Name", "chat", "the name is taken; names must differ"},
+		{6, Channel{Name: "control"}, "Name", "control", "the name is taken; names must differ"},
+		{6, Channel{Name: "new", Priority: 8}, "Priority", "new", "use 0, sent first, to 7"},
+		{0, ok, "table", "new", "a table has at most 63 channels"},
+		{64, ok, "table", "new", "a table has at most 63 channels"},
+		{4, ok, "number", "new", "the number is taken"},
+		{5, ok, "number", "new", "the number is taken"},
 	} {
 		err := x.m.Open(c.id, c.c, false)
-		if te, is := err.(*TableError); !is || te.Field != c.field || te.Channel != c.about {
-			t.Errorf("channel %d, %+v: %v, want a TableError of field %s, channel %q", c.id, c.c, err, c.field, c.about)
+		if te, is := err.(*TableError); !is || *te != (TableError{Channel: c.about, Field: c.field, Problem: c.problem}) {
+			t.Errorf("channel %d, %+v: %v, want a TableError of field %s, channel %q: %s", c.id, c.c, err, c.field, c.about, c.problem)
 		}
 		if len(x.m.Channels()) != len(testTable) {
 			t.Fatalf("the table has %d channels, want %d as before", len(x.m.Channels()), len(testTable))

@@ -52,3 +52,20 @@ func TestTokensOfThePacer(t *testing.T) {
 		t.Errorf("%v bytes for copies, want two packets at least", p.spare)
 	}
 }
+
+// On a new link as few packets leave at once as on the first one, however late it comes.
+func TestPacketsThatANewLinkBeginsWith(t *testing.T) {
+	x := newTestMux(t, Config{Rate: 10_000_000, Ceiling: -1})
+	fill := x.fill(loot)
+	atOnce := func() (n int) {
+		for fill(); len(x.m.Append(x.now, nil, MaxPacket)) > 0; n++ {
+		}
+		return n
+	}
+	first := atOnce()
+	x.wait(time.Second)
+	x.m.Relink(x.now, false, 0)
+	if n := atOnce(); n != first || n == 0 {
+		t.Errorf("%d packets leave at once on the second link, want %d as on the first one", n, first)
+	}
+}

@@ -96,16 +96,20 @@ func TestLimitsOfSchemas(t *testing.T) {
 	for i := range 8 {
 		many.Channels = append(many.Channels, Channel{Name: string(rune('a' + i)), Schema: long})
 	}
-	for name, table := range map[string]Table{
-		"a space":               {Channels: Channels{{Name: "a", Schema: "a b"}}},
-		"8 KiB and a byte":      {Channels: Channels{{Name: "a", Schema: long + "x"}}},
-		"of requests: a space":  {Schema: "a b"},
-		"of requests: too long": {Schema: long + "x"},
-		"64 KiB together":       many,
+	const one, all = "use at most 8 KiB of UTF-8 without spaces or control characters", "all schemas together have more than 64 KiB"
+	for name, c := range map[string]struct {
+		table          Table
+		about, problem string
+	}{
+		"a space":               {Table{Channels: Channels{{Name: "a", Schema: "a b"}}}, "a", one},
+		"8 KiB and a byte":      {Table{Channels: Channels{{Name: "a", Schema: long + "x"}}}, "a", one},
+		"of requests: a space":  {Table{Schema: "a b"}, "control", one},
+		"of requests: too long": {Table{Schema: long + "x"}, "control", one},
+		"64 KiB together":       {many, "control", all},
 	} {
 		var bad *TableError
-		if err := table.Validate(); !errors.As(err, &bad) || bad.Field != "Schema" {
-			t.Errorf("%s: %v, want an error of the field Schema", name, err)
+		if err := c.table.Validate(); !errors.As(err, &bad) || *bad != (TableError{Channel: c.about, Field: "Schema", Problem: c.problem}) {
+			t.Errorf("%s: %v, want an error of the field Schema of channel %q: %s", name, err, c.about, c.problem)
 		}
 	}
 	if err := (Table{Channels: many.Channels[:7], Schema: long[:7<<10]}).Validate(); err != nil {
@@ -115,7 +119,9 @@ func TestLimitsOfSchemas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Open(1, Channel{Name: "a", Schema: "x:bool"}, false); err == nil {
-		t.Error("a channel with a Schema was opened at run time")
+	want := TableError{Channel: "a", Field: "Schema", Problem: "a channel that is opened at run time has none"}
+	var bad *TableError
+	if err := m.Open(1, Channel{Name: "a", Schema: "x:bool"}, false); !errors.As(err, &bad) || *bad != want {
+		t.Errorf("opening a channel with a Schema at run time: %v, want %v", err, &want)
 	}
 }
