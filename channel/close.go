@@ -43,8 +43,7 @@ func (m *Mux) Close(now time.Time, code uint64, text string) {
 		return
 	}
 	text = cut(text)
-	m.closing = closing{begun: true, code: min(code, maxVarint), text: text, left: closeRepeats, next: t, gap: closeInterval,
-		missed: m.closing.missed}
+	m.closing = closing{begun: true, code: min(code, maxVarint), text: text, left: closeRepeats, next: t, gap: closeInterval}
 	if m.reliableLink {
 		m.closing.left, m.closing.gap = 2, closePatience
 	}

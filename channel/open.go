@@ -100,8 +100,8 @@ func (m *Mux) clearNumber(id ID) {
 	if int(id) == len(m.senders) {
 		m.senders, m.receivers = append(m.senders, new(sender)), append(m.receivers, new(receiver))
 	}
-	*m.senders[id] = sender{cfg: &noChannel, id: id, stopped: true}
-	*m.receivers[id] = receiver{cfg: &noChannel, id: id, stopped: true, from: m.receivers[id].from}
+	*m.senders[id] = sender{cfg: &noChannel, stopped: true}
+	*m.receivers[id] = receiver{cfg: &noChannel, stopped: true, from: m.receivers[id].from}
 	m.active &^= 1 << id
 	m.byPriority = slices.DeleteFunc(m.byPriority, func(other ID) bool { return other == id })
 }

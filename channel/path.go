@@ -79,7 +79,7 @@ type path struct {
 }
 
 func (p *path) init() {
-	*p = path{budget: MaxPacket, barred: MaxPacket + 1}
+	*p = path{budget: MaxPacket}
 	p.large.end()
 	p.medium.end()
 }
