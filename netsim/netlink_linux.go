@@ -87,7 +87,7 @@ func (k *netlink) request(kind, flags uint16, body []byte) error {
 	b = native.AppendUint16(b, kind)
 	b = native.AppendUint16(b, flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
 	b = append(b, make([]byte, 8)...) // sequence number and port
-	if err := unix.Sendto(k.fd, append(b, body...), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(k.fd, append(b, body...), 0, &unix.SockaddrNetlink{}); err != nil {
 		return err
 	}
 	answer := make([]byte, 4096)

@@ -1,6 +1,8 @@
 package netsim
 
 import (
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,12 +43,76 @@ func TestPresetsAreAsDocumented(t *testing.T) {
 	}
 }
 
+// TestDirectionsOfPresets: each direction of a preset has its rate, a queue of that time, its losses in
+// runs of that length, and its gaps.
+func TestDirectionsOfPresets(t *testing.T) {
+	for _, test := range []struct {
+		preset     Preset
+		up, down   float64 // megabits per second
+		queue      time.Duration
+		loss, run  float64
+		gap, every time.Duration
+	}{
+		{WiFi(), 20, 50, 95 * ms, 0.005, 2, 0, 0},
+		{LTE(), 13.6, 14.7, 330 * ms, 0.002, 3, 0, 0},
+		{SlowLTE(), 0.75, 1.6, 500 * ms, 0.01, 3, 0, 0},
+		{UMTS(), 1.2, 1.2, time.Second, 0.005, 2, 0, 0},
+		{Train(), 3, 8, 500 * ms, 0.02, 5, time.Second, 20 * time.Second},
+		{Satellite(), 10, 100, 200 * ms, 0.005, 3, 150 * ms, 15 * time.Second},
+		{Geostationary(), 10, 100, 400 * ms, 0.005, 3, 0, 0},
+		{Congested(), 1, 2, time.Second, 0.02, 3, 0, 0},
+	} {
+		for i, l := range []Link{test.preset.Up, test.preset.Down} {
+			name := test.preset.Name + [...]string{" up", " down"}[i]
+			near := func(what string, got, want, share float64) {
+				t.Helper()
+				if math.Abs(got-want) > share*want {
+					t.Errorf("%s: %s is %.4g, want about %.4g", name, what, got, want)
+				}
+			}
+			w := newTestWire(l)
+			for w.stats.QueueDropped == 0 && w.stats.Sent < 10_000 {
+				w.send(1, 1000, 0)
+			}
+			full := float64(w.Backlog(start))
+			rate := (full - float64(w.Backlog(start.Add(50*ms)))) / 0.05
+			near("the rate in Mbit/s", rate/mbit, [...]float64{test.up, test.down}[i], 0.02)
+			near("the time that a full queue takes", full/rate, test.queue.Seconds(), 0.15)
+
+			w = newTestWire(l)
+			sent, lost, runs, before := 0., 0., 0., false
+			for since := time.Duration(0); since < 2000*time.Second; since += 10 * ms {
+				arrived := len(w.send(1, 10, 10*ms)) > 0
+				if test.every > 0 && since%test.every >= test.every-test.gap {
+					if arrived {
+						t.Fatalf("%s: after %v, in a gap, a datagram passes", name, since)
+					}
+					continue
+				}
+				if sent++; !arrived {
+					if lost++; !before {
+						runs++
+					}
+				}
+				before = !arrived
+			}
+			near("the share of losses", lost/sent, test.loss, 0.25)
+			near("the length of their runs", lost/runs, test.run, 0.2)
+		}
+	}
+}
+
 func TestFindPreset(t *testing.T) {
+	var names []string
 	for _, p := range Presets() {
+		names = append(names, p.Name)
 		got, ok := FindPreset(strings.ToUpper(p.Name))
 		if !ok || got != p || p.About == "" {
 			t.Errorf("FindPreset(%q) = %+v, %v", p.Name, got, ok)
 		}
+	}
+	if want := []string{"wifi", "4g", "slow4g", "3g", "train", "satellite", "geo", "congested"}; !slices.Equal(names, want) {
+		t.Errorf("the presets are %v, want %v", names, want)
 	}
 	if p, ok := FindPreset("lte"); !ok || p.Name != "4g" {
 		t.Errorf("FindPreset(\"lte\") = %q, %v; want 4g", p.Name, ok)

@@ -245,9 +245,10 @@ func TestRelayEvictsTheIdle(t *testing.T) {
 
 func TestRelayTap(t *testing.T) {
 	server, client := newSocket(t), newSocket(t)
+	names := map[netip.AddrPort]string{server.addr(): "server", client.addr(): "client"}
 	var seen []string
 	r := newRelay(t, RelayConfig{Target: server.addr(), Tap: func(p *Packet) bool {
-		seen = append(seen, fmt.Sprintf("%v %v %s", p.From == client.addr(), p.To == client.addr(), p.Payload))
+		seen = append(seen, fmt.Sprintf("%v to %v: %s", names[p.From], names[p.To], p.Payload))
 		p.Payload = append(p.Payload, '!')
 		return len(seen) != 2
 	}})
@@ -258,7 +259,7 @@ func TestRelayTap(t *testing.T) {
 	r.SetTap(nil)
 	client.send(r.Addr(), "5")
 	server.wantRead("no tap, no change", "5")
-	if got, want := fmt.Sprint(seen), "[true false 1 true false 2 true false 3 false true 4]"; got != want {
+	if got, want := fmt.Sprint(seen), "[client to server: 1 client to server: 2 client to server: 3 server to client: 4]"; got != want {
 		t.Errorf("the tap saw %s, want %s", got, want)
 	}
 	if s := r.Stats(); s.Up.Tapped != 1 {
@@ -267,11 +268,11 @@ func TestRelayTap(t *testing.T) {
 }
 
 // TestRelaySameSeedSameLosses: the first client's nth datagram has the same
-// fate in every run.
+// fate in every run with the seed, and others with another one.
 func TestRelaySameSeedSameLosses(t *testing.T) {
-	run := func() (got []byte) {
+	run := func(seed uint64) (got []byte) {
 		server, client := newSocket(t), newSocket(t)
-		r := newRelay(t, RelayConfig{Target: server.addr(), Seed: 7, Up: Link{Loss: 0.5}})
+		r := newRelay(t, RelayConfig{Target: server.addr(), Seed: seed, Up: Link{Loss: 0.5}})
 		for i := range 100 {
 			client.send(r.Addr(), string([]byte{byte(i)}))
 		}
@@ -285,8 +286,10 @@ func TestRelaySameSeedSameLosses(t *testing.T) {
 		}
 		return got
 	}
-	if a, b := run(), run(); string(a) != string(b) || len(a) < 30 || len(a) > 70 {
+	if a, b := run(7), run(7); string(a) != string(b) || len(a) < 30 || len(a) > 70 {
 		t.Errorf("two runs differ, or lose another share than half:\n%v\n%v", a, b)
+	} else if c := run(8); string(a) == string(c) {
+		t.Errorf("another seed loses the same datagrams: %v", c)
 	}
 }
 
@@ -314,6 +317,22 @@ func TestRelayOnAnotherAddress(t *testing.T) {
 	client6.SetReadDeadline(time.Now().Add(patience))
 	socket{t, client6}.wantRead("the answer", "and back")
 	client.wantNothing("somebody else")
+}
+
+// The target hears clients from the address of Source, which is not the one that the system would choose.
+func TestRelayFromAnotherAddress(t *testing.T) {
+	source := netip.MustParseAddr("127.0.0.2")
+	if c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))); err != nil {
+		t.Skipf("needs %v: %v", source, err)
+	} else {
+		c.Close()
+	}
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr(), Source: source})
+	client.send(r.Addr(), "hello")
+	if at := server.wantRead("the target", "hello"); at.Addr() != source {
+		t.Errorf("it comes from %v, want %v", at, source)
+	}
 }
 
 func TestRelayErrors(t *testing.T) {

@@ -73,6 +73,21 @@ func echo(c *net.UDPConn, n int) error {
 	return nil
 }
 
+// A new namespace has a loopback device that works.
+func TestTunHasLoopback(t *testing.T) {
+	tun := openTun(t, netsim.TunConfig{})
+	c := do(t, tun.Far(), func() (*net.UDPConn, error) {
+		return net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	})
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(testkit.Patience))
+	testkit.Must(c.WriteTo([]byte("to myself"), c.LocalAddr()))
+	b := make([]byte, 100)
+	if n, _, err := c.ReadFrom(b); err != nil || string(b[:n]) != "to myself" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+}
+
 // Every datagram of the kernel comes back, in order, and not before the delay of both ways, over
 // IPv4 and IPv6.
 func TestTunDelaysAndKeepsTheOrder(t *testing.T) {

@@ -79,7 +79,7 @@ func want(t *testing.T, d *fakeDevice, texts []string, times []time.Duration) {
 func TestTunPassesPacketsWhenTheyAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tun, near, far := fakeTun(t, TunConfig{
-			Up:   Link{Delay: 50 * ms},
+			Up:   Link{Delay: 50 * ms, Rate: 1000},
 			Down: Link{Delay: 20 * ms, Rate: 1000, Queue: 30},
 		})
 		far.sent <- []byte("up")
@@ -87,11 +87,11 @@ func TestTunPassesPacketsWhenTheyAreDue(t *testing.T) {
 			near.sent <- []byte(p)
 		}
 		synctest.Wait()
-		if s := tun.Stats(); s.UnderWay != 3 || s.DownBacklog != 30 || s.UpBacklog != 0 || s.Down.QueueDropped != 1 {
+		if s := tun.Stats(); s.UnderWay != 3 || s.DownBacklog != 30 || s.UpBacklog != 2 || s.Down.QueueDropped != 1 {
 			t.Errorf("%+v: want the three that fit under way", s)
 		}
 		time.Sleep(time.Second)
-		want(t, near, []string{"up"}, []time.Duration{50 * ms})
+		want(t, near, []string{"up"}, []time.Duration{52 * ms})
 		want(t, far, []string{"ten bytes.", "20 bytes that do fit"}, []time.Duration{30 * ms, 50 * ms})
 	})
 }
