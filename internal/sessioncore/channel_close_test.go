@@ -220,8 +220,8 @@ func TestLimitsOfChannelsAreAtATime(t *testing.T) {
 		w.open(channel.Channel{Name: fmt.Sprint(n)})
 	}
 	for _, s := range []*side{w.client, w.server} {
-		if _, err := s.OpenChannel(w.now, small); !isTableError(err) || !strings.Contains(err.Error(), "close a channel") {
-			t.Errorf("%s: one channel too many: %v, want a TableError that says to close one", s.name, err)
+		if _, err := s.OpenChannel(w.now, small); !isTableError(err) || !strings.Contains(err.Error(), `channel "small": table: `) || !strings.Contains(err.Error(), "close a channel") {
+			t.Errorf("%s: one channel too many: %v, want a TableError of the table that says to close one", s.name, err)
 		}
 	}
 	w.run(time.Second)
@@ -252,8 +252,8 @@ func TestOpeningAndClosingMisuse(t *testing.T) {
 	w := open(t, mayOpen(2))
 	big := small
 	big.QueueLimit++
-	if _, err := w.client.OpenChannel(w.now, big); !isTableError(err) || !strings.Contains(err.Error(), "65536") {
-		t.Errorf("a queue beyond the server's limit: %v, want a TableError with the limit", err)
+	if _, err := w.client.OpenChannel(w.now, big); !isTableError(err) || !strings.Contains(err.Error(), `channel "small": QueueLimit: `) || !strings.Contains(err.Error(), "65536") {
+		t.Errorf("a queue beyond the server's limit: %v, want a TableError of QueueLimit with the limit", err)
 	}
 	if _, err := w.client.OpenChannel(w.now, table[0]); !isTableError(err) {
 		t.Errorf("a name that is taken: %v, want a TableError", err)
