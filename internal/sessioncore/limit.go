@@ -27,8 +27,8 @@ type bucket struct {
 	at           time.Time
 }
 
-func newBucket(now time.Time, rate int) bucket {
-	return bucket{rate: float64(rate), tokens: 2 * float64(rate), at: now}
+func newBucket(rate int) bucket {
+	return bucket{rate: float64(rate), tokens: 2 * float64(rate)}
 }
 
 // take takes n tokens if there are more than 0, and reports whether it has.

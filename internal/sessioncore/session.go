@@ -181,8 +181,8 @@ func New(now time.Time, c Config) (*Session, error) {
 		mux:      mux,
 		id:       c.ID,
 		made:     now,
-		messages: newBucket(now, c.Limits.Messages),
-		bytes:    newBucket(now, c.Limits.Bytes),
+		messages: newBucket(c.Limits.Messages),
+		bytes:    newBucket(c.Limits.Bytes),
 	}
 	s.lives.fixed = len(c.Channel.Channels)
 	s.valid = sha256.Sum256(c.Token[:])
