@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -104,18 +105,17 @@ type channelLine struct {
 
 func figuresOf(s *godwit.Server, q question) figures {
 	conns := slices.Collect(s.Conns())
-	f := figures{At: time.Now().UnixMilli(), Server: serverOf(s)}
+	f := figures{At: time.Now().UnixMilli(), Server: serverOf(s.Stats(), s.Totals())}
 	f.Sessions, f.Matching = sessionsOf(conns, q)
 	if id, err := strconv.ParseUint(q.session, 16, 64); err == nil {
 		if i := slices.IndexFunc(conns, func(c *godwit.Conn) bool { return uint64(c.ID()) == id }); i >= 0 {
-			f.Chosen = chosenOf(conns[i])
+			f.Chosen = chosenOf(conns[i], conns[i].Stats())
 		}
 	}
 	return f
 }
 
-func serverOf(s *godwit.Server) server {
-	st, all := s.Stats(), s.Totals()
+func serverOf(st godwit.Stats, all godwit.Totals) server {
 	v := server{
 		Open: st.Open, Pending: st.Pending, Begun: st.Begun,
 		PacketsIn: all.PacketsIn, PacketsOut: all.PacketsOut,
@@ -205,8 +205,7 @@ func sessionOf(c *godwit.Conn, st session.Stats) row {
 	}
 }
 
-func chosenOf(c *godwit.Conn) *chosen {
-	st := c.Stats()
+func chosenOf(c *godwit.Conn, st session.Stats) *chosen {
 	l := &chosen{
 		row: sessionOf(c, st), Kind: c.Kind().String(), Addr: addrOf(c), RTTVar: ms(st.RTTVar), Rate: st.Rate,
 		Packet: st.PacketLimit, InFlight: st.InFlight, Held: st.Held, Asking: st.Asking, Asked: st.Asked,
@@ -216,15 +215,18 @@ func chosenOf(c *godwit.Conn) *chosen {
 		if ch.Name == "" {
 			continue // no channel has this number
 		}
-		st := c.ChannelStats(godwit.ChannelID(i + 1))
-		l.Channels = append(l.Channels, channelLine{
-			Name: short(ch.Name), Mode: ch.Mode.String(),
-			MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut, BytesIn: st.BytesIn, BytesOut: st.BytesOut,
-			Again: st.Retransmits, Dropped: st.Expired + st.Overflowed + st.Replaced, Refused: st.OverBudget,
-			Stale: st.Stale, Queued: st.QueueBytes, QueueTime: ms(st.QueueTime),
-		})
+		l.Channels = append(l.Channels, channelLineOf(ch, c.ChannelStats(godwit.ChannelID(i+1))))
 	}
 	return l
+}
+
+func channelLineOf(ch channel.Channel, st channel.ChannelStats) channelLine {
+	return channelLine{
+		Name: short(ch.Name), Mode: ch.Mode.String(),
+		MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut, BytesIn: st.BytesIn, BytesOut: st.BytesOut,
+		Again: st.Retransmits, Dropped: st.Expired + st.Overflowed + st.Replaced, Refused: st.OverBudget,
+		Stale: st.Stale, Queued: st.QueueBytes, QueueTime: ms(st.QueueTime),
+	}
 }
 
 // short cuts a text to maxText bytes, at a letter's end.
