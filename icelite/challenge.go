@@ -17,10 +17,15 @@ const (
 	askInterval = 250 * time.Millisecond
 
 	// A proved path gets challenges again when its last answer is older than half of
-	// ConsentTimeout and something was sent to it since, or when its last check is that old:
-	// every twelfth of ConsentTimeout, until it answers. If it does not answer within half
-	// of ConsentTimeout, it is not proved any more.
+	// ConsentTimeout and more than little bytes were sent to it since, or when its last
+	// check is that old: every twelfth of ConsentTimeout, until it answers. If it does not
+	// answer within half of ConsentTimeout, it is not proved any more.
 	askShare = 12
+
+	// little is the number of bytes that may be sent to a proved path after each answer
+	// without a further challenge: one datagram. It costs an idle connection no challenge
+	// that it has acknowledged a message.
+	little = 1200
 
 	// fresh is how long the same challenge is sent, and stale how long after its last
 	// sending an answer to it counts. A former user of the address may know older
@@ -66,7 +71,7 @@ func (a *Agent) NextChallenge() time.Time {
 		return a.started.Add(c.asked + askInterval)
 	case c != nil && c.to == s.Remote:
 		return a.started.Add(c.asked + a.consent/askShare)
-	case s.out > 0 && a.answered < s.checked:
+	case s.out > little && a.answered < s.checked:
 		return a.started.Add(a.answered + a.consent/2)
 	}
 	return a.started.Add(s.checked + a.consent/2)

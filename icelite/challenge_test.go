@@ -137,13 +137,15 @@ func TestAProofIsRenewed(t *testing.T) {
 		a.wantNext("nothing is sent", defaultConsentTimeout/2)
 	}
 	a.wantMaySend("a message", home, 1200, true)
+	a.wantNext("a victim would get only one datagram", defaultConsentTimeout/2)
+	a.wantMaySend("one byte more", home, 1, true)
 	a.wantNext("at once", 0)
 	b := a.challenge("the first question")
 	a.wantNext("and again", defaultConsentTimeout/askShare)
 	if !a.Answered(a.now, b) {
 		t.Fatal("the answer is not accepted")
 	}
-	a.wantMaySend("a message", home, 1200, true)
+	a.wantMaySend("a message", home, 1201, true)
 	a.wait(10 * time.Second)
 	a.want("a check", verdictChecked, home, check)
 	a.wantNext("half of the consent's time after the answer", 5*time.Second)
