@@ -25,6 +25,10 @@ const (
 	// one, its Finished, and does not repeat it before an interval has passed.
 	maxSealed         = 8 // in each interval
 	maxSealedTogether = 2 // in one datagram
+
+	// To look at a fragment costs up to 0.2 µs, and a datagram may have more than a hundred. An
+	// honest peer's datagram has at most five that do not pass: those of a flight that is sent again.
+	maxRefused = 8 // records and fragments in one datagram; what follows them is dropped, too
 )
 
 // A Sieve filters the peer's datagrams while the handshake runs, because pion must not
@@ -68,6 +72,7 @@ type Sieve struct {
 	repeats  int       // pieces that have passed again in this interval
 	sealed   int       // encrypted handshake records in this interval
 	together int       // encrypted handshake records in this datagram
+	refused  int       // records and fragments of this datagram that did not pass
 	early    [][]byte
 	earlyLen int // bytes of early
 	drops    Drops
@@ -80,20 +85,22 @@ func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
 		s.interval, s.repeats, s.sealed = now, 0, 0
 		s.rounds++
 	}
-	s.together = 0
+	s.together, s.refused = 0, 0
 	if len(datagram) > maxHandshake {
 		s.drops.count(dropMalformed)
 		return b
 	}
-	for len(datagram) > 0 {
+	for len(datagram) > 0 && s.refused < maxRefused {
 		r, drop := parseRecord(datagram)
 		if drop != DropNone {
 			s.drops.count(drop)
 			break
 		}
 		datagram = datagram[len(r.Raw):]
+		refused := s.refused
 		if b, drop = s.record(b, r); drop != DropNone {
 			s.drops.count(drop)
+			s.refused = max(s.refused, refused+1)
 		}
 	}
 	return s.release(b)
@@ -139,7 +146,8 @@ func (s *Sieve) release(b []byte) []byte {
 // Early yields the records that wait for Done, oldest first, for [Conn.Open].
 func (s *Sieve) Early() iter.Seq[[]byte] { return slices.Values(s.early) }
 
-// Drops returns the number of dropped records and fragments, by cause.
+// Drops returns the number of dropped records and fragments, by cause. Of one datagram at most
+// eight count: the Sieve does not look at what follows them.
 func (s *Sieve) Drops() *Drops { return &s.drops }
 
 func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
@@ -232,7 +240,7 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 	start := len(b)
 	b = append(b, r.Raw[:headerLen]...)
 	worst := DropNone
-	for rest := r.Body(); len(rest) > 0; {
+	for rest := r.Body(); len(rest) > 0 && s.refused < maxRefused; {
 		f, tail, ok := parseFragment(rest)
 		if !ok {
 			worst = dropMalformed
@@ -242,6 +250,7 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 		var drop Drop
 		if b, drop = s.fragment(b, &f); drop != DropNone {
 			worst = drop
+			s.refused++
 		}
 	}
 	if len(b) == start+headerLen {
