@@ -139,6 +139,7 @@ type Loop[M any] struct {
 	out      []udpio.Datagram
 	until    time.Time // the caller of Turn waits no longer
 	deadline time.Time // the socket's read deadline; zero means none
+	now      time.Time // about now: of the last turn, or of Turn and Due
 	waits    bool      // Turn waits for the end of a turn of Enter
 	ended    sync.Cond // of that turn
 
@@ -231,7 +232,7 @@ var Past = time.Unix(1, 0)
 func (l *Loop[M]) Turn(until time.Time) (int, error) {
 	if !until.IsZero() {
 		l.Lock()
-		l.until = until
+		l.until, l.now = until, time.Now()
 		l.timeLater()
 		l.arm()
 		l.Unlock()
@@ -339,6 +340,7 @@ func (l *Loop[M]) finish(now time.Time) error {
 	if len(l.turn) > 0 {
 		now = time.Now()
 	}
+	l.now = now
 	if !l.began.IsZero() {
 		l.Stats.Handlers += now.Sub(l.began)
 	}
@@ -498,6 +500,7 @@ func (l *Loop[M]) Due() time.Time {
 	l.Lock()
 	defer l.Unlock()
 	if !l.busy {
+		l.now = time.Now()
 		l.timeLater()
 		l.arm()
 	}
@@ -506,9 +509,9 @@ func (l *Loop[M]) Due() time.Time {
 
 // arm sets the socket's read deadline to the first deadline, or to Past if a turn is due.
 func (l *Loop[M]) arm() {
-	d := Sooner(Sooner(l.next(), l.host.NextDeadline()), l.until)
-	if l.due || l.closed {
-		d = Past
+	d := Past
+	if !l.due && !l.closed {
+		d = Sooner(Sooner(l.next(), l.host.NextDeadline()), l.until)
 	}
 	if !d.Equal(l.deadline) {
 		l.deadline = d
@@ -516,12 +519,19 @@ func (l *Loop[M]) arm() {
 	}
 }
 
+// lookAhead is how long before its time in the heap next looks whether a deadline has become
+// later. Deadlines of silence are 15 s or more after the last check, and move with each check: if
+// each turn looked at the first of them, it would load another member and move it in the heap, for
+// nothing as long as other datagrams end the wait before.
+const lookAhead = time.Second
+
 // next returns the first deadline of a member; zero means never. A member whose deadline has become
-// later, such as that of consent, would end the wait for nothing.
+// later, such as that of consent, would end the wait for nothing. In lookAhead a loop with many
+// members has a turn, which then puts the member off; with few members such waits are rare.
 func (l *Loop[M]) next() time.Time {
 	for {
 		m, at := l.timers.First()
-		if at.IsZero() {
+		if at.IsZero() || at.Sub(l.now) > lookAhead {
 			return at
 		}
 		d := l.host.Deadline(m)

@@ -27,6 +27,7 @@ type recorder struct {
 	next    time.Time
 
 	unlocked int // number of calls of Unlocked
+	asked    int // number of calls of Deadline
 }
 
 func newRecorder(t *testing.T, socket Socket, c Config) *recorder {
@@ -89,7 +90,7 @@ func (r *recorder) Send(_ time.Time, m int) {
 	r.call("send %d", m)
 	r.loop.Push(append(r.loop.Slot(), byte('0'+m)), netip.AddrPort{}, netip.Addr{})
 }
-func (r *recorder) Deadline(m int) time.Time { return r.due[m] }
+func (r *recorder) Deadline(m int) time.Time { r.asked++; return r.due[m] }
 func (r *recorder) NextDeadline() time.Time  { return r.next }
 
 // A script is a Socket that returns batches, and then only waits for its Bell.
@@ -248,18 +249,44 @@ func TestALaterDeadlineTakesNoTurn(t *testing.T) {
 		r := newRecorder(t, NewBell(), sizes)
 		start := time.Now()
 		for m := range 3 {
-			r.due[m] = start.Add(time.Duration(m+1) * time.Second)
+			r.due[m] = start.Add(time.Duration(m+1) * lookAhead / 3)
 			r.locked(func() { r.loop.Time(m); r.loop.SendBatch() })
 		}
-		r.due[0] = start.Add(5 * time.Second)
+		r.due[0] = start.Add(5 * lookAhead)
 		delete(r.due, 1)
 		r.locked(func() { r.loop.Time(0); r.loop.Time(1); r.loop.SendBatch() })
-		for _, want := range []time.Duration{3 * time.Second, 5 * time.Second} {
+		for _, want := range []time.Duration{lookAhead, 5 * lookAhead} {
 			if _, err := r.loop.Turn(start.Add(time.Hour)); err != nil || time.Since(start) != want {
 				t.Errorf("a turn begins after %v, want %v; error %v", time.Since(start), want, err)
 			}
 		}
 		r.want("the two turns", "advance 2", "settle 2", "advance 0", "settle 0")
+	})
+}
+
+// A turn long before the first deadline does not look at the member, and one in lookAhead does.
+func TestAFarDeadlineIsNotLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, NewBell(), sizes)
+		start := time.Now()
+		first, then := start.Add(15*time.Second), start.Add(27*time.Second)
+		r.due[0] = first
+		r.locked(func() { r.loop.Time(0) })
+		r.due[0] = then
+		for i, c := range []struct {
+			at, timer time.Time
+			asked     int
+		}{{start, first, 0}, {first.Add(-lookAhead - 1), first, 0}, {first.Add(-lookAhead), then, 1}} {
+			time.Sleep(time.Until(c.at))
+			r.asked = 0
+			r.locked(func() { r.loop.Wake() })
+			if _, err := r.loop.Turn(time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.loop.State(); !got.Timer.Equal(c.timer) || !got.Deadline.Equal(c.timer) || r.asked != c.asked {
+				t.Errorf("turn %d waits for %v and looks at %d members, want %v and %d", i, got.Deadline.Sub(start), r.asked, c.timer.Sub(start), c.asked)
+			}
+		}
 	})
 }
 

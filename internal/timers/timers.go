@@ -3,9 +3,9 @@
 //
 // A [Heap] moves an item when its deadline becomes earlier, and not when it becomes
 // later, which happens with connections at nearly every packet. Then the time of the item
-// is too early. Before the owner waits for the first item, the owner looks at the deadline
-// of the item and calls PutOff if the deadline is later: a wait that ends too early costs more
-// than to move an item. A Heap is not safe for concurrent use. It reads no clock.
+// is too early. Before the owner waits for the first item and the time of the item is near, the
+// owner looks at the deadline of the item and calls PutOff if the deadline is later: a wait that ends
+// too early costs more than to move an item. A Heap is not safe for concurrent use. It reads no clock.
 package timers
 
 import "time"
