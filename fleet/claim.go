@@ -59,7 +59,7 @@ func (f *Fleet) openClaims() (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), f.config.RequestTimeout)
 	defer cancel()
 	kv, err := f.openBucket(ctx, jetstream.KeyValueConfig{
-		Bucket: f.bucketName("players"), History: 1, TTL: claimTTL, Replicas: f.config.Replicas,
+		Bucket: f.bucketName("players"), TTL: claimTTL, Replicas: f.config.Replicas,
 		Storage: jetstream.MemoryStorage, // the nodes can write it again
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,9 +85,11 @@ type silent struct {
 	jetstream.JetStream
 	calls, answers int // answers is the number of the call that gets an answer
 	err            error
+	asked          []jetstream.KeyValueConfig
 }
 
-func (s *silent) CreateOrUpdateKeyValue(ctx context.Context, _ jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+func (s *silent) CreateOrUpdateKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	s.asked = append(s.asked, c)
 	if s.calls++; s.calls < s.answers {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -123,5 +126,26 @@ func TestBucketsAreOpenedAgain(t *testing.T) {
 				t.Errorf("%+v: %v after %d calls in %v", tt, err, s.calls, took)
 			}
 		})
+	}
+}
+
+// Each bucket has as many replicas as Config says. Only used tokens are in files, because no node can write them again, and only names and used
+// tokens expire.
+func TestPropertiesOfTheBuckets(t *testing.T) {
+	broken := errors.New("broken")
+	s := &silent{err: broken}
+	f := &Fleet{js: s, config: Config{Prefix: "game", Replicas: 3, RequestTimeout: time.Minute}}
+	_, claims := f.openClaims()
+	for _, err := range []error{claims, f.openRooms(t.Context()), f.openSpent(t.Context())} {
+		if !errors.Is(err, broken) {
+			t.Errorf("a bucket cannot be opened: %v, want the error of NATS", err)
+		}
+	}
+	if want := []jetstream.KeyValueConfig{
+		{Bucket: "game-players", Replicas: 3, Storage: jetstream.MemoryStorage, TTL: time.Hour},
+		{Bucket: "game-rooms", Replicas: 3, Storage: jetstream.MemoryStorage},
+		{Bucket: "game-spent", Replicas: 3, Storage: jetstream.FileStorage, LimitMarkerTTL: time.Minute},
+	}; !reflect.DeepEqual(s.asked, want) {
+		t.Errorf("the buckets are %+v, want %+v", s.asked, want)
 	}
 }

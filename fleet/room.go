@@ -88,7 +88,7 @@ func readRoom(e jetstream.KeyValueEntry) (v roomValue, ok bool) {
 // of other nodes a moment ago, before this node has joined or has asked for rooms.
 func (f *Fleet) openRooms(ctx context.Context) error {
 	kv, err := f.openBucket(ctx, jetstream.KeyValueConfig{
-		Bucket: f.bucketName("rooms"), History: 1, Replicas: f.config.Replicas,
+		Bucket: f.bucketName("rooms"), Replicas: f.config.Replicas,
 		Storage: jetstream.MemoryStorage, // the nodes can write it again
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ const (
 // openSpent opens the bucket of used tokens, and makes it if there is none.
 func (f *Fleet) openSpent(ctx context.Context) error {
 	kv, err := f.openBucket(ctx, jetstream.KeyValueConfig{
-		Bucket: f.bucketName("spent"), History: 1, Replicas: f.config.Replicas, LimitMarkerTTL: markerTTL,
+		Bucket: f.bucketName("spent"), Replicas: f.config.Replicas, LimitMarkerTTL: markerTTL,
 		Storage: jetstream.FileStorage, // so that a token is not good again after NATS has started again
 	})
 	if err != nil {
