@@ -28,9 +28,9 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// startNATSProcess starts a NATS server in a process of its own, and returns its address.
-func startNATSProcess(b *testing.B) string {
-	c := exec.Command(os.Args[0])
+// startNATSProcess starts a NATS server in a process of its own, and returns the process and the server's address.
+func startNATSProcess(b testing.TB) (c *exec.Cmd, address string) {
+	c = exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), natsProcess+"="+b.TempDir())
 	in, out := testkit.Must(c.StdinPipe()), testkit.Must(c.StdoutPipe())
 	must(b, c.Start())
@@ -38,8 +38,8 @@ func startNATSProcess(b *testing.B) string {
 		in.Close()
 		c.Wait()
 	})
-	address := testkit.Must(bufio.NewReader(out).ReadString('\n'))
-	return strings.TrimSpace(address)
+	address = testkit.Must(bufio.NewReader(out).ReadString('\n'))
+	return c, strings.TrimSpace(address)
 }
 
 // A bare is a connection to NATS without nats.go. NATS sends it what it has sent.
@@ -94,7 +94,7 @@ func (r *bare) send(message []byte, got func()) {
 //
 // Use -benchtime 2000x, which is 20 s for each row.
 func BenchmarkGroup(b *testing.B) {
-	address := startNATSProcess(b)
+	_, address := startNATSProcess(b)
 	for _, bb := range []struct{ nodes, members, tick int }{ // nodes with members, members of each, messages
 		{1, 1, 1}, {1, 1, 10}, {1, 50, 1}, {1, 50, 10}, {3, 50, 10},
 	} {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -41,11 +42,24 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+// Without a Logger warnings go to standard error, and what is less does not.
+func TestTheLogWithoutALogger(t *testing.T) {
+	c := Config{}
+	must(t, c.setDefaults(newInstance()))
+	if c.Logger.Enabled(t.Context(), slog.LevelInfo) || !c.Logger.Enabled(t.Context(), slog.LevelWarn) {
+		t.Error("not just warnings are logged")
+	}
+}
+
 // The NATS server of a process listens only if Config says so, and then with its password and its certificate.
 func TestThePortOfTheNATSServer(t *testing.T) {
 	alone := newNode(t, Config{}, testConfig)
 	if a := alone.NATSAddress(); a != "" || alone.embedded.server.Addr() != nil {
 		t.Errorf("it listens at %q", a)
+	}
+	s, store := alone.embedded.server, alone.embedded.server.JetStreamConfig()
+	if s.Name() != alone.config.Name || store.MaxMemory != 256<<20 || store.MaxStore != 1<<30 {
+		t.Errorf("it has the name %q and keeps %d bytes in memory and %d in files, want %q, 256 MiB and 1 GiB", s.Name(), store.MaxMemory, store.MaxStore, alone.config.Name)
 	}
 	certificate, roots := newCertificate(t)
 	one := newNode(t, Config{Listen: "127.0.0.1:0", User: "fleet", Password: "secret", TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}, testConfig)

@@ -30,7 +30,6 @@ func startEmbedded(c *Config) (e *embedded, err error) {
 		ServerName: c.Name,
 		DontListen: c.Listen == "",
 		NoSigs:     true,
-		NoLog:      true,
 		Username:   c.User,
 		Password:   c.Password,
 		JetStream:  true,

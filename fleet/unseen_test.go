@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -78,6 +79,8 @@ func TestTheEndOfAConnectionToNATS(t *testing.T) {
 		peer.Close()
 		if n, err := ours.Read(b); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("Read = %d, %v; want %v", n, err, syscall.ECONNRESET)
+		} else if want := fmt.Sprintf("read tcp %v->%v: read: %v", ours.LocalAddr(), ours.RemoteAddr(), syscall.ECONNRESET); udpio.CanTry && err.Error() != want {
+			t.Errorf("the error is %q, want that of net: %q", err, want)
 		}
 		var failed *net.OpError
 		if n, err := ours.Write(b); n != 0 || !errors.As(err, &failed) {
