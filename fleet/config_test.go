@@ -153,7 +153,9 @@ func TestPollYieldsWhatTheFleetHasSeen(t *testing.T) {
 				t.Errorf("%d players are on the node at %v", n, ev.Type)
 			}
 			if ev.Type == session.EventOpen {
-				ev.Conn.Kick("")
+				ev.Conn.Kick("enough")
+			} else if ev.Reason.Code != session.CloseKicked || ev.Reason.Text != "enough" {
+				t.Errorf("the session ended with %v, want the reason of the kick", ev.Reason)
 			}
 		}
 	}

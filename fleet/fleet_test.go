@@ -51,7 +51,7 @@ func TestNewServerIsCalledTwice(t *testing.T) {
 	if srv, err := n.NewServer(replace, broken); srv != nil || err != errBroken || n.Server() != nil {
 		t.Errorf("NewServer returns %v, %v; want the error of open", srv, err)
 	}
-	srv, err := n.NewServer(godwit.Config{Channels: table}, func(c godwit.Config) (*godwit.Server, error) {
+	srv, err := n.NewServer(godwit.Config{Channels: table, Schema: "7"}, func(c godwit.Config) (*godwit.Server, error) {
 		_, err := n.NewServer(replace, broken)
 		wantError(t, "the second call", err, "there is a server already")
 		return godwit.New(c)
@@ -60,7 +60,7 @@ func TestNewServerIsCalledTwice(t *testing.T) {
 	t.Cleanup(func() { srv.Close() })
 	_, err = n.NewServer(replace, broken)
 	wantError(t, "the third call", err, "there is a server already")
-	if want := uint32(channel.Table{Channels: table.WithDefaults()}.Hash()); n.Server() != srv || n.duplicates != godwit.DuplicatesAllow || n.table != want || n.claims.kv != nil {
+	if want := uint32(channel.Table{Channels: table.WithDefaults(), Schema: "7"}.Hash()); n.Server() != srv || n.duplicates != godwit.DuplicatesAllow || n.table != want || n.claims.kv != nil {
 		t.Errorf("the server is that of the first call: %v; duplicates: %v, the table is %x, want %x; names are claimed: %v",
 			n.Server() == srv, n.duplicates, n.table, want, n.claims.kv != nil)
 	}
