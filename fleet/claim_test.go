@@ -70,7 +70,7 @@ func TestASecondSessionOnAnotherNodeIsRefused(t *testing.T) {
 	a.claimed(old, "ada")
 	a.sync()
 	err := b.admit(t.Context(), "ada")
-	if e, ok := errors.AsType[*rtcserver.StatusError](err); !ok || e.Status != 409 || e.Code != "identity" {
+	if e, ok := errors.AsType[*rtcserver.StatusError](err); !ok || e.Status != 409 || e.Code != "identity" || e.Text != "ada is connected already" {
 		t.Errorf("the request of the second client: %v", err)
 	}
 	if err := b.admit(t.Context(), "bob"); err != nil {
@@ -169,6 +169,9 @@ func TestAdmissionWhileNATSIsAway(t *testing.T) {
 			var e *rtcserver.StatusError
 			if tt.status == 0 && err != nil || tt.status != 0 && (!errors.As(err, &e) || e.Status != tt.status) {
 				t.Errorf("the answer is %v, want the status %d", err, tt.status)
+			}
+			if e != nil && (e.Code != "full" || e.Text == "" || e.Detail["reason"] != "away") {
+				t.Errorf("the answer is %+v, want a text, the code full and the reason away", e)
 			}
 			if asked != 1 {
 				t.Errorf("the program's Admit was asked %d times", asked)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -232,7 +233,7 @@ func TestDrainWaitsForWhoComes(t *testing.T) {
 			for _, name := range []string{"zoe", ""} {
 				err := admit(t.Context(), godwit.Identity{Name: name})
 				refused, ok := errors.AsType[*rtcserver.StatusError](err)
-				if seats && err != nil || !seats && (!ok || refused.Status != http.StatusServiceUnavailable || refused.Code != "shutdown") {
+				if seats && err != nil || !seats && (!ok || refused.Status != http.StatusServiceUnavailable || refused.Code != "shutdown" || refused.Text == "") {
 					t.Errorf("seats %v: %q is admitted with %v", seats, name, err)
 				}
 			}
@@ -329,11 +330,16 @@ func TestDrainWithoutWhoIsOnTheWay(t *testing.T) {
 func TestAStateThatNeverFits(t *testing.T) {
 	l := newLone(t, Config{Leave: func(*godwit.Conn) []byte { return make([]byte, 100) }}, godwit.Config{})
 	l.config.MaxPendingBytes = 100
+	var log testkit.Log
+	l.config.Logger = log.Logger(slog.LevelWarn)
 	ada := l.join("ada")
 	l.travels.going[ada.server] = going{"p", true}
 	l.departed(ada.server, godwit.CloseReason{Code: session.CloseMoved})
 	if l.travels.handing != 0 || l.counts.StatesLost != 1 {
 		t.Errorf("%d states are on their way, %d lost", l.travels.handing, l.counts.StatesLost)
+	}
+	if s := log.String(); !strings.Contains(s, "the state of a player is lost") || !strings.Contains(s, "player=ada to=p") {
+		t.Errorf("the log does not say whose state is lost, and where: %s", s)
 	}
 }
 

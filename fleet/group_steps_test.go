@@ -235,6 +235,7 @@ func TestWhichNodesHaveMembers(t *testing.T) {
 
 		// A node that nobody sends to is forgotten.
 		sends("the last message", 0, false, false)
+		series := q.state("lobby").stream
 		time.Sleep(forgetAfter)
 		q.ticks()
 		q.gives("not yet")
@@ -248,6 +249,9 @@ func TestWhichNodesHaveMembers(t *testing.T) {
 		hears(kindHere, a)
 		must(t, g.Send(chat, nil))
 		q.gives("another message", subLobby+"i", who, "group "+lobby+"m 0")
+		if q.state("lobby").stream == series {
+			t.Error("the numbers of the group begin anew in the same series: other nodes drop the messages as doubled ones")
+		}
 	})
 }
 

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
@@ -28,6 +30,11 @@ func TestAfterJoin(t *testing.T) {
 	}
 	if cancel(); f.nc.Flush() != nil || !f.Connected() {
 		t.Error("the connection ends with the context of Join")
+	}
+	without := testkit.Must(Join(t.Context(), Config{NATS: server.address()}))
+	t.Cleanup(func() { without.Close() })
+	if o := without.nc.Opts; o.Timeout != nats.DefaultTimeout || o.CustomDialer.(*dialer).timeout != nats.DefaultTimeout {
+		t.Errorf("an attempt of a Join without a time limit has %v, and %v to dial; want those of nats.go, %v", o.Timeout, o.CustomDialer.(*dialer).timeout, nats.DefaultTimeout)
 	}
 }
 

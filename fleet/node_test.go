@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -197,6 +198,9 @@ func TestTokensWhileNATSIsAway(t *testing.T) {
 	}
 	if err := spend(lax, "away"); !errors.Is(err, auth.ErrReplayed) {
 		t.Errorf("AwayAdmit, the second time: %v, want ErrReplayed", err)
+	}
+	if err := spend(lax, "another"); err != nil {
+		t.Errorf("AwayAdmit, another token: %v", err)
 	}
 	nats.start()
 	way.lead(nats.address())
@@ -475,7 +479,8 @@ func TestSeats(t *testing.T) {
 // A front lets in pages of its own origin and of those that it names, and each address has a number of requests. It finds the address
 // behind a proxy.
 func TestWhoReachesTheFront(t *testing.T) {
-	f := testkit.Must(Join(t.Context(), Config{URL: "http://node.example/godwit/"}))
+	var log testkit.Log
+	f := testkit.Must(Join(t.Context(), Config{URL: "http://node.example/godwit/", Logger: log.Logger(slog.LevelWarn)}))
 	t.Cleanup(func() { f.Close() })
 	srv := testkit.Must(f.Listen("127.0.0.1:0", godwit.Config{Channels: table}))
 	t.Cleanup(func() { srv.Close() })
@@ -530,6 +535,9 @@ func TestWhoReachesTheFront(t *testing.T) {
 	}
 	if n := f.Stats().FrontRefused; n != 4 || asked != 4+admitted {
 		t.Errorf("%d refused, and who was called %d times; want 4 and %d", n, asked, 4+admitted)
+	}
+	if s := log.String(); !strings.Contains(s, "a page of a foreign origin was refused") {
+		t.Errorf("the Logger of the fleet gets nothing about the page of a foreign origin: %s", s)
 	}
 }
 

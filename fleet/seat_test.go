@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -101,6 +103,20 @@ func TestWhatASeatHas(t *testing.T) {
 	with.setDraining()
 	_, err = seat(with, 3, 0, time.Time{})
 	wantError(t, "while the node drains", err, "the node is draining")
+}
+
+// The invite of a seat is that of the player.
+func TestTheInviteOfASeat(t *testing.T) {
+	key := testkit.Must(auth.NewInviteKey(rand.Reader))
+	n := joinNode(t, Config{})
+	srv := testkit.Must(n.Listen("127.0.0.1:0", godwit.Config{Channels: table, Invites: key}))
+	t.Cleanup(func() { srv.Close() })
+	seat := testkit.Must(n.Seat(t.Context(), n.me.String(), godwit.Identity{Name: "ada", Data: []byte{0, 255}}))
+	var player ufrag.Fragment
+	secret := ufrag.Key(key.Bytes())
+	if !ufrag.NewReader(&secret).Read([]byte(seat.Invite.Ufrag), &player) || string(player.Subject) != "ada" || string(player.Data) != "\x00\xff" {
+		t.Errorf("the invite is that of %q with the data %q, want ada and 00ff", player.Subject, player.Data)
+	}
 }
 
 // Whether a node makes invites, and who decides about its players, depends on the configuration of its server.
