@@ -183,7 +183,7 @@ func TestAQuestionIsOfOnePath(t *testing.T) {
 	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
 	a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
-	a.wantMaySend("a message", home, 100, true)
+	a.wantMaySend("messages", home, little+1, true)
 	a.wait(5 * time.Second)
 	a.Proved(a.now, mobile)
 	a.wantSelected("the spare path is proved, too", home)

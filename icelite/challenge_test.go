@@ -136,7 +136,7 @@ func TestAProofIsRenewed(t *testing.T) {
 		a.want("a check", verdictChecked, home, check)
 		a.wantNext("nothing is sent", defaultConsentTimeout/2)
 	}
-	a.wantMaySend("a message", home, 1200, true)
+	a.wantMaySend("a message", home, little, true)
 	a.wantNext("a victim would get only one datagram", defaultConsentTimeout/2)
 	a.wantMaySend("one byte more", home, 1, true)
 	a.wantNext("at once", 0)
@@ -145,7 +145,7 @@ func TestAProofIsRenewed(t *testing.T) {
 	if !a.Answered(a.now, b) {
 		t.Fatal("the answer is not accepted")
 	}
-	a.wantMaySend("a message", home, 1201, true)
+	a.wantMaySend("messages", home, little+1, true)
 	a.wait(10 * time.Second)
 	a.want("a check", verdictChecked, home, check)
 	a.wantNext("half of the consent's time after the answer", 5*time.Second)

@@ -264,7 +264,8 @@ func TestALaterDeadlineTakesNoTurn(t *testing.T) {
 	})
 }
 
-// A turn long before the first deadline does not look at the member, and one in lookAhead does.
+// A turn long before the first deadline does not look at the member. One in lookAhead does, and so
+// does Due then, also if there was no turn since long.
 func TestAFarDeadlineIsNotLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, NewBell(), sizes)
@@ -286,6 +287,11 @@ func TestAFarDeadlineIsNotLookedAt(t *testing.T) {
 			if got := r.loop.State(); !got.Timer.Equal(c.timer) || !got.Deadline.Equal(c.timer) || r.asked != c.asked {
 				t.Errorf("turn %d waits for %v and looks at %d members, want %v and %d", i, got.Deadline.Sub(start), r.asked, c.timer.Sub(start), c.asked)
 			}
+		}
+		r.due[0] = then.Add(time.Minute)
+		time.Sleep(time.Until(then.Add(-lookAhead)))
+		if got := r.loop.Due(); !got.Equal(r.due[0]) {
+			t.Errorf("a second before the first deadline Due returns %v, want %v", got.Sub(start), r.due[0].Sub(start))
 		}
 	})
 }
