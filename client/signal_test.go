@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -174,11 +175,14 @@ func TestServerThatDoesNotKnowTheSession(t *testing.T) {
 	}
 }
 
-// Without Config.HTTP an offer leaves from the connection's address, if it has one.
+// Without Config.HTTP an offer leaves from the connection's address, if it has one, and has the headers of the
+// Config.
 func TestSourceOfAnOffer(t *testing.T) {
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) }))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.RemoteAddr+" "+r.Header.Get("Authorization"))
+	}))
 	defer web.Close()
-	s := newHTTPSignal(&Config{})
+	s := newHTTPSignal(&Config{Header: http.Header{"Authorization": {"Bearer x"}}})
 	sources := map[netip.Addr]string{{}: "127.0.0.1", netip.MustParseAddr("127.0.0.1"): "127.0.0.1"}
 	if runtime.GOOS == "linux" { // the others have no further loopback address
 		sources[netip.MustParseAddr("127.0.0.9")] = "127.0.0.9"
@@ -186,9 +190,28 @@ func TestSourceOfAnOffer(t *testing.T) {
 	for from, want := range sources {
 		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		body, err := s.post(ctx, web.URL, from, []byte("offer"))
-		if cancel(); err != nil || !strings.HasPrefix(string(body), want+":") {
+		if cancel(); err != nil || !strings.HasPrefix(string(body), want+":") || !strings.HasSuffix(string(body), " Bearer x") {
 			t.Errorf("from %v: the server sees %q, %v", from, body, err)
 		}
+	}
+}
+
+// Without Config.HTTP an offer goes through the proxy of the environment, and over HTTP/2 to a server that has it.
+func TestTransportOfAnOffer(t *testing.T) {
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+	web.EnableHTTP2 = true
+	web.StartTLS()
+	defer web.Close()
+	s := newHTTPSignal(&Config{})
+	transport := s.client.Transport.(*http.Transport)
+	if reflect.ValueOf(transport.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer() {
+		t.Error("the proxy is not that of the environment")
+	}
+	transport.TLSClientConfig = web.Client().Transport.(*http.Transport).TLSClientConfig
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	defer cancel()
+	if body, err := s.post(ctx, web.URL, netip.Addr{}, []byte("offer")); err != nil || string(body) != "HTTP/2.0" {
+		t.Errorf("the server sees %q, want HTTP/2.0: %v", body, err)
 	}
 }
 
