@@ -187,3 +187,30 @@ func TestLinksOfTheProgramThatTakeNothingMore(t *testing.T) {
 		}
 	})
 }
+
+// A link that ends before the session is open is the cause of the error of JoinOver, with its own cause.
+func TestCauseOfALinkThatEndsBeforeTheSessionOpens(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		for _, c := range []struct {
+			name string
+			shut bool
+			code client.CloseCode
+			text string
+		}{
+			{"it is closed", false, client.CloseByServer, "the link has ended"},
+			{"it has no room", true, client.CloseByClient, "the link had no room for too long"},
+		} {
+			carrier := newValve()
+			carrier.shut.Store(c.shut)
+			_, err := e.JoinOver(g.t.Context(), client.LinkConfig{Name: "wire", Reliable: true, Dial: func(_ context.Context, l *client.Link) (client.Carrier, error) {
+				if !c.shut {
+					time.AfterFunc(time.Second, l.Close)
+				}
+				return carrier, nil
+			}}, client.SessionConfig{Channels: table})
+			if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != c.code || e.Err == nil || e.Err.Error() != c.text {
+				t.Errorf("%s: %v, want %v: %s", c.name, err, c.code, c.text)
+			}
+		}
+	})
+}

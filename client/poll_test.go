@@ -420,3 +420,32 @@ func TestSocketOfAPolledClientFails(t *testing.T) {
 		g.must(e.Close())
 	})
 }
+
+// A receipt that Poll yields says which message of which channel it is about, and what has become of it.
+func TestReceiptsOfAPolledClient(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{})
+		g.must(err)
+		poll(e, time.Second, nil)
+		var want [2]channel.MessageID
+		for i := range want {
+			want[i], err = s.SendWith(chat, []byte("hello"), channel.Options{Receipt: true})
+			g.must(err)
+		}
+		g.server.Close() // before anything is sent
+		n := 0
+		poll(e, time.Second, func(ev client.Event) {
+			if ev.Type != session.EventReceipt {
+				return
+			}
+			if n >= len(want) || ev.Channel != chat || ev.Message != want[n] || ev.Fate != channel.FateAbandoned {
+				t.Errorf("receipt %d is %+v", n, ev)
+			}
+			n++
+		})
+		if n != len(want) {
+			t.Errorf("%d receipts, want %d", n, len(want))
+		}
+	})
+}

@@ -134,3 +134,15 @@ func TestFiguresOfAChannel(t *testing.T) {
 		}
 	})
 }
+
+// A request that the server rejects ends with the server's text.
+func TestTextOfARejection(t *testing.T) {
+	inGame(t, godwit.Config{Handler: godwit.Handler{Request: func(_ *godwit.Conn, r *godwit.Request) { r.Reject("not now") }}}, func(g *game) {
+		s, err := g.connect(client.SessionConfig{})
+		g.must(err)
+		_, err = s.Request(g.t.Context(), "x", nil)
+		if e, ok := errors.AsType[*session.RequestError](err); !ok || *e != (session.RequestError{Status: session.StatusRejected, Text: "not now"}) {
+			t.Errorf("%v, want the rejection with its text", err)
+		}
+	})
+}
