@@ -75,6 +75,14 @@ func TestAPeerGetsItsSettings(t *testing.T) {
 		t.Errorf("the peer gets\n%+v\nwant\n%+v", got, want)
 	}
 	// ICE is a server's, and EvenStreams is set by package peer. The other fields have one value for all clients.
+	f := c.Certificate.Fingerprint()
+	offer := sdp.Offer{
+		Ufrag: o.Ufrag, Pwd: o.Pwd, Fingerprints: []sdp.Fingerprint{{Algorithm: f.Algorithm(), Sum: f.Sum()}},
+		Setup: sdp.SetupActpass, MaxMessageSize: c.MaxReceive, SCTPInit: peer.LocalInit(&o.association),
+	}
+	if !reflect.DeepEqual(o.Offer, offer) {
+		t.Errorf("the offer is\n%+v\nwant\n%+v", o.Offer, offer)
+	}
 	unset := []string{
 		"ICE", "SCTP.LocalPort", "SCTP.EvenStreams", "SCTP.AllowReliable", "SCTP.Ack", "SCTP.reassemblyAge",
 		"SCTP.MaxChannels", "SCTP.RTT", "SCTP.Heartbeat",

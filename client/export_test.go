@@ -8,9 +8,16 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/internal/websock"
 	"github.com/godwit-rtc/godwit/session"
 )
+
+// SocketOf returns the figures of the socket of a connection's endpoint.
+func SocketOf(c *Conn) udpio.Stats { return c.endpoint.socket.Stats() }
+
+// SocketOfSession returns the figures of the socket of a session's endpoint.
+func SocketOfSession(s *Session) udpio.Stats { return s.endpoint.socket.Stats() }
 
 // CutWebSocket breaks the WebSocket that a session is on.
 func CutWebSocket(s *Session) {

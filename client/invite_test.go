@@ -144,8 +144,8 @@ func TestInvitesThatAreNotGood(t *testing.T) {
 		}
 		before := g.server.Stats().RTC.DatagramsIn
 		_, err = g.accept(g.invite(), client.SessionConfig{Channels: channel.Channels{{Name: "other", Mode: channel.Sequenced}}})
-		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Code != "channels" || g.server.Stats().RTC.DatagramsIn != before {
-			t.Errorf("for another table: %v, want the code channels, and nothing sent", err)
+		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Code != "channels" || e.Status != 409 || e.Text == "" || g.server.Stats().RTC.DatagramsIn != before {
+			t.Errorf("for another table: %v, want the status 409, the code channels and a text, and nothing sent", err)
 		}
 		if st := g.server.Stats(); st.Begun != 0 || st.RTC.Drops[rtcserver.DropExpired] == 0 || st.RTC.Drops[rtcserver.DropForged] == 0 {
 			t.Errorf("%+v, want no session, and drops of expired and forged invites", st)

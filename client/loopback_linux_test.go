@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -115,10 +116,33 @@ func TestDial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantSmallBuffers(t, client.SocketOf(c))
 	c.Send(0, client.Text, []byte("hello"))
 	if got := <-echo; got != "hello" {
 		t.Errorf("the echo is %q, want hello", got)
 	}
 	c.Close()
 	<-over
+}
+
+// Connect makes a socket of its own, too.
+func TestSocketOfConnect(t *testing.T) {
+	server := testkit.Must(godwit.Listen("127.0.0.1:0", godwit.Config{Channels: table}))
+	defer server.Close()
+	web := httptest.NewServer(server)
+	defer web.Close()
+	s := testkit.Must(client.Connect(t.Context(), web.URL, unhurried(client.Config{}), client.SessionConfig{Channels: table}))
+	wantSmallBuffers(t, client.SocketOfSession(s))
+	s.Close(0, "")
+	<-s.Done()
+}
+
+// wantSmallBuffers checks that the socket of one client has buffers of 256 KiB, or as much of them as the system gives.
+func wantSmallBuffers(t *testing.T, got udpio.Stats) {
+	t.Helper()
+	same := testkit.Must(udpio.Listen("127.0.0.1:0", udpio.Config{ReadBuffer: 256 << 10, WriteBuffer: 256 << 10}))[0]
+	defer same.Close()
+	if want := same.Stats(); got.ReadBuffer != want.ReadBuffer || got.WriteBuffer != want.WriteBuffer {
+		t.Errorf("the socket has buffers of %d and %d bytes, want %d and %d", got.ReadBuffer, got.WriteBuffer, want.ReadBuffer, want.WriteBuffer)
+	}
 }
