@@ -34,10 +34,10 @@ type nextLink struct {
 	ufrag, pwd  string           // empty if the server has told none
 }
 
-// server returns the server as an answer would describe it.
+// server returns the server as an answer would describe it, without its ufrag.
 func (n *nextLink) server() *sdp.Server {
 	return &sdp.Server{
-		Ufrag: n.ufrag, Pwd: n.pwd,
+		Pwd:          n.pwd,
 		Fingerprints: []sdp.Fingerprint{{Algorithm: "sha-256", Sum: n.fingerprint[:]}},
 		Setup:        sdp.SetupActive,
 		Candidates:   n.addresses,

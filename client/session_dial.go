@@ -75,7 +75,7 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 	if !sc.Retry {
 		return try(ctx)
 	}
-	for b := (backoff{of: needSession, next: firstBackoff}); ; {
+	for b := (backoff{next: firstBackoff}); ; {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		s, err := try(attempt)
 		cancel()
