@@ -84,3 +84,27 @@ func TestFiguresOfTheServer(t *testing.T) {
 		t.Errorf("the server is %+v, want %+v, and no field that the test does not know: %v", got, want, testkit.Unset(want))
 	}
 }
+
+// A number that no channel has is not in the list of channels: the first of two channels was closed.
+func TestChannelsThatWereClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		join(t, srv, "ada")
+		synctest.Wait()
+		c := find(srv, "ada")
+		first := testkit.Must(c.OpenChannel(godwit.Channel{Name: "first", Mode: godwit.Unreliable}))
+		testkit.Must(c.OpenChannel(godwit.Channel{Name: "second", Mode: godwit.Unreliable}))
+		time.Sleep(time.Second)
+		if err := c.CloseChannel(first); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		var got []string
+		for _, l := range ask(t, srv, "session="+c.ID().String()).Chosen.Channels {
+			got = append(got, l.Name)
+		}
+		if want := []string{"move", "chat", "second"}; !slices.Equal(got, want) {
+			t.Errorf("the channels are %q, want %q", got, want)
+		}
+	})
+}
