@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -243,4 +244,11 @@ func (d *directory) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.entries)
+}
+
+// all returns the sessions that count counts.
+func (d *directory) all() []*Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.entries))
 }

@@ -67,7 +67,7 @@ func (s *Server) Drain(ctx context.Context, text string, next func(context.Conte
 			select {
 			case places <- struct{}{}:
 			case <-ctx.Done():
-				return fmt.Errorf("godwit: drain: %d sessions are left: %w", s.Len(), ctx.Err())
+				return fmt.Errorf("godwit: drain: %d sessions are left: %w", s.directory.count(), ctx.Err())
 			}
 			begun[c] = struct{}{}
 			moving.Go(func() {
@@ -80,7 +80,7 @@ func (s *Server) Drain(ctx context.Context, text string, next func(context.Conte
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("godwit: drain: %d sessions are left: %w", s.Len(), ctx.Err())
+			return fmt.Errorf("godwit: drain: %d sessions are left: %w", s.directory.count(), ctx.Err())
 		case <-tick.C:
 		}
 	}

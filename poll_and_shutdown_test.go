@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
@@ -134,23 +135,26 @@ func TestShutdownOfAnInterruptedSession(t *testing.T) {
 	}
 }
 
-// A server that is shut down has closed its port, and refuses requests.
+// A server that is shut down has closed its port, has no session whose client has not come, and refuses requests.
 func TestShutdownClosesThePort(t *testing.T) {
 	network := netsim.New(1)
 	defer network.Close()
 	addr := netip.MustParseAddrPort("192.0.2.1:7777")
-	for range 2 {
+	for _, links := range [][]string{{session.LinkWebRTC}, {session.LinkWebRTC, session.LinkWebSocket}} {
 		pc, err := network.Listen(addr)
 		if err != nil {
 			t.Fatalf("the port is still in use: %v", err)
 		}
-		s, err := Serve(pc, Config{RTC: rtcserver.Settings{MaxOffers: -1}})
+		s, err := Serve(pc, Config{Links: links, RTC: rtcserver.Settings{MaxOffers: -1}})
 		must(t, err)
 		wantPost(t, s, "v=1", "", 200, "", "")
 		must(t, s.Shutdown(context.Background(), ""))
 		wantPost(t, s, "v=1", "", http.StatusServiceUnavailable, "shutdown", "")
-		if _, err := s.Local(LocalConfig{}); err != session.ErrClosed || s.directory.count() > 1 {
-			t.Errorf("Local after Shutdown: %v, want ErrClosed; %d are in the directory", err, s.directory.count())
+		if _, err := s.Local(LocalConfig{}); err != session.ErrClosed || s.directory.count() != 0 {
+			t.Errorf("Local after Shutdown: %v, want ErrClosed; %d are in the directory, want 0", err, s.directory.count())
+		}
+		if c, err := s.begin(t.Context(), &admission{limit: 10}, netip.Addr{}); c != nil || status(err) != http.StatusServiceUnavailable {
+			t.Errorf("a request that was checked before Shutdown and begins its session after it: %v, want status 503", err)
 		}
 	}
 }
@@ -186,6 +190,46 @@ func TestADrainedServerTakesNoClients(t *testing.T) {
 	}
 	if n := srv.directory.count(); n != 0 {
 		t.Errorf("%d sessions are in the directory, want 0", n)
+	}
+}
+
+// A request whose token is being spent when the server ends leaves no session, so Drain has nothing to wait for.
+func TestTheEndAmidARequestLeavesNoSession(t *testing.T) {
+	signer, verifier := newTokens(t)
+	for _, links := range [][]string{{session.LinkWebRTC}, {session.LinkWebRTC, session.LinkWebSocket}} {
+		for how, end := range map[string]func(*Server){"Close": func(s *Server) { s.Close() }, "Shutdown": func(s *Server) { s.Shutdown(context.Background(), "") }} {
+			bubble(t, func(t *testing.T) {
+				in, out := make(chan bool), make(chan bool)
+				srv := serve(t, Config{Tokens: verifier, Links: links, Spend: func(context.Context, string, time.Time) error {
+					in <- true
+					<-out
+					return nil
+				}})
+				token := testkit.Must(signer.Sign(time.Now(), auth.Claims{Audience: "eu-1", Subject: "ada", ID: "1", Expires: time.Now().Add(time.Hour)}))
+				answered := make(chan int)
+				go func() {
+					status, _ := post(srv, "v=1", "Bearer "+token)
+					answered <- status
+				}()
+				<-in
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if err := srv.Drain(ctx, "", nil); err == nil || !strings.Contains(err.Error(), " 1 sessions are left") {
+					t.Errorf("Drain before %s: %v, want an error that tells of 1 session", how, err)
+				}
+				end(srv)
+				close(out)
+				if code := <-answered; code != http.StatusServiceUnavailable {
+					t.Errorf("amid %s: status %d, want 503", how, code)
+				}
+				ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				err := srv.Drain(ctx, "", nil)
+				if st := srv.Stats(); err != nil || st.Pending != 0 || srv.directory.count() != 0 {
+					t.Errorf("after %s, with %v: Drain: %v; %d sessions are pending, %d in the directory, want 0", how, links, err, st.Pending, srv.directory.count())
+				}
+			})
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ type Server struct {
 	polling loop.Puller[Event] // with Config.Manual: state of Poll and Shutdown
 
 	stopping atomic.Pointer[string] // the text of Shutdown; nil before
-	draining atomic.Bool            // Drain was called
+	draining atomic.Bool            // there are no new sessions: Drain was called, or the server is closed
 
 	refused, unsent, begun atomic.Uint64
 	ended                  endings
@@ -264,6 +264,10 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	}
 	s.direct.deciding.Wait()
 	s.links.stop()
+	s.draining.Store(true)
+	for _, c := range s.directory.all() { // they have not opened, and now no loop runs that could tell of their end
+		s.forget(c)
+	}
 	if e.Err == nil && e.Sessions == 0 {
 		return nil
 	}

@@ -436,7 +436,7 @@ func (s *Server) spend(ctx context.Context, c auth.Claims) error {
 
 // newConn makes the server's end of a session and enters it into the directory. It returns an
 // error if there are already limit sessions, or MaxPerIP sessions from a valid site. It is
-// session.ErrClosed after Drain.
+// session.ErrClosed after Drain and Shutdown.
 func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn, error) {
 	var random [8]byte
 	var token sessioncore.Token
@@ -461,7 +461,7 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 		return nil, err
 	}
 	s.directory.setTokens(c)
-	if s.draining.Load() { // after add: Drain sets it and then counts the sessions
+	if s.draining.Load() { // after add: Drain and Shutdown set it and then look at the sessions
 		s.forget(c)
 		return nil, session.ErrClosed
 	}
