@@ -1,12 +1,15 @@
 package client_test
 
 import (
+	"context"
 	"errors"
+	"net/netip"
 	"testing"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -28,4 +31,39 @@ func TestJoinOfAClosedEndpointKeepsNothing(t *testing.T) {
 		}
 		e.Close()
 	})
+}
+
+// Whatever an attempt does when the endpoint is closed, its error is ErrClosed. A Carrier that was made for it is closed.
+func TestTheEndOfAnEndpointAmidAnAttempt(t *testing.T) {
+	for what, attempt := range map[string]func(*game, *client.Endpoint) error{
+		"Dial of a link of the program's own": func(g *game, e *client.Endpoint) error {
+			wire := &narrow{ch: make(chan []byte, 1)}
+			_, err := e.JoinOver(g.t.Context(), client.LinkConfig{Name: "wire", Dial: func(context.Context, *client.Link) (client.Carrier, error) {
+				e.Close()
+				return wire, nil
+			}}, client.SessionConfig{Channels: table})
+			if _, open := <-wire.ch; open {
+				g.t.Error("a datagram has left over the link")
+			}
+			return err
+		},
+		"Token": func(g *game, e *client.Endpoint) error {
+			_, err := g.join(e, client.SessionConfig{Token: func(context.Context) (string, error) { return "", e.Close() }})
+			return err
+		},
+		"a signal": func(g *game, e *client.Endpoint) error {
+			_, err := e.Connect(g.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
+				answer, err := g.server.RTC().Answer(ctx, offer, netip.Addr{})
+				e.Close()
+				return answer, err
+			}, nil)
+			return err
+		},
+	} {
+		inGame(t, godwit.Config{RTCHandler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}, func(g *game) {
+			if err := attempt(g, g.endpoint()); err != session.ErrClosed {
+				t.Errorf("%s closes the endpoint: the error is %v, want ErrClosed", what, err)
+			}
+		})
+	}
 }

@@ -281,6 +281,9 @@ func (s *Session) dialOver(ctx context.Context, lc *LinkConfig, of *sessioncore.
 	if w.carrier = carrier; w.closed || e.loop.Closed() {
 		w.closed = true
 		carrier.Close("the link has ended")
+		if e.loop.Closed() {
+			return session.ErrClosed
+		}
 		return errLinkEnded
 	}
 	s.linkUp(w)
