@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
@@ -85,6 +88,42 @@ func TestRoomsAmidClose(t *testing.T) {
 	must(t, k.Close())
 	if !isLost(old) {
 		t.Error("Close has not released the room that the node had")
+	}
+}
+
+// ended is NATS that calls a func for each bucket that is opened, and returns its error.
+type ended struct {
+	jetstream.JetStream
+	get func() error
+}
+
+func (e ended) CreateOrUpdateKeyValue(context.Context, jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	return nil, e.get()
+}
+
+// Claim, Find and NewServer return ErrClosed when Close has ended the connection to NATS amid the call, and when Close was called before. If NATS
+// has ended it, they return the error of NATS.
+func TestCallsOfAClosedFleet(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	closing := func(closing bool) { k.mu.Lock(); k.closing = closing; k.mu.Unlock() }
+	asked, amid := 0, false
+	k.bucket.get = func() error { asked++; closing(amid); return nats.ErrConnectionClosed }
+	k.js = ended{get: k.bucket.get}
+	for what, call := range map[string]func() error{
+		"Claim":     func() error { _, err := k.Claim(t.Context(), "arena"); return err },
+		"Find":      func() error { _, err := k.Find(t.Context(), "arena"); return err },
+		"NewServer": func() error { _, err := k.NewServer(godwit.Config{Channels: table}, godwit.New); return err },
+	} {
+		for _, c := range []struct {
+			before, amid bool
+			want         error
+		}{{false, false, nats.ErrConnectionClosed}, {false, true, ErrClosed}, {true, true, ErrClosed}} {
+			asked, amid = 0, c.amid
+			closing(c.before)
+			if err := call(); !errors.Is(err, c.want) || (asked == 0) != c.before {
+				t.Errorf("%s; Close was called before: %v, amid the call: %v: %v, want %v; NATS was asked %d times", what, c.before, c.amid, err, c.want, asked)
+			}
+		}
 	}
 }
 

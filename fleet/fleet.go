@@ -307,12 +307,15 @@ func (f *Fleet) NewServer(c godwit.Config, open func(godwit.Config) (*godwit.Ser
 	srv, err := f.newServer(c, open)
 	if err != nil {
 		f.serving.Store(false)
-		return nil, err
+		return nil, f.orClosed(err)
 	}
 	return srv, nil
 }
 
 func (f *Fleet) newServer(c godwit.Config, open func(godwit.Config) (*godwit.Server, error)) (*godwit.Server, error) {
+	if f.isClosing() {
+		return nil, ErrClosed
+	}
 	f.duplicates = c.Duplicates
 	f.table = uint32(channel.Table{Channels: c.Channels.WithDefaults(), Schema: c.Schema}.Hash())
 	c = f.inFront(c)
@@ -442,6 +445,21 @@ func (f *Fleet) close() {
 	f.giveUpArrivals()
 	f.disconnect()
 	f.ending.Wait()
+}
+
+// isClosing reports whether Close was called.
+func (f *Fleet) isClosing() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closing
+}
+
+// orClosed returns ErrClosed for the error of a call whose connection to NATS Close has ended, and other errors as they are.
+func (f *Fleet) orClosed(err error) error {
+	if errors.Is(err, nats.ErrConnectionClosed) && f.isClosing() {
+		return ErrClosed
+	}
+	return err
 }
 
 // stopped reports whether Close waits for the goroutines.

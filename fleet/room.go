@@ -173,19 +173,22 @@ func (f *Fleet) wakeRooms() {
 // room may be back later than this one. So is each room in the first four seconds of a new fleet, because its first node does not know that NATS is new;
 // only a node with a NATS server in its process that does not listen claims rooms at once. Try again later. Claim waits
 // for NATS, or until ctx is done, and for the opening of the bucket of rooms 14 s at most; in a handler it returns session.ErrInHandler,
-// and amid Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
+// and amid and after Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
 	}
 	r, _, err := f.claim(ctx, name)
-	return r, err
+	return r, f.orClosed(err)
 }
 
 // claim is Claim. fresh says that the room did not belong to this node before.
 func (f *Fleet) claim(ctx context.Context, name string) (r *Room, fresh bool, err error) {
 	if name == "" || len(name) > 256 || !utf8.ValidString(name) {
 		return nil, false, errors.New("fleet: the name of a room has 1 to 256 bytes of UTF-8")
+	}
+	if f.isClosing() {
+		return nil, false, ErrClosed
 	}
 	key := token(name)
 	f.noteClaiming(key, 1)
@@ -291,10 +294,18 @@ func (f *Fleet) adopt(name string) error {
 
 // Find returns the node that has a room. The error is ErrNoRoom if no node that is there has it, and in the four seconds after NATS was
 // away also if the node of the room has not told NATS of it again: Claim returns ErrTaken then. Find waits for NATS, or until ctx is
-// done; in a handler it returns session.ErrInHandler.
+// done; in a handler it returns session.ErrInHandler, and amid and after Close ErrClosed.
 func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 	if handling.Now() {
 		return Node{}, session.ErrInHandler
+	}
+	n, err := f.find(ctx, name)
+	return n, f.orClosed(err)
+}
+
+func (f *Fleet) find(ctx context.Context, name string) (Node, error) {
+	if f.isClosing() {
+		return Node{}, ErrClosed
 	}
 	kv, err := f.openRoomsBucket(ctx)
 	if err != nil {
