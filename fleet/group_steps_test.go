@@ -250,7 +250,7 @@ func TestWhichNodesHaveMembers(t *testing.T) {
 		must(t, g.Send(chat, nil))
 		q.gives("another message", subLobby+"i", who, "group "+lobby+"m 0")
 		if q.state("lobby").stream == series {
-			t.Error("the numbers of the group begin anew in the same series: other nodes drop the messages as doubled ones")
+			t.Error("the numbers of the group begin again in the same series: other nodes drop the messages as doubled ones")
 		}
 	})
 }
