@@ -27,9 +27,8 @@ type bucket struct {
 	at           time.Time
 }
 
-func newBucket(rate int) bucket {
-	return bucket{rate: float64(rate), tokens: 2 * float64(rate)}
-}
+// newBucket returns a bucket that is full when the first message comes, because its time is zero.
+func newBucket(rate int) bucket { return bucket{rate: float64(rate)} }
 
 // take takes n tokens if there are more than 0, and reports whether it has.
 func (b *bucket) take(now time.Time, n int) bool {
