@@ -80,6 +80,29 @@ func TestAFirstClaimWithLittleTime(t *testing.T) {
 	}
 }
 
+// While NATS is away Claim and Find return ErrAway, and do not ask nats.go, which would not return in time. Claim returns the room that the node has.
+func TestRoomsWhileNATSIsAway(t *testing.T) {
+	k := newKeepers(t, 1)[0]
+	mine := k.claims("mine")
+	asked := 0
+	k.bucket.get = func() error { asked++; return errLost }
+	k.js = ended{get: k.bucket.get}
+	for _, opened := range []bool{true, false} {
+		if !opened {
+			k.rooms.kv = nil
+		}
+		k.away.Store(true)
+		_, claim := k.Claim(t.Context(), "arena")
+		_, find := k.Find(t.Context(), "arena")
+		if claim != ErrAway || find != ErrAway || asked != 0 {
+			t.Errorf("the bucket is open: %v; Claim: %v, Find: %v, want ErrAway; NATS was asked %d times", opened, claim, find, asked)
+		}
+		if r, err := k.Claim(t.Context(), "mine"); r != mine || err != nil {
+			t.Errorf("the room that the node has: %v, %v", r, err)
+		}
+	}
+}
+
 // silent does not answer the first calls.
 type silent struct {
 	jetstream.JetStream

@@ -149,8 +149,11 @@ func (f *Fleet) roomsBucket() jetstream.KeyValue {
 }
 
 // openRoomsBucket returns the bucket of rooms, and opens it if this is not done yet: a node without a server may claim and find
-// rooms, too.
+// rooms, too. While NATS is away the error is ErrAway: nats.go holds its lock during an attempt to connect, so a call would return later than ctx is done.
 func (f *Fleet) openRoomsBucket(ctx context.Context) (jetstream.KeyValue, error) {
+	if f.away.Load() {
+		return nil, ErrAway
+	}
 	if kv := f.roomsBucket(); kv != nil {
 		return kv, nil
 	}
@@ -172,8 +175,8 @@ func (f *Fleet) wakeRooms() {
 // is ErrTaken, too, unless NATS still has all other rooms that it had: it may have started again without its memory, and the node of the
 // room may be back later than this one. So is each room in the first four seconds of a new fleet, because its first node does not know that NATS is new;
 // only a node with a NATS server in its process that does not listen claims rooms at once. Try again later. Claim waits
-// for NATS, or until ctx is done, and for the opening of the bucket of rooms 14 s at most; in a handler it returns session.ErrInHandler,
-// and amid and after Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
+// for NATS, or until ctx is done, and for the opening of the bucket of rooms 14 s at most; while NATS is away it returns ErrAway, in a handler
+// session.ErrInHandler, and amid and after Close ErrClosed. A name has 1 to 256 bytes of UTF-8.
 func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
@@ -294,7 +297,7 @@ func (f *Fleet) adopt(name string) error {
 
 // Find returns the node that has a room. The error is ErrNoRoom if no node that is there has it, and in the four seconds after NATS was
 // away also if the node of the room has not told NATS of it again: Claim returns ErrTaken then. Find waits for NATS, or until ctx is
-// done; in a handler it returns session.ErrInHandler, and amid and after Close ErrClosed.
+// done; while NATS is away it returns ErrAway, in a handler session.ErrInHandler, and amid and after Close ErrClosed.
 func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 	if handling.Now() {
 		return Node{}, session.ErrInHandler

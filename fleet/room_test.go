@@ -364,9 +364,11 @@ func TestClaimsAfterABreak(t *testing.T) {
 	if k.rooms.known != known {
 		t.Error("the state of the bucket is noted before other nodes can be back")
 	}
-	k.away.Store(true)
-	tries("NATS is away", true)
-	k.bucket.get = func() error { return errors.New("no") }
+	goes := func() { k.away.Store(true) }
+	k.bucket.get = once(1, goes, nil)
+	tries("NATS goes away amid the claim", true)
+	k.away.Store(false)
+	k.bucket.get = once(1, goes, errors.New("no"))
 	if _, err := k.Claim(t.Context(), "arena"); err == nil || errors.Is(err, ErrTaken) {
 		t.Errorf("the bucket cannot be read: %v, want its error", err)
 	}
@@ -401,7 +403,7 @@ func TestClaimsAfterNATSWasAway(t *testing.T) {
 	}{
 		{"NATS was never away", func() {}, false},
 		{"messages were dropped", func() { k.waitAgain(now) }, false},
-		{"NATS is away", func() { k.away.Store(true) }, true},
+		{"NATS goes away amid the claim", func() { k.bucket.get = once(1, func() { k.away.Store(true) }, nil) }, true},
 		{"NATS was away until now", func() { k.listenAgain(now) }, true},
 		{"NATS was away until some time ago", func() { k.nodes.back = now.Add(-k.nodes.dead - beatEvery) }, false},
 	} {
