@@ -18,7 +18,7 @@ type LinkOffer struct {
 	// goroutine of the HTTP request calls it.
 	Describe func(r *http.Request) (url string, hashes []string)
 
-	// Shutdown is called when the server shuts down, after the sessions have ended and
+	// Shutdown is called once when the server shuts down, after the sessions have ended and
 	// before the port is closed. It waits until the datagrams that Carriers have taken
 	// have left, or ctx is done.
 	Shutdown func(ctx context.Context)
@@ -37,8 +37,18 @@ func (s *Server) OfferLink(o LinkOffer) error {
 		return errors.New("godwit: Config.Links has no session.LinkWebTransport")
 	case s.stopping.Load() != nil:
 		return session.ErrClosed
-	case !s.offer.CompareAndSwap(nil, &o):
+	}
+	return s.enterOffer(&o)
+}
+
+// enterOffer makes o the offer, unless there is one or Shutdown has begun since the check before. If it returns nil
+// Shutdown finds o.
+func (s *Server) enterOffer(o *LinkOffer) error {
+	if !s.offer.CompareAndSwap(nil, o) {
 		return errors.New("godwit: a WebTransport is offered already")
+	}
+	if s.stopping.Load() != nil && s.offer.CompareAndSwap(o, nil) {
+		return session.ErrClosed
 	}
 	return nil
 }
@@ -78,7 +88,7 @@ func (t *Ticket) Open(lc LinkConfig) (*Link, error) {
 
 // shutdownOffer lets what the carriers of the offered link have taken leave.
 func (s *Server) shutdownOffer(ctx context.Context) {
-	if o := s.offer.Load(); o != nil {
+	if o := s.offer.Swap(nil); o != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
 		defer cancel()
 		o.Shutdown(ctx)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -170,4 +171,28 @@ func TestShutdownOfAnOffer(t *testing.T) {
 			w.t.Errorf("Shutdown of the offer has %v", limit)
 		}
 	})
+}
+
+// An offer that is made while the server ends is refused, or told of the end once.
+func TestAnOfferAmidTheEnd(t *testing.T) {
+	for i := range 2000 {
+		srv := testkit.Must(New(Config{Channels: table, Links: []string{session.LinkWebTransport}, Manual: true}))
+		calls, offered := 0, make(chan error)
+		offer := LinkOffer{Describe: func(*http.Request) (string, []string) { return "", nil }, Shutdown: func(context.Context) { calls++ }}
+		go func() {
+			for range i % 50 {
+				runtime.Gosched()
+			}
+			offered <- srv.OfferLink(offer)
+		}()
+		srv.Close()
+		err := <-offered
+		srv.Close()
+		if err == nil && calls != 1 || err != nil && (err != session.ErrClosed || calls != 0) {
+			t.Fatalf("OfferLink: %v; its func was called %d times", err, calls)
+		}
+		if err := srv.enterOffer(&offer); err != session.ErrClosed || srv.offer.Load() != nil {
+			t.Fatalf("an offer that was checked before the end and entered after it: %v, want ErrClosed", err)
+		}
+	}
 }
