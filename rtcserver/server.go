@@ -289,7 +289,7 @@ func (s *Server) expireBy(t time.Time) bool {
 	sh.loop.Lock()
 	defer sh.loop.Unlock()
 	if sh.loop.Closed() {
-		sh.closeAll("")
+		sh.refuseLate()
 		return false
 	}
 	if sh.expiry.IsZero() || t.Before(sh.expiry) {
@@ -384,6 +384,7 @@ func (s *Server) closeSockets() {
 		for _, sh := range s.shards {
 			defer sh.socket.Close() // also if a handler panics
 			sh.ended(sh.loop.Run())
+			sh.removeAll()
 		}
 	}
 	if s.config.Manual { // one goroutine calls Poll and Close

@@ -61,6 +61,27 @@ func (s *shard) endConns(text string) {
 	}
 }
 
+// removeAll removes the closed connections that are left after the last turn: their pages would be told once more of
+// the end.
+func (s *shard) removeAll() {
+	s.loop.Lock()
+	defer s.loop.Unlock()
+	for c := range s.conns {
+		s.remove(c)
+	}
+}
+
+// refuseLate closes and removes the connections that wait for their first check, of a shard that may have taken its
+// last turn. The lock is held.
+func (s *shard) refuseLate() {
+	s.closeAll("")
+	for c := range s.conns {
+		if len(c.addrs) == 0 {
+			s.remove(c)
+		}
+	}
+}
+
 // close makes the loop end after a last turn, which closes late connections and runs the
 // last handlers.
 func (s *shard) close() {

@@ -89,6 +89,24 @@ func TestShutdownBetweenAnOfferAndItsAnswer(t *testing.T) {
 	inWorld(t, Config{Engine: func(*Conn, *http.Request) (Engine, error) { return nil, s.Close() }}, func(w *world) {
 		s = w.server
 		w.wantRefused("the port is closed")
+		if n := s.Stats().Conns; n != 0 {
+			t.Errorf("%d connections are left, want 0", n)
+		}
+	})
+}
+
+// A server that is closed has no connection any more, so that a further Shutdown waits for nobody.
+func TestNoConnectionIsLeftAfterClose(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.open()
+		w.server.Close()
+		if n := w.server.Stats().Conns; n != 0 {
+			t.Errorf("%d connections are left, want 0", n)
+		}
+		begin := time.Now()
+		if err := w.server.Shutdown(w.t.Context()); err != nil || time.Since(begin) != 0 {
+			t.Errorf("a further Shutdown: %v, after %v, want at once", err, time.Since(begin))
+		}
 	})
 }
 
