@@ -13,6 +13,7 @@ func StandardError(construct, use func()) string {
 		panic(err)
 	}
 	defer r.Close()
+	defer w.Close() // also if construct or use panics
 	func() {
 		defer func(stderr *os.File) { os.Stderr = stderr }(os.Stderr)
 		os.Stderr = w

@@ -1,8 +1,11 @@
 package testkit
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -100,5 +103,27 @@ func TestFieldsAreFilledAndFound(t *testing.T) {
 	o.Inner.B, o.To.A = 0, 0
 	if got, want := Unset(o), []string{"Inner.B", "To.A", "F", "hidden"}; !slices.Equal(got, want) {
 		t.Errorf("%q are unset, want %q", got, want)
+	}
+}
+
+// What is written to the standard error is returned. A panic leaves neither a changed os.Stderr nor an open file.
+func TestStandardErrorIsReturned(t *testing.T) {
+	before := os.Stderr
+	var during *os.File
+	write := func() {
+		during = os.Stderr
+		fmt.Fprint(os.Stderr, "first, ")
+	}
+	if got := StandardError(write, func() { fmt.Fprint(during, "second") }); got != "first, second" {
+		t.Errorf("%q was written, want both texts", got)
+	}
+	for where, construct := range map[string]func(){"construct": func() { write(); panic(1) }, "use": write} {
+		func() {
+			defer func() { recover() }()
+			StandardError(construct, func() { panic(2) })
+		}()
+		if _, err := during.Write(nil); !errors.Is(err, os.ErrClosed) || os.Stderr != before {
+			t.Errorf("after a panic of %s: the file is closed: %v, os.Stderr is the one before: %v", where, err, os.Stderr == before)
+		}
 	}
 }
