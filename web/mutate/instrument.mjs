@@ -95,6 +95,17 @@ export function instrument(name, code, first, mark = false) {
     wrap(n, `(${mutant(n, `${value} for ${brief(n)}`)}?${value}:(`, "))");
   }
 
+  /** Leaves out properties of an object literal. */
+  function fields(n) {
+    for (const p of n.properties) {
+      if (p.type === "SpreadElement") {
+        wrap(p.argument, `(${mutant(p, `without fields of ${brief(p.argument)} in {…}`)}?null:(`, "))");
+      } else if (p.kind === "init" && text(p.value) !== "undefined") {
+        wrap(p, `...(${mutant(p, `without field ${brief(p.key)} in {…}`)}?null:{`, "})");
+      }
+    }
+  }
+
   function statement(n) {
     if (!n) return;
     if (n.type === "ExpressionStatement") {
@@ -191,6 +202,9 @@ export function instrument(name, code, first, mark = false) {
         }
         break;
       }
+      case "ObjectExpression":
+        fields(n);
+        break;
       case "BinaryExpression": {
         const op = bounds[n.operator];
         if (!op) break;
