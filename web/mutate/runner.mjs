@@ -68,8 +68,8 @@ async function run(test, id, spend = 1e12) {
   const spent = spend - budget[0];
   mutant[0] = 0;
   budget[0] = Infinity;
+  vi.restoreAllMocks(); // before the hooks: a spy may be on a clock, which they replace
   for (const f of hooks("afterEach").reverse()) await attempt(() => f(test.context, test.suite));
-  vi.restoreAllMocks();
   vi.useRealTimers();
   clearInterval(watch);
   await new Promise((resolve) => setTimeout(resolve, 0));

@@ -60,9 +60,9 @@ export class Client {
   }
 
   end(): void {
-    vi.useRealTimers();
-    vi.unstubAllGlobals();
+    vi.unstubAllGlobals(); // before the real timers: a test may have replaced those of the fake clock
     vi.restoreAllMocks();
+    vi.useRealTimers();
   }
 
   /** Returns the number of timers of the client: the server has one. */
