@@ -316,6 +316,7 @@ describe("opening", () => {
     expect(await first).toMatchObject({
       code: "timeout",
       retryAfter: 0,
+      cause: late.signal.reason,
       message: expect.stringContaining("no answer in 77 ms"),
     });
     const again = new AbortController();

@@ -97,11 +97,17 @@ test("where UDP arrives it is not opened", async () => {
 });
 
 test("a browser without it is an error of the link", async () => {
+  const cause = new ReferenceError("WebTransport is not defined");
   const dial = (): never => {
-    throw new ReferenceError("WebTransport is not defined");
+    throw cause;
   };
   const [conn] = begin([{ name: "webtransport", lossless: false, dial }]);
   const e = await conn.opened.catch((e: unknown) => e);
   expect(e).toBeInstanceOf(ConnectError);
-  expect(e).toMatchObject({ code: "link", retryAfter: 0, message: "godwit: no webtransport opens: a proxy may not pass it on" });
+  expect(e).toMatchObject({
+    code: "link",
+    retryAfter: 0,
+    message: "godwit: no webtransport opens: a proxy may not pass it on",
+    cause,
+  });
 });

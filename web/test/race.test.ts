@@ -133,6 +133,7 @@ describe("where UDP does not arrive", () => {
     expect(page.server.opened).toEqual([]);
     await pass(100);
     expect([conn.state, conn.link]).toEqual(["open", "websocket"]);
+    expect(conn.times, "ice is that of the link").toEqual({ offer: 0, http: 200, ice: 0, transport: 20, hello: 20, total: 1240 });
   });
 
   test("it is opened at once when WebRTC has failed", async () => {
@@ -349,6 +350,21 @@ describe("a browser without WebRTC", () => {
     expect(stored.size, "WebRTC was not tried").toBe(0);
     await pass(120_000);
     expect(page.server.asked.length, "WebRTC is not tried").toBe(1);
+  });
+
+  test("is told when no answer comes in time", async () => {
+    const late = new AbortController();
+    vi.spyOn(AbortSignal, "timeout").mockReturnValue(late.signal);
+    vi.stubGlobal(
+      "fetch",
+      (_: URL, { signal }: RequestInit) =>
+        new Promise((_, reject) => signal!.addEventListener("abort", () => reject(signal!.reason))),
+    );
+    const failed = connect(url, { channels, token: "once" }).catch((e: unknown) => e);
+    await pass(10);
+    late.abort(new DOMException("late", "TimeoutError"));
+    const why = { code: "timeout", message: "godwit: no answer in 15000 ms", retryAfter: 0, cause: late.signal.reason };
+    expect(await failed).toMatchObject(why);
   });
 
   test("is told so where there is no WebSocket", async () => {

@@ -78,6 +78,10 @@ test("a gate's 401 is asked again only with a token", async () => {
   expect([await gate(), await gate("Bearer t"), await gate("Bearer t", 404)]).toEqual([1, 2, 1]);
 });
 
+test("a token that no header can have is told with what the browser says", async () => {
+  await expect(answered(200, {}, {}, "a\nb")).rejects.toMatchObject({ code: "token", status: 0, cause: expect.any(TypeError) });
+});
+
 test("a signal that ends a request is the reason", async () => {
   const stop = new AbortController();
   const enough = new Error("enough");
