@@ -29,6 +29,20 @@ describe("an option", () => {
     expect(timers.mock.calls.length).toBeLessThan(400);
   });
 
+  test.each([
+    [2000, 1000, 2200],
+    [8000, 7000, 8800],
+  ])("ceiling %d limits the bytes of a second", async (ceiling, least, most) => {
+    const conn = await page.join({ ceiling });
+    for (let i = 0; i < 1000; i++) conn.send("chat", new Uint8Array(900));
+    await pass(5000);
+    const before = conn.stats().bytesOut;
+    await pass(10_000);
+    const rate = (conn.stats().bytesOut - before) / 10;
+    expect(rate).toBeGreaterThan(least);
+    expect(rate).toBeLessThan(most);
+  });
+
   test.each([NaN, -1])("timeout %d is refused", async (timeout) => {
     const message = `godwit: timeout is ${timeout}: at least 0`;
     await expect(connect(url, { channels, timeout })).rejects.toMatchObject({ code: "option", message });
@@ -76,10 +90,12 @@ describe("a token", () => {
   });
 
   test("whose function throws is not fetched once more, and nothing is asked", async () => {
+    const cause = new TypeError("Failed to fetch");
     const token = vi.fn(() => {
-      throw new TypeError("Failed to fetch");
+      throw cause;
     });
-    const why = { code: "token", status: 0, retryAfter: 0, message: "godwit: the option token has thrown: Failed to fetch" };
+    const message = "godwit: the option token has thrown: Failed to fetch";
+    const why = { code: "token", status: 0, retryAfter: 0, message, cause };
     await expect(connect(url, { channels, token })).rejects.toMatchObject(why);
     expect([token.mock.calls.length, page.server.asked]).toEqual([1, []]);
   });

@@ -67,6 +67,7 @@ test("a line of OPEN is a channel with a number, with or without how to send", (
   expect(parseLine(others, "2 b unreliable both 100 1000", 2)).toEqual(
     full({ name: "b", mode: "unreliable", maxMessage: 100, queueLimit: 1000 }),
   );
+  expect(parseLine(others, "2 b unreliable to-client 100 1000", 2).direction).toBe("to-client");
   const how = "2 b unreliable both 100 1000 7 20000 3";
   const c = parseLine(others, how, 2);
   expect(c).toMatchObject({ priority: 7, guarantee: 20_000, weight: 3 });

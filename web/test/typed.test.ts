@@ -47,6 +47,13 @@ async function join(): Promise<{ conn: TypedConn<typeof game>; send: (channel: n
   return { conn, send };
 }
 
+test("the other options are those of connect", async () => {
+  const joining = connect(url, game, { token: "ticket", app: "7" });
+  await pass(500);
+  await joining;
+  expect([page.server.asked, new URL(page.server.urls[0]!).searchParams.get("app")]).toEqual([["Bearer ticket"], "7"]);
+});
+
 describe("values", () => {
   test("go out and come back on channels", async () => {
     const { conn } = await join();
