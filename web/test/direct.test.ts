@@ -69,6 +69,7 @@ describe("an invite", () => {
       status: 0,
       retryAfter: undefined,
       message: "godwit: the invite cannot be used: it is malformed",
+      cause: expect.any(Error),
     });
   });
 

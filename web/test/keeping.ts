@@ -43,9 +43,10 @@ export function stubPage(): EventTarget {
   const held = new Set<string>();
   vi.stubGlobal("navigator", {
     locks: {
-      async request(name: string, _: LockOptions, f: (lock: object | null) => Promise<unknown>) {
+      async request(name: string, { ifAvailable }: LockOptions, f: (lock: object | null) => Promise<unknown>) {
         await null; // as browsers do
         const free = !held.has(name);
+        if (!free && !ifAvailable) await new Promise(() => {}); // until the other page ends
         if (free) held.add(name);
         await f(free ? {} : null);
         if (free) held.delete(name);

@@ -37,6 +37,14 @@ describe("a client that the server moves", () => {
     expect(page.server.sessions[0]!.closed).toEqual([8, ""]);
   });
 
+  test("shows the other server none of the option request", async () => {
+    run({ request: { headers: { Authorization: "Basic mine" } } });
+    await pass(500);
+    page.server.sessions[0]!.moveTo(JSON.stringify(b));
+    await pass(500);
+    expect(page.server.own).toEqual(["Basic mine", "Bearer to b"]);
+  });
+
   test("shows no token at a seat that has none", async () => {
     run({ token: "mine" });
     await pass(500);

@@ -165,8 +165,9 @@ export const addresses = ["203.0.113.7:7777", "[2001:db8::1]:7777"];
 
 /** The part of crypto.subtle that the client uses, which does not wait for another thread: time is that of vitest. */
 const subtle = {
-  importKey: async (_: string, key: Uint8Array) => key,
-  sign: async (_: string, key: Uint8Array, b: Uint8Array) => createHmac("sha256", key).update(b).digest(),
+  importKey: async (_: string, key: Uint8Array, { hash }: HmacImportParams) => ({ key, hash }),
+  sign: async (_: string, { key, hash }: { key: Uint8Array; hash: string }, b: Uint8Array) =>
+    createHmac(hash.replace("-", ""), key).update(b).digest(),
 };
 
 const upper = (b: Uint8Array): Uint8Array => new TextEncoder().encode(Buffer.from(b).toString().toUpperCase());

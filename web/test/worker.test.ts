@@ -184,6 +184,16 @@ test("what fails in the page is the error in the worker", async () => {
   await expect(opened).rejects.toMatchObject({ code: "link", message: "godwit: NotAllowedError: too many" });
 });
 
+test("who waits for the page when the connection is closed is told that it is closed", async () => {
+  await enter(true);
+  const pc = new RTCPeerConnection();
+  pc.createDataChannel("");
+  const offered = pc.setLocalDescription();
+  pc.close();
+  await expect(offered).rejects.toThrow("closed");
+  expect(pc.connectionState).toBe("closed");
+});
+
 test("a page that does not answer ends an attempt after 5 s, and its late answers are ignored", async () => {
   await enter(true);
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
