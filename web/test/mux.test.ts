@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { SendError } from "../src/error";
 import { type Mux } from "../src/mux";
+import { maxPacket } from "../src/packet";
 import { type Fate } from "../src/queue";
 import { type Channel, type Mode } from "../src/table";
 import { utf8 } from "./bytes";
@@ -42,6 +43,17 @@ function ledger(seed: number, way: Way): { w: World; client: Mux; server: Mux; o
   for (const l of [...out, ...back]) l.check();
   return { w, client, server, out, back };
 }
+
+test("the figures have the loss of both directions, and the size of packets", () => {
+  const { client, server } = ledger(1, { delay: 50, loss: 0.3 });
+  for (const { lossOut, lossIn, packetLimit } of [client.stats(), server.stats()]) {
+    for (const share of [lossOut, lossIn]) {
+      expect(share).toBeGreaterThan(0.1);
+      expect(share).toBeLessThan(0.5);
+    }
+    expect(packetLimit).toBe(maxPacket);
+  }
+});
 
 describe("every promise is kept", () => {
   const ways: [string, Way][] = [

@@ -125,6 +125,7 @@ describe("schemas", () => {
     const c = full({ name: "history", mode: "reliable-ordered", compress: true, priority: 2 });
     expect(openLine(c, 5)).toBe("5 history reliable-ordered both 262144 1048576 2 0 1 deflate");
     expect(parseLine([], openLine(c, 5), 5)).toEqual(c);
+    expect(parseLine([], "5 history reliable-ordered both 262144 1048576 deflate", 5)).toEqual({ ...c, priority: 0 });
     expect(() => fullTable([{ name: "a", mode: "sequenced", compress: true }])).toThrow("compress needs a reliable channel");
   });
 });
