@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/closed"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -43,6 +44,10 @@ type Server struct {
 
 	refused, unsent, begun atomic.Uint64
 	ended                  endings
+}
+
+func init() {
+	closed.Server = func(s any) bool { return s.(*Server).stopping.Load() != nil }
 }
 
 // New returns a server without a UDP port, for clients over WebSockets, over links that the

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/closed"
 	"github.com/nats-io/nats.go"
 )
 
@@ -26,7 +27,7 @@ type Node struct {
 	CPU         float64 `json:"cpu"` // share of its processors that the process has used in the last second, 0 to 1; 0 on systems other than Unix
 	// Lateness is the largest value of Fleet.Late in the last second.
 	Lateness time.Duration `json:"lateness,omitempty"`
-	Draining bool          `json:"draining,omitempty"` // it makes no seats, and lets nobody in but, for at most 10 s, players who have one: see Drain
+	Draining bool          `json:"draining,omitempty"` // it makes no seats, and lets nobody in but, for at most 10 s, players who have one: see Drain. So does a node whose server shuts down or whose fleet is closed
 	Adopts   bool          `json:"adopts,omitempty"`   // it has Config.Adopt
 	// Number and UDP are how relays reach it: godwit.Config.RTC.Node, and Config.UDP. Both are zero if no relay does.
 	Number uint32         `json:"number,omitempty"`
@@ -113,10 +114,18 @@ func (f *Fleet) beat(now time.Time, gone bool) {
 	n.self.CPU = n.cpu.share(now)
 	n.self.Lateness, n.late = n.late, 0
 	n.promised /= 2
-	body, err := json.Marshal(beat{n.self, gone})
+	body, err := json.Marshal(beat{f.self(), gone})
 	if err == nil {
 		f.publishBeat(append(appendHeader(f.buffer(), kindBeat, f.me), body...))
 	}
+}
+
+// self returns what this node tells of itself. It drains also while its server shuts down and the fleet is closed: both let nobody in. f.mu is
+// held.
+func (f *Fleet) self() Node {
+	n, srv := f.nodes.self, f.server.Load()
+	n.Draining = n.Draining || f.closing || srv != nil && closed.Server(srv)
+	return n
 }
 
 // listen asks for a proof if a node was not heard for deadAfter: see prove. f.mu is held.
@@ -276,7 +285,7 @@ func (f *Fleet) receiveBeat(m message) bool {
 func (f *Fleet) Nodes() []Node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := []Node{f.nodes.self}
+	all := []Node{f.self()}
 	for _, p := range f.nodes.peers {
 		all = append(all, p.Node)
 	}
@@ -289,7 +298,7 @@ func (f *Fleet) node(id string) (Node, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if id == f.nodes.self.ID {
-		return f.nodes.self, true
+		return f.self(), true
 	}
 	if p := f.nodes.peers[id]; p != nil {
 		return p.Node, true
@@ -359,7 +368,8 @@ func (f *Fleet) Pick(filter func(Node) bool) (Node, error) {
 	}
 	if srv := f.server.Load(); srv != nil {
 		f.nodes.self.Sessions = srv.Len()
-		look(&f.nodes.self, &f.nodes.promised)
+		self := f.self()
+		look(&self, &f.nodes.promised)
 	}
 	for _, p := range f.nodes.peers {
 		look(&p.Node, &p.promised)

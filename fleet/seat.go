@@ -105,7 +105,7 @@ func (f *Fleet) answerSeat(to string, r seatRequest) {
 func (f *Fleet) makeSeat(r seatRequest) (auth.Seat, error) {
 	srv := f.server.Load()
 	f.mu.Lock()
-	draining := f.nodes.self.Draining
+	draining := f.self().Draining
 	f.mu.Unlock()
 	switch {
 	case srv == nil:

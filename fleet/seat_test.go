@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,33 @@ func TestWhatASeatHas(t *testing.T) {
 	with.setDraining()
 	_, err = seat(with, 3, 0, time.Time{})
 	wantError(t, "while the node drains", err, "the node is draining")
+}
+
+// A node makes no seats, and no node picks it, from when its server shuts down, also without Drain, and from when its fleet is closed.
+func TestNodesWithAClosedServer(t *testing.T) {
+	nodes := newFleet(t, 2, testConfig)
+	b := nodes[1]
+	for i, stop := range []func() error{func() error { return nodes[0].srv.Close() }, func() error { return b.Close() }} {
+		n := nodes[i]
+		n.config.URL = "http://n.example"
+		testkit.Must(n.makeSeat(seatRequest{}))
+		must(t, stop())
+		self, _ := n.node(n.me.String())
+		if all := n.Nodes(); !self.Draining || !slices.ContainsFunc(all, func(n Node) bool { return n.Here && n.Draining }) {
+			t.Errorf("node %d is %+v, and those of the fleet are %+v; want that it drains", i, self, all)
+		}
+		if p, err := n.Pick(func(n Node) bool { return n.Here }); err != ErrNoNode {
+			t.Errorf("node %d picks %+v, %v; want ErrNoNode", i, p, err)
+		}
+		_, err := n.makeSeat(seatRequest{})
+		wantError(t, "a seat", err, "the node is draining")
+		if err := n.expect("ada"); err != errDraining {
+			t.Errorf("node %d expects a player: %v", i, err)
+		}
+		if n != b {
+			wait(t, "the other node knows", func() bool { p, ok := b.node(n.me.String()); return ok && p.Draining })
+		}
+	}
 }
 
 // The invite of a seat is that of the player.

@@ -301,7 +301,7 @@ func (f *Fleet) expect(name string) error {
 	t := &f.travels
 	before := t.expected[name]
 	switch {
-	case f.nodes.self.Draining:
+	case f.self().Draining:
 		return errDraining
 	case before == nil && len(t.expected) >= maxExpects:
 		return ErrFull

@@ -11,4 +11,7 @@ type closedError struct{}
 
 func (closedError) Error() string { return "godwit: the session, connection or server is closed" }
 
+// Server reports whether a *godwit.Server is closed or shuts down. Package godwit sets it, for package fleet.
+var Server func(server any) bool
+
 func (closedError) Is(target error) bool { return target == net.ErrClosed }
