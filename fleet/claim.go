@@ -62,6 +62,9 @@ func (f *Fleet) openClaims() (jetstream.KeyValue, error) {
 		Bucket: f.bucketName("players"), TTL: claimTTL, Replicas: f.config.Replicas,
 		Storage: jetstream.MemoryStorage, // the nodes can write it again
 	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errNoAnswer
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fleet: the bucket of names: %w", err)
 	}

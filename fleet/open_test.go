@@ -3,11 +3,14 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -147,6 +150,47 @@ func TestBucketsAreOpenedAgain(t *testing.T) {
 			_, err := f.openBucket(ctx, jetstream.KeyValueConfig{})
 			if took := time.Since(began); !errors.Is(err, tt.want) || s.calls != tt.calls || took != tt.took {
 				t.Errorf("%+v: %v after %d calls in %v", tt, err, s.calls, took)
+			}
+			if own := tt.took == 7*bucketTime; err != nil && own != strings.Contains(err.Error(), "has its cluster a leader") {
+				t.Errorf("%+v: %v; it says what to look at: %v, want %v", tt, err, !own, own)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := &Fleet{js: &silent{answers: 10}, config: Config{RequestTimeout: 10 * time.Second}}
+		_, err := f.openClaims()
+		wantError(t, "the bucket of names", err, "fleet: the bucket of names: NATS does not answer: has its cluster a leader")
+	})
+}
+
+// A cluster whose JetStream cannot answer now is asked again four times a second, and other errors of NATS end this. While NATS is away, or has just gone
+// away, the error is ErrAway.
+func TestBucketsOfAClusterWithoutALeader(t *testing.T) {
+	busy := &jetstream.APIError{Code: 503, ErrorCode: 10008, Description: "JetStream system temporarily unavailable"}
+	full := &jetstream.APIError{Code: 503, ErrorCode: 10023, Description: "insufficient resources"}
+	for _, c := range []struct {
+		away        bool
+		err         error // of the first calls
+		fails       int
+		want        error
+		calls, took int // took is in quarters of a second; the last of many calls may be at the end of the time
+	}{
+		{false, busy, 2, nil, 3, 2}, {false, busy, 1000, busy, 56, 56}, {false, full, 1000, full, 1, 0},
+		{false, nats.ErrReconnectBufExceeded, 1000, ErrAway, 1, 0}, {true, busy, 1000, ErrAway, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			f := &Fleet{js: ended{get: func() error {
+				if calls++; calls <= c.fails {
+					return fmt.Errorf("nats: %w", c.err)
+				}
+				return nil
+			}}}
+			f.away.Store(c.away)
+			began := time.Now()
+			_, err := f.openBucket(t.Context(), jetstream.KeyValueConfig{})
+			if took := time.Since(began); !errors.Is(err, c.want) || calls != c.calls && (calls < 56 || calls > 57) || took != time.Duration(c.took)*reconnectWait {
+				t.Errorf("%+v: %v after %d calls in %v", c, err, calls, took)
 			}
 		})
 	}

@@ -123,12 +123,17 @@ func (f *Fleet) openRooms(ctx context.Context) error {
 }
 
 // openBucket opens a bucket, and makes it if there is none. It asks again if NATS has not answered for bucketTime: a cluster does not answer if
-// several nodes make a bucket at the same time. From the third time on it waits twice as long: a slow NATS needs time for several calls. It gives
-// up after 7 times bucketTime.
+// several nodes make a bucket at the same time. From the third time on it waits twice as long: a slow NATS needs time for several calls. It also asks
+// again if NATS says that its JetStream cannot answer now: a cluster without a leader does. It gives
+// up after 7 times bucketTime. While NATS is away the error is ErrAway.
 func (f *Fleet) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, 7*bucketTime)
 	defer cancel()
 	for calls := 1; ; calls++ {
+		if f.away.Load() {
+			return nil, ErrAway
+		}
 		limit := bucketTime
 		if calls > 2 {
 			limit *= 2
@@ -136,9 +141,34 @@ func (f *Fleet) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jet
 		once, cancel := context.WithTimeout(ctx, limit)
 		kv, err := f.js.CreateOrUpdateKeyValue(once, c)
 		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		switch api, ok := errors.AsType[*jetstream.APIError](err); {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		case errors.Is(err, context.DeadlineExceeded) && caller.Err() == nil:
+			return nil, errNoAnswer
+		case errors.Is(err, nats.ErrReconnectBufExceeded): // NATS has just gone away
+			return nil, ErrAway
+		case ok && api.ErrorCode == unavailable && pause(ctx, reconnectWait):
+		default:
 			return kv, err
 		}
+	}
+}
+
+// unavailable is the code of the error that JetStream is temporarily unavailable.
+const unavailable jetstream.ErrorCode = 10008
+
+// errNoAnswer is the error of the time that a bucket has to open.
+var errNoAnswer = fmt.Errorf("NATS does not answer: has its cluster a leader, and the user the right to $JS.API.>? %w", context.DeadlineExceeded)
+
+// pause waits for some time. It returns false if ctx is done before.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -213,10 +213,10 @@ func TestWhenRoomsAreCompared(t *testing.T) {
 		{"this node adopts its room", func(*rooms) {}, true, false},
 		{"Close waits", func(r *rooms) { r.again = true; close(k.stop) }, false, true},
 	} {
+		k.away.Store(false)
 		k.open()
 		r := &k.rooms
 		r.swept, r.again = now.Add(-sweepEvery), false
-		k.away.Store(false)
 		k.nodes.self.Adopts = true
 		delete(k.nodes.peers, heir.ID)
 		k.spent.late = map[string]time.Time{"an old token": now}
