@@ -292,7 +292,7 @@ func (f *Fleet) Connected() bool { return !f.away.Load() }
 // Server returns the server of this node; nil before Listen or NewServer.
 func (f *Fleet) Server() *godwit.Server { return f.server.Load() }
 
-// Listen is godwit.Listen for the server of this node: see NewServer.
+// Listen is godwit.Listen for the server of this node: see NewServer, also for how long it may wait.
 func (f *Fleet) Listen(addr string, c godwit.Config) (*godwit.Server, error) {
 	return f.NewServer(c, func(c godwit.Config) (*godwit.Server, error) { return godwit.Listen(addr, c) })
 }
@@ -300,6 +300,9 @@ func (f *Fleet) Listen(addr string, c godwit.Config) (*godwit.Server, error) {
 // NewServer makes the server of this node with open, such as godwit.New. A fleet has one server in a process.
 // c.Duplicates holds in the whole fleet. NewServer puts itself in front of Admit, Handler.Open and Handler.Close of c. Close the
 // server before the fleet.
+//
+// NewServer waits until NATS has opened two buckets or, if c.Duplicates is not DuplicatesAllow, three: for each of them some 14 s at most, for all some 45 s. After
+// an error it may be called again. While NATS is away the error is ErrAway, amid and after Close ErrClosed.
 func (f *Fleet) NewServer(c godwit.Config, open func(godwit.Config) (*godwit.Server, error)) (*godwit.Server, error) {
 	if !f.serving.CompareAndSwap(false, true) {
 		return nil, errors.New("fleet: there is a server already")

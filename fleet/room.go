@@ -327,7 +327,7 @@ func (f *Fleet) adopt(name string) error {
 
 // Find returns the node that has a room. The error is ErrNoRoom if no node that is there has it, and in the four seconds after NATS was
 // away also if the node of the room has not told NATS of it again: Claim returns ErrTaken then. Find waits for NATS, or until ctx is
-// done; while NATS is away it returns ErrAway, in a handler session.ErrInHandler, and amid and after Close ErrClosed.
+// done, and for the opening of the bucket of rooms 14 s at most; while NATS is away it returns ErrAway, in a handler session.ErrInHandler, and amid and after Close ErrClosed.
 func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 	if handling.Now() {
 		return Node{}, session.ErrInHandler
