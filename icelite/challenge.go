@@ -45,7 +45,6 @@ type challenge struct {
 	number uint64         // number of challenges so far
 	asked  time.Duration  // when it was sent last
 	drawn  time.Duration  // when it was sent first; long before asked if the next one must be another
-	since  time.Duration  // when this path got the first challenge without an answer
 	held   bool           // it may not be sent before a datagram arrives
 }
 
@@ -71,8 +70,8 @@ func (a *Agent) NextChallenge() time.Time {
 		return a.started.Add(c.asked + askInterval)
 	case c != nil && c.to == s.Remote:
 		return a.started.Add(c.asked + a.consent/askShare)
-	case s.out > little && a.answered < s.checked:
-		return a.started.Add(a.answered + a.consent/2)
+	case s.out > little && s.answered < s.checked:
+		return a.started.Add(s.answered + a.consent/2)
 	}
 	return a.started.Add(s.checked + a.consent/2)
 }
@@ -96,7 +95,10 @@ func (a *Agent) Challenge(now time.Time, n int) (b [ChallengeLen]byte, ok bool) 
 	}
 	c.asked = a.since(now)
 	if c.to != s.Remote {
-		c.to, c.since, c.drawn = s.Remote, c.asked, c.asked-2*fresh
+		c.to, c.drawn = s.Remote, c.asked-2*fresh
+	}
+	if s.since == never {
+		s.since = c.asked
 	}
 	if c.asked-c.drawn > fresh {
 		c.number++
@@ -172,6 +174,7 @@ func (a *Agent) prove(now time.Time, i int) {
 	p := &a.paths[i]
 	p.proved, p.in, p.out = true, 0, 0
 	a.answered = a.since(now)
+	p.answered, p.since = a.answered, never
 	a.completeRestart(i)
 	if i != a.selected {
 		return
@@ -201,7 +204,7 @@ func (a *Agent) lapse(now time.Time) {
 	if c == nil {
 		return
 	}
-	if s := &a.paths[a.selected]; s.proved && c.to == s.Remote && a.since(now)-c.since >= a.consent/2 {
+	if s := &a.paths[a.selected]; s.proved && s.since != never && a.since(now)-s.since >= a.consent/2 {
 		s.unprove()
 	}
 }

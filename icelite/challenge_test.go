@@ -1,6 +1,7 @@
 package icelite
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -167,6 +168,48 @@ func TestAProofIsRenewed(t *testing.T) {
 	a.wantMaySend("three times what comes", home, 1200, false)
 	a.Heard(a.now, home, 100, false)
 	a.prove("an answer at last", home)
+}
+
+// A peer that has left an address, and moves the selection to another address and back with forged
+// checks and records, keeps no proof of the first: with and without an answer to the challenge that
+// the other address got.
+func TestMovesToAndFroRenewNoProof(t *testing.T) {
+	for _, answers := range []bool{false, true} {
+		a := newTestAgent(t)
+		check := aCheck().nominating().chromium()
+		visit := func(at netip.AddrPort) {
+			a.deliver(at, server, check)
+			a.Heard(a.now, at, 60, true)
+			a.wantSelected("a check and a record", at)
+		}
+		ask := func() []byte {
+			if a.NextChallenge().After(a.now) {
+				return nil
+			}
+			b, _ := a.Challenge(a.now, 81)
+			return b[:]
+		}
+		a.want("home", verdictMoved, home, check)
+		a.prove("home", home)
+		for round := range uint16(8) {
+			for range 4 {
+				a.wait(2 * time.Second)
+				a.Advance(a.now)
+				visit(home)
+				ask()
+				a.MaySend(a.now, home, little+1)
+			}
+			if a.now.Sub(origin) > defaultConsentTimeout && a.Path(home).Proved() {
+				t.Fatalf("answers %v, after %v: home is proved", answers, a.now.Sub(origin))
+			}
+			visit(netip.AddrPortFrom(mobile.Addr(), 1000+round))
+			b := ask()
+			visit(home)
+			if answers && !a.Answered(a.now, b) && a.Path(home).Proved() {
+				t.Errorf("round %d: the answer of the other address is not taken", round)
+			}
+		}
+	}
 }
 
 // The agent does not expire while the peer answers challenges, even if no check arrives.

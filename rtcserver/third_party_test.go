@@ -87,6 +87,13 @@ func TestStaleForwardsFromAVictim(t *testing.T) {
 // like any other: 30 s after the attacker has left, the server sends at most three times the
 // bytes that come from there.
 func TestAProofDoesNotOutliveThePeer(t *testing.T) {
+	for name, toAndFro := range map[string]bool{"stays": false, "goes to and fro": true} {
+		t.Run(name, func(t *testing.T) { aProofDoesNotOutliveThePeer(t, toAndFro) })
+	}
+}
+
+// With toAndFro the attacker moves the session to another address, and back, every ten seconds.
+func aProofDoesNotOutliveThePeer(t *testing.T, toAndFro bool) {
 	tap := newWiretap()
 	inWorld(t, Config{Settings: Settings{KeyLog: tap}, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
@@ -99,12 +106,22 @@ func TestAProofDoesNotOutliveThePeer(t *testing.T) {
 			}
 			return p.From == serverAddr
 		})
+		check := func(from netip.AddrPort) { l.inject(from, h.offered.request("", true)) }
+		record := func(from netip.AddrPort) {
+			l.inject(from, h.seal(chunk(0xc0, 0, binary.BigEndian.AppendUint32(nil, h.tsn-1))))
+		}
 		attack := func() {
 			for i := range 300 {
-				if i%25 == 0 {
-					l.inject(victim, h.offered.request("", true))
+				away := toAndFro && i%100 == 99
+				if away {
+					check(attackerAddr)
+					record(attackerAddr)
+					time.Sleep(20 * time.Millisecond)
 				}
-				l.inject(victim, h.seal(chunk(0xc0, 0, binary.BigEndian.AppendUint32(nil, h.tsn-1))))
+				if i%25 == 0 || away {
+					check(victim)
+				}
+				record(victim)
 				h.offered.conn.Send(0, Binary, make([]byte, 1000))
 				time.Sleep(100 * time.Millisecond)
 			}
