@@ -115,8 +115,8 @@ type message struct {
 	known  bool
 	kind   uint8
 	length int
-	bytes  int // bytes that have passed so far
-	pieces []piece
+	bytes  int     // bytes that have passed so far
+	pieces []piece // in the order of their offsets
 }
 
 func (m *message) complete() bool { return m.known && m.bytes == m.length }
@@ -133,24 +133,25 @@ func (m *message) agrees(f *fragment) bool {
 // gap returns the first range in [off, end) that has not passed.
 func (m *message) gap(off, end int) (from, to int) {
 	from = off
-	for moved := true; moved; {
-		moved = false
-		for _, p := range m.pieces {
-			if int(p.off) <= from && from < int(p.end) {
-				from, moved = int(p.end), true
-			}
-		}
-	}
-	to = max(from, end)
 	for _, p := range m.pieces {
-		if int(p.off) >= from {
-			to = min(to, int(p.off))
+		if int(p.off) > from {
+			return from, min(end, int(p.off))
+		}
+		if from = max(from, int(p.end)); from >= end {
+			return end, end
 		}
 	}
-	if from >= end {
-		return end, end
+	return from, end
+}
+
+// add adds a piece, which overlaps no other.
+func (m *message) add(p piece) {
+	i := len(m.pieces)
+	for i > 0 && m.pieces[i-1].off > p.off {
+		i--
 	}
-	return from, to
+	m.pieces = slices.Insert(m.pieces, i, p)
+	m.bytes += int(p.end - p.off)
 }
 
 // pieceAt returns the index of the piece that begins at off, -1 if there is none.

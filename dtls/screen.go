@@ -145,8 +145,7 @@ func (s *screen) keep(f *fragment) {
 			break
 		}
 		copy(m.body[from:to], f.body[from-f.off:])
-		m.pieces = append(m.pieces, piece{off: uint16(from), end: uint16(to)})
-		m.bytes += to - from
+		m.add(piece{off: uint16(from), end: uint16(to)})
 	}
 }
 

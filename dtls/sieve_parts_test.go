@@ -61,3 +61,46 @@ func TestSieveLooksAtFewRefusedParts(t *testing.T) {
 		t.Errorf("%d pieces pass before refused ones, want 1", got)
 	}
 }
+
+// The same for ChangeCipherSpecs before the flight is complete, of which the first is kept.
+func TestSieveLooksAtFewChangeCipherSpecs(t *testing.T) {
+	for n, want := range map[int]bool{maxRefused: true, maxRefused + 1: false} {
+		var s Sieve
+		ccs := plaintextRecord(TypeChangeCipherSpec, 0, "\x01")
+		hello := handshakeRecord(frag(msgClientHello, 0, 10, 0, 10))
+		got := len(s.Append(clock.now(), nil, append(bytes.Repeat(ccs, n), hello...))) > 0
+		if got != want || s.Drops()[dropReplay] != uint32(n-1) {
+			t.Errorf("%d ChangeCipherSpecs before a hello: it passes: %v, want %v; drops %v", n, got, want, s.drops)
+		}
+	}
+}
+
+// IsRival looks at as few records and fragments.
+func TestIsRivalLooksAtFewParts(t *testing.T) {
+	hello, other := frag(msgClientHello, 0, 10, 0, 10), frag(msgCertificate, 1, 100, 0, 1)
+	nothing := plaintextRecord(TypeHandshake, 0, "")
+	for n, want := range map[int]bool{maxRefused - 1: true, maxRefused: false} {
+		s := Sieve{Client: true}
+		if got := s.IsRival(append(bytes.Repeat(nothing, n), handshakeRecord(hello)...)); got != want {
+			t.Errorf("%d empty records before a hello: a rival: %v, want %v", n, got, want)
+		}
+		if got := s.IsRival(handshakeRecord(append(slices.Repeat([]string{other}, n), hello)...)); got != want {
+			t.Errorf("%d fragments before a hello: a rival: %v, want %v", n, got, want)
+		}
+	}
+}
+
+// A datagram that the sieve refuses, when somebody has sent many pieces before, the last one first.
+func BenchmarkSieveRefuses(b *testing.B) {
+	var s Sieve
+	now := clock.now()
+	piece := func(i int) string { return frag(msgCertificate, 1, 100, 2*i, 1) }
+	for i := range maxMessagePieces {
+		s.Append(now, nil, handshakeRecord(piece(maxMessagePieces-1-i)))
+	}
+	d := handshakeRecord(slices.Repeat([]string{piece(maxMessagePieces - 1)}, 45)...)
+	out := make([]byte, 0, maxHandshake)
+	for b.Loop() {
+		s.Append(now, out, d)
+	}
+}
