@@ -342,6 +342,9 @@ describe("a session that ends before it is open", () => {
 });
 
 test("the phases of connecting are timed, and the session has its number", async () => {
+  const begun = new Conn(url, { channels });
+  expect(begun.times).toEqual({ offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 });
+  void begun.close();
   const conn = await page.join();
   const { offer, http, ice, transport, hello, total } = conn.times;
   expect([total, offer + http + ice + transport + hello, hello, conn.id]).toEqual([60, 60, 20, "0000000000000001"]);

@@ -44,6 +44,19 @@ test.each(lines)("$kind $name", ({ kind, b }) => {
   expect(hex(numbered(type, c.id, [...called, ...c.payload]))).toBe(hex(b));
 });
 
+test("what a type does not have is empty", () => {
+  expect(parseControl(Uint8Array.of(0x80, 1, 2))).toEqual({
+    type: 0x80,
+    id: 0,
+    session: 0n,
+    words: "",
+    payload: new Uint8Array(),
+    most: -1,
+    maxQueue: 0,
+    next: ["", ""],
+  });
+});
+
 test("WELCOME", () => {
   const { session, payload, id } = parseControl(lines.find(({ name }) => name === "welcome")!.b);
   expect({ session, token: hex(payload), grace: id }).toEqual({

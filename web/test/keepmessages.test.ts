@@ -176,6 +176,21 @@ describe.each(clients)("%s", (_, { connect, keep, RequestError, resume, suspend 
     expect(answers()).toEqual([[4, 9, "here"]]);
   });
 
+  test("a request that waits for its answer while the link changes again is served once", async () => {
+    const saved = suspend(await within(500, connect(url, options)));
+    server.sessions[0]!.mux.send(performance.now(), 0, where);
+    let served = 0;
+    const second = await within(1000, resume(url, options, saved));
+    second.handle("where", () => (served++, new Promise(() => {})));
+    await pass(200);
+    const third = await within(1000, resume(url, options, suspend(second)));
+    third.handle("where", () => (served++, new Promise(() => {})));
+    await pass(200);
+    server.sessions[0]!.channel!.end();
+    await pass(1000);
+    expect([third.state, server.sessions[0]!.moves.length, served]).toEqual(["open", 3, 2]);
+  });
+
   test("a request outlives a page that ends before it receives anything from the server", async () => {
     const first = await within(500, keep(url, options));
     first.handle("where", () => new Promise(() => {}));

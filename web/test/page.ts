@@ -165,9 +165,11 @@ export const addresses = ["203.0.113.7:7777", "[2001:db8::1]:7777"];
 
 /** The part of crypto.subtle that the client uses, which does not wait for another thread: time is that of vitest. */
 const subtle = {
-  importKey: async (_: string, key: Uint8Array, { hash }: HmacImportParams) => ({ key, hash }),
-  sign: async (_: string, { key, hash }: { key: Uint8Array; hash: string }, b: Uint8Array) =>
-    createHmac(hash.replace("-", ""), key).update(b).digest(),
+  importKey: async (_: string, key: Uint8Array, { name, hash }: HmacImportParams) => ({ key, algorithm: `${name} ${hash}` }),
+  async sign(_: string, { key, algorithm }: { key: Uint8Array; algorithm: string }, b: Uint8Array) {
+    if (algorithm !== "HMAC SHA-256") throw new DOMException(algorithm, "NotSupportedError");
+    return createHmac("sha256", key).update(b).digest();
+  },
 };
 
 const upper = (b: Uint8Array): Uint8Array => new TextEncoder().encode(Buffer.from(b).toString().toUpperCase());

@@ -78,6 +78,20 @@ test("a gate's 401 is asked again only with a token", async () => {
   expect([await gate(), await gate("Bearer t"), await gate("Bearer t", 404)]).toEqual([1, 2, 1]);
 });
 
+test("an offer is a POST with the options of the program, without those that belong to the offer", async () => {
+  const asked = vi.fn(async (..._: unknown[]) => new Response(JSON.stringify({ links: [] })));
+  vi.stubGlobal("fetch", asked);
+  const { signal } = new AbortController();
+  const init = { credentials: "include", method: "GET", body: "mine", headers: { "X-A": "b" }, signal: null } as const;
+  await exchange(url, "offer", "Bearer t", init, table, signal);
+  const [to, given] = asked.mock.calls[0] as unknown as Parameters<typeof fetch>;
+  expect([to, given]).toMatchObject([url, { credentials: "include", method: "POST", body: "offer", signal }]);
+  expect([...new Headers(given!.headers)]).toEqual([
+    ["authorization", "Bearer t"],
+    ["x-a", "b"],
+  ]);
+});
+
 test("a token that no header can have is told with what the browser says", async () => {
   await expect(answered(200, {}, {}, "a\nb")).rejects.toMatchObject({ code: "token", status: 0, cause: expect.any(TypeError) });
 });
