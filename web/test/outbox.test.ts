@@ -488,3 +488,13 @@ describe("copies in spare bytes", () => {
     expect(rides(b, 1)).toEqual([""]);
   });
 });
+
+test("a message that is being deflated waits, and one that is too short for that does not", async () => {
+  const box = new Box({ mode: "reliable-ordered", compress: true }, { mode: "reliable-ordered", compress: true });
+  const deflated = new Promise<void>((resolve) => (box.o.wake = resolve));
+  box.send(1, 1, 600);
+  box.send(2, 2, 511);
+  expect([box.said(), box.said()]).toEqual(["0", ""]); // the first byte of a message as it is
+  await deflated;
+  expect([box.said(), box.o.senders[1]!.counted.wireOut < 60]).toEqual(["1", true]);
+});
