@@ -398,6 +398,7 @@ func TestSieveOfAClientPassesNoClientHello(t *testing.T) {
 		"a later piece":               handshakeRecord(frag(msgClientHello, 0, 300, 100, 50)),
 		"after HelloVerifyRequest":    handshakeRecord(frag(msgClientHello, 1, 300, 0, 300)),
 		"after a record that is none": append(plaintextRecord(TypeAlert, 1, "xx"), hello...),
+		"as much as there may be":     append(bytes.Clone(hello), make([]byte, maxHandshake-len(hello))...),
 		"after a fragment of another": handshakeRecord(frag(msgCertificate, 1, 10, 0, 10), frag(msgClientHello, 0, 300, 0, 300)),
 	} {
 		if !s.IsRival(rival) {
@@ -410,6 +411,8 @@ func TestSieveOfAClientPassesNoClientHello(t *testing.T) {
 		"an empty piece":      handshakeRecord(frag(msgClientHello, 0, 300, 0, 0)),
 		"a cut one":           handshakeRecord(frag(msgClientHello, 0, 300, 0, 300)[:200]),
 		"an encrypted record": finishedRecord(),
+		"another epoch":       epoch1(TypeHandshake, frag(msgClientHello, 0, 300, 0, 300)),
+		"another type":        plaintextRecord(TypeAlert, 0, frag(msgClientHello, 0, 300, 0, 300)),
 		"too much":            append(bytes.Clone(hello), make([]byte, maxHandshake)...),
 	} {
 		if s.IsRival(other) {

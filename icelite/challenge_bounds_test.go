@@ -188,4 +188,7 @@ func TestAQuestionIsOfOnePath(t *testing.T) {
 	a.Proved(a.now, mobile)
 	a.wantSelected("the spare path is proved, too", home)
 	a.wantNext("half of the consent's time after the last check", defaultConsentTimeout/2-5*time.Second)
+	a.Proved(a.now, home)
+	a.wantMaySend("messages", home, little+1, true)
+	a.wantNext("a proof by other means is no check", defaultConsentTimeout/2-5*time.Second)
 }

@@ -24,7 +24,7 @@ type Path struct {
 
 	checked  time.Duration // the last valid check, or answer to a challenge: consent; or never
 	answered time.Duration // when it was proved last
-	since    time.Duration // when it got the first challenge without an answer; or never
+	since    time.Duration // while proved, when it got the first challenge without an answer; or never
 	recorded time.Duration // the last authentic record, or never
 	in, out  int64         // bytes while unproved; while proved, what was sent since the last proof
 	proved   bool
@@ -60,7 +60,7 @@ func (p *Path) restart() {
 }
 
 // unprove makes the path unproved, with no bytes counted.
-func (p *Path) unprove() { p.in, p.out, p.proved, p.since = 0, 0, false, never }
+func (p *Path) unprove() { p.in, p.out, p.proved = 0, 0, false }
 
 // account counts the bytes of a check and its answer. They do not cause a challenge to a
 // proved path.

@@ -138,7 +138,7 @@ func (a *Agent) newest(from netip.AddrPort) {
 	i := a.index(from)
 	if i < 0 {
 		i = a.room()
-		a.paths[i] = Path{Remote: from, checked: never, recorded: never, since: never}
+		a.paths[i] = Path{Remote: from, checked: never, recorded: never}
 	}
 	p := a.paths[i]
 	copy(a.paths[1:i+1], a.paths[:i])
