@@ -173,7 +173,7 @@ func TestAProofIsRenewed(t *testing.T) {
 // A peer that has left an address, and moves the selection to another address and back with forged
 // checks and records, keeps no proof of the first: with and without an answer to the challenge that
 // the other address got.
-func TestMovesToAndFroRenewNoProof(t *testing.T) {
+func TestMovesThereAndBackRenewNoProof(t *testing.T) {
 	for _, answers := range []bool{false, true} {
 		a := newTestAgent(t)
 		check := aCheck().nominating().chromium()

@@ -87,13 +87,13 @@ func TestStaleForwardsFromAVictim(t *testing.T) {
 // like any other: 30 s after the attacker has left, the server sends at most three times the
 // bytes that come from there.
 func TestAProofDoesNotOutliveThePeer(t *testing.T) {
-	for name, toAndFro := range map[string]bool{"stays": false, "goes to and fro": true} {
-		t.Run(name, func(t *testing.T) { aProofDoesNotOutliveThePeer(t, toAndFro) })
+	for name, moves := range map[string]bool{"at one address": false, "between two": true} {
+		t.Run(name, func(t *testing.T) { aProofDoesNotOutliveThePeer(t, moves) })
 	}
 }
 
-// With toAndFro the attacker moves the session to another address, and back, every ten seconds.
-func aProofDoesNotOutliveThePeer(t *testing.T, toAndFro bool) {
+// With moves the attacker moves the session to another address, and back, every ten seconds.
+func aProofDoesNotOutliveThePeer(t *testing.T, moves bool) {
 	tap := newWiretap()
 	inWorld(t, Config{Settings: Settings{KeyLog: tap}, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
@@ -112,7 +112,7 @@ func aProofDoesNotOutliveThePeer(t *testing.T, toAndFro bool) {
 		}
 		attack := func() {
 			for i := range 300 {
-				away := toAndFro && i%100 == 99
+				away := moves && i%100 == 99
 				if away {
 					check(attackerAddr)
 					record(attackerAddr)
