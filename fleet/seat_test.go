@@ -16,8 +16,8 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
+	native "github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
-	"github.com/godwit-rtc/godwit/internal/ufrag"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -133,17 +133,20 @@ func TestNodesWithAClosedServer(t *testing.T) {
 	}
 }
 
-// The invite of a seat is that of the player.
+// The invite of a seat lets the player in, with the player's name and data.
 func TestTheInviteOfASeat(t *testing.T) {
-	key := testkit.Must(auth.NewInviteKey(rand.Reader))
-	n := joinNode(t, Config{})
-	srv := testkit.Must(n.Listen("127.0.0.1:0", godwit.Config{Channels: table, Invites: key}))
+	n, opened := joinNode(t, Config{}), make(chan *godwit.Conn, 1)
+	srv := testkit.Must(n.Listen("127.0.0.1:0", godwit.Config{
+		Channels: table, Invites: testkit.Must(auth.NewInviteKey(rand.Reader)), Handler: godwit.Handler{Open: func(c *godwit.Conn) { opened <- c }},
+	}))
 	t.Cleanup(func() { srv.Close() })
 	seat := testkit.Must(n.Seat(t.Context(), n.me.String(), godwit.Identity{Name: "ada", Data: []byte{0, 255}}))
-	var player ufrag.Fragment
-	secret := ufrag.Key(key.Bytes())
-	if !ufrag.NewReader(&secret).Read([]byte(seat.Invite.Ufrag), &player) || string(player.Subject) != "ada" || string(player.Data) != "\x00\xff" {
-		t.Errorf("the invite is that of %q with the data %q, want ada and 00ff", player.Subject, player.Data)
+	s := testkit.Must(native.Connect(t.Context(), "", native.Config{}, native.SessionConfig{
+		Channels: table, Invite: func(context.Context) (auth.Invite, error) { return *seat.Invite, nil },
+	}))
+	t.Cleanup(func() { s.Close(0, "") })
+	if got := testkit.Next(t, "the session", opened).Identity(); got.Name != "ada" || string(got.Data) != "\x00\xff" {
+		t.Errorf("%q with the data %q comes, want ada with 00ff", got.Name, got.Data)
 	}
 }
 
