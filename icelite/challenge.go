@@ -45,7 +45,7 @@ type challenge struct {
 	number uint64         // number of challenges so far
 	asked  time.Duration  // when it was sent last
 	drawn  time.Duration  // when it was sent first; long before asked if the next one must be another
-	held   bool           // it may not be sent before a datagram arrives
+	held   bool           // it may not be sent before a datagram arrives or a trial ends
 }
 
 // Ask makes the agent send challenges from now on: NextChallenge returns a time. Call it
@@ -189,8 +189,8 @@ func (a *Agent) prove(now time.Time, i int) {
 	}
 }
 
-// refill notes that a datagram has arrived, so that a challenge that had to wait may be
-// sent.
+// refill notes that a datagram has arrived, or that another path is selected, so that a challenge
+// that had to wait may be sent.
 func (a *Agent) refill() {
 	if a.ask != nil {
 		a.ask.held = false

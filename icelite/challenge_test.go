@@ -212,6 +212,39 @@ func TestMovesThereAndBackRenewNoProof(t *testing.T) {
 	}
 }
 
+// A peer that has left an address forges a check from another port, which gets three times its bytes
+// and no challenge beyond them, and a check from the first address. When the trial of the other port
+// has ended, the first address is asked, and loses its proof without an answer.
+func TestATrialThatIsStarvedHoldsNoChallenge(t *testing.T) {
+	a := newTestAgent(t)
+	nominating, plain := aCheck().nominating().chromium(), aCheck().chromium()
+	a.want("home", verdictMoved, home, nominating)
+	a.prove("home", home)
+	asked := 0
+	for round := range uint16(3) {
+		a.deliver(netip.AddrPortFrom(mobile.Addr(), 1000+round), server, nominating)
+		a.deliver(home, server, plain)
+		for range 250 { // 25 s
+			a.wait(100 * time.Millisecond)
+			a.Advance(a.now)
+			s, _ := a.Selected()
+			if next := a.NextChallenge(); !next.IsZero() && !next.After(a.now) {
+				if _, ok := a.Challenge(a.now, 81); ok && s.Remote == home {
+					asked++
+				}
+			}
+			a.MaySend(a.now, s.Remote, 1000)
+		}
+		if !a.Path(home).Proved() {
+			break
+		}
+		a.wantSelected("after the trial", home)
+	}
+	if a.Path(home).Proved() || asked == 0 {
+		t.Errorf("home is proved after 75 s: %v; it was asked %d times", a.Path(home).Proved(), asked)
+	}
+}
+
 // The agent does not expire while the peer answers challenges, even if no check arrives.
 func TestAnswersAreConsent(t *testing.T) {
 	a := newTestAgent(t)

@@ -105,6 +105,7 @@ func (a *Agent) endTrial(now time.Time) {
 		if p := &a.paths[i]; p.left && a.since(now)-p.checked < a.consent {
 			a.selected = i
 			a.stats.Moves++
+			a.refill() // what held the challenge was the other path
 			return
 		}
 	}
