@@ -222,10 +222,12 @@ func TestATrialThatIsStarvedHoldsNoChallenge(t *testing.T) {
 	a.prove("home", home)
 	asked := 0
 	for round := range uint16(3) {
-		a.deliver(netip.AddrPortFrom(mobile.Addr(), 1000+round), server, nominating)
+		a.wait(2 * silence)
+		other := netip.AddrPortFrom(mobile.Addr(), 1000+round)
+		a.deliver(other, server, nominating)
+		a.wantSelected("a trial", other)
 		a.deliver(home, server, plain)
 		for range 250 { // 25 s
-			a.wait(100 * time.Millisecond)
 			a.Advance(a.now)
 			s, _ := a.Selected()
 			if next := a.NextChallenge(); !next.IsZero() && !next.After(a.now) {
@@ -234,6 +236,7 @@ func TestATrialThatIsStarvedHoldsNoChallenge(t *testing.T) {
 				}
 			}
 			a.MaySend(a.now, s.Remote, 1000)
+			a.wait(100 * time.Millisecond)
 		}
 		if !a.Path(home).Proved() {
 			break
