@@ -197,14 +197,11 @@ func (a *Agent) refill() {
 	}
 }
 
-// lapse removes the proof of the selected path if it has got further challenges and has not
-// answered for half of ConsentTimeout.
-func (a *Agent) lapse(now time.Time) {
-	c := a.ask
-	if c == nil {
-		return
-	}
-	if s := &a.paths[a.selected]; s.proved && s.since != never && a.since(now)-s.since >= a.consent/2 {
-		s.unprove()
+// lapse removes the proof of a path that has got a challenge and has not answered for half of
+// ConsentTimeout. Each datagram to the path asks for it, too: a peer can choose when its path is the
+// selected one, so that Advance, which comes with the timers of a connection, finds another one.
+func (a *Agent) lapse(now time.Time, p *Path) {
+	if p.proved && p.since != never && a.since(now)-p.since >= a.consent/2 {
+		p.unprove()
 	}
 }

@@ -248,6 +248,23 @@ func TestATrialThatIsStarvedHoldsNoChallenge(t *testing.T) {
 	}
 }
 
+// A path loses its proof half of ConsentTimeout after a challenge without an answer, also if nobody
+// calls Advance while it is selected.
+func TestAProofEndsWithoutAdvance(t *testing.T) {
+	for late, want := range map[time.Duration]bool{-1: true, 0: false} {
+		a := newTestAgent(t)
+		check := aCheck().nominating().chromium()
+		a.want("home", verdictMoved, home, check)
+		a.prove("home", home)
+		a.wantMaySend("messages", home, little+1, true)
+		a.wait(defaultConsentTimeout / 2)
+		a.want("a check", verdictChecked, home, check)
+		a.challenge("home")
+		a.wait(defaultConsentTimeout/2 + late)
+		a.wantMaySend("a message to a path that does not answer", home, 1200, want)
+	}
+}
+
 // The agent does not expire while the peer answers challenges, even if no check arrives.
 func TestAnswersAreConsent(t *testing.T) {
 	a := newTestAgent(t)

@@ -44,6 +44,9 @@ func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 }
 
 func (a *Agent) maySend(now time.Time, p *Path, n int) bool {
+	if p != nil {
+		a.lapse(now, p)
+	}
 	if p == nil || a.since(now)-p.checked >= a.consent || !p.mayTake(n) {
 		a.stats.Refused++
 		return false
@@ -74,7 +77,9 @@ func (a *Agent) expiry() time.Duration {
 // PendingTimeout, or neither a valid check nor an answer to a challenge for ConsentTimeout.
 // Advance also moves back a selection whose trial is over.
 func (a *Agent) Advance(now time.Time) (expired bool) {
-	a.lapse(now)
+	if len(a.paths) > 0 {
+		a.lapse(now, &a.paths[a.selected])
+	}
 	if a.onTrial() && a.since(now) >= a.until {
 		a.endTrial(now)
 	}
