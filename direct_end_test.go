@@ -22,6 +22,9 @@ func TestShutdownEndsADecision(t *testing.T) {
 		Spend: func(ctx context.Context, _ string, _ time.Time) error {
 			close(in)
 			<-ctx.Done()
+			if ctx.Err() != context.Canceled {
+				t.Errorf("the context of Spend ends with %v, want Canceled", ctx.Err())
+			}
 			close(ended)
 			<-out
 			returned.Store(true)
