@@ -95,6 +95,31 @@ func TestShutdownBetweenAnOfferAndItsAnswer(t *testing.T) {
 	})
 }
 
+// An offer that is answered before the server's last turn does not end the connections of pages in silence.
+func TestALateOfferLeavesPagesTheirFarewell(t *testing.T) {
+	var held chan struct{}
+	var end func()
+	inWorld(t, Config{
+		Handler: Handler{Message: func(*Conn, Message) { <-held }},
+		Engine: func(*Conn, *http.Request) (Engine, error) {
+			end()
+			return nil, nil
+		},
+	}, func(w *world) {
+		held, end = make(chan struct{}), func() {}
+		p := w.open()
+		p.send("the handler waits")
+		synctest.Wait()
+		end = func() {
+			go w.server.Close()
+			synctest.Wait() // Close waits for the handler
+		}
+		w.wantRefused("the server ends")
+		close(held)
+		p.want("the page hears it", "close: closed by the server")
+	})
+}
+
 // A server that is closed has no connection any more, so that a further Shutdown waits for nobody.
 func TestNoConnectionIsLeftAfterClose(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
