@@ -269,6 +269,9 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	}
 	s.direct.deciding.Wait()
 	s.links.stop()
+	if s.rtc != nil { // again: a session whose handlers ran until now may have moved there meanwhile
+		s.rtc.Close()
+	}
 	s.draining.Store(true)
 	for _, c := range s.directory.all() { // they have not opened, and now no loop runs that could tell of their end
 		s.forget(c)

@@ -40,7 +40,7 @@ type Server struct {
 	gate      dtls.Gate // limits the handshakes that compute at a time, so that messages are not delayed
 	stats     signalStats
 	running   sync.WaitGroup
-	lastTurns sync.Once
+	lastTurns sync.Mutex    // held by the caller of Close that takes the last turns
 	down      chan struct{} // closed when the server refuses offers
 	downOnce  sync.Once
 
@@ -370,8 +370,8 @@ func (s *Server) linger(ctx context.Context) {
 }
 
 // closeSockets ends the shards. Each loop takes its last turns, which run the last
-// handlers. closeSockets takes them where no loop runs: after the socket has failed and,
-// each time it is called, with Config.Manual.
+// handlers. closeSockets takes them where no loop runs: after the socket has failed, with
+// Config.Manual, and for the handlers of an engine that were not due before the loop ended.
 func (s *Server) closeSockets() {
 	if q := s.quic.Load(); q != nil {
 		q.Close()
@@ -380,18 +380,15 @@ func (s *Server) closeSockets() {
 		sh.close()
 	}
 	s.running.Wait()
-	end := func() {
-		for _, sh := range s.shards {
-			defer sh.socket.Close() // also if a handler panics
-			sh.ended(sh.loop.Run())
-			sh.removeAll()
-		}
+	if !s.config.Manual { // else one goroutine calls Poll and Close
+		s.lastTurns.Lock()
+		defer s.lastTurns.Unlock()
 	}
-	if s.config.Manual { // one goroutine calls Poll and Close
-		end()
-		return
+	for _, sh := range s.shards {
+		defer sh.socket.Close() // also if a handler panics
+		sh.ended(sh.loop.Run())
+		sh.removeAll()
 	}
-	s.lastTurns.Do(end) // Close may be called twice at once
 }
 
 // fingerprint returns the fingerprint of a certificate, for SDP.
