@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Close waits until the goroutines of the fleet have ended. While NATS is away it ends an attempt to connect before that, for which they may wait.
@@ -102,12 +103,13 @@ func (e ended) CreateOrUpdateKeyValue(context.Context, jetstream.KeyValueConfig)
 }
 
 // Claim, Find and NewServer return ErrClosed when Close has ended the connection to NATS amid the call, and when Close was called before. If NATS
-// has ended it, they return the error of NATS.
+// has ended it, they return the error of NATS. While NATS goes away they return ErrAway.
 func TestCallsOfAClosedFleet(t *testing.T) {
 	k := newKeepers(t, 1)[0]
 	closing := func(closing bool) { k.mu.Lock(); k.closing = closing; k.mu.Unlock() }
 	asked, amid := 0, false
-	k.bucket.get = func() error { asked++; closing(amid); return nats.ErrConnectionClosed }
+	var answer error
+	k.bucket.get = func() error { asked++; closing(amid); return answer }
 	k.js = ended{get: k.bucket.get}
 	for what, call := range map[string]func() error{
 		"Claim":     func() error { _, err := k.Claim(t.Context(), "arena"); return err },
@@ -116,14 +118,35 @@ func TestCallsOfAClosedFleet(t *testing.T) {
 	} {
 		for _, c := range []struct {
 			before, amid bool
-			want         error
-		}{{false, false, nats.ErrConnectionClosed}, {false, true, ErrClosed}, {true, true, ErrClosed}} {
-			asked, amid = 0, c.amid
+			nats, want   error
+		}{
+			{false, false, nats.ErrConnectionClosed, nats.ErrConnectionClosed},
+			{false, true, nats.ErrConnectionClosed, ErrClosed},
+			{true, true, nats.ErrConnectionClosed, ErrClosed},
+			{false, false, nats.ErrReconnectBufExceeded, ErrAway},
+		} {
+			asked, amid, answer = 0, c.amid, c.nats
 			closing(c.before)
 			if err := call(); !errors.Is(err, c.want) || (asked == 0) != c.before {
-				t.Errorf("%s; Close was called before: %v, amid the call: %v: %v, want %v; NATS was asked %d times", what, c.before, c.amid, err, c.want, asked)
+				t.Errorf("%s; Close was called before: %v, amid the call: %v; NATS says %v: %v, want %v; NATS was asked %d times", what, c.before, c.amid, c.nats, err, c.want, asked)
 			}
 		}
+	}
+}
+
+// A fleet that is closed while its server opens closes the server.
+func TestCloseAmidNewServer(t *testing.T) {
+	n := joinNode(t, Config{})
+	var opened *godwit.Server
+	srv, err := n.NewServer(godwit.Config{Channels: table}, func(c godwit.Config) (*godwit.Server, error) {
+		opened = testkit.Must(godwit.New(c))
+		return opened, n.Fleet.Close()
+	})
+	if srv != nil || !errors.Is(err, ErrClosed) || n.Server() != nil {
+		t.Errorf("NewServer returns a server: %v, and %v; the fleet has a server: %v; want ErrClosed and none", srv != nil, err, n.Server() != nil)
+	}
+	if _, err := opened.Local(godwit.LocalConfig{}); !errors.Is(err, session.ErrClosed) {
+		t.Errorf("a client joins the server that has opened: %v", err)
 	}
 }
 

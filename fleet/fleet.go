@@ -310,7 +310,7 @@ func (f *Fleet) NewServer(c godwit.Config, open func(godwit.Config) (*godwit.Ser
 	srv, err := f.newServer(c, open)
 	if err != nil {
 		f.serving.Store(false)
-		return nil, f.orClosed(err)
+		return nil, f.plain(err)
 	}
 	return srv, nil
 }
@@ -339,8 +339,13 @@ func (f *Fleet) newServer(c godwit.Config, open func(godwit.Config) (*godwit.Ser
 	if err != nil {
 		return nil, err
 	}
-	f.server.Store(srv)
 	f.mu.Lock()
+	if f.closing {
+		f.mu.Unlock()
+		srv.Close()
+		return nil, ErrClosed
+	}
+	f.server.Store(srv)
 	f.nodes.self.MaxSessions = cmp.Or(c.MaxConns, 4096)
 	if rtc := srv.RTC(); rtc != nil {
 		f.setNumber(c.RTC.Node, rtc.Addr())
@@ -457,10 +462,14 @@ func (f *Fleet) isClosing() bool {
 	return f.closing
 }
 
-// orClosed returns ErrClosed for the error of a call whose connection to NATS Close has ended, and other errors as they are.
-func (f *Fleet) orClosed(err error) error {
-	if errors.Is(err, nats.ErrConnectionClosed) && f.isClosing() {
+// plain returns ErrClosed for the error of a call whose connection to NATS Close has ended, ErrAway for that of a call while NATS goes
+// away, and other errors as they are.
+func (f *Fleet) plain(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrConnectionClosed) && f.isClosing():
 		return ErrClosed
+	case errors.Is(err, nats.ErrReconnectBufExceeded): // this node has not noticed yet
+		return ErrAway
 	}
 	return err
 }
