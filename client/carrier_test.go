@@ -286,17 +286,20 @@ func TestDatagramsThatComeBeforeDialHasReturned(t *testing.T) {
 	})
 }
 
-// An endpoint that is closed before Dial has returned takes no datagram any more, and closes the Carrier.
+// An endpoint that is closed before Dial has returned takes no datagram any more, and closes the Carrier once.
 func TestTheEndOfTheEndpointDuringADial(t *testing.T) {
 	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
 		carrier := newValve()
+		var link *client.Link
 		_, err := e.JoinOver(g.t.Context(), client.LinkConfig{Name: "wire", Dial: func(_ context.Context, l *client.Link) (client.Carrier, error) {
+			link = l
 			e.Close()
 			if l.Receive([]byte("late")) {
 				g.t.Error("a datagram is taken")
 			}
 			return carrier, nil
 		}}, client.SessionConfig{Channels: table})
+		link.Close()
 		if err == nil || carrier.closed.Load() != 1 {
 			g.t.Errorf("%v; the Carrier was closed %d times", err, carrier.closed.Load())
 		}

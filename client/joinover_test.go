@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
@@ -99,7 +100,12 @@ func TestLinksOfTheProgramThatFail(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 		deaf := &narrow{ch: make(chan []byte, 1)}
-		_, err = e.JoinOver(g.t.Context(), client.LinkConfig{Name: "wire", Dial: func(context.Context, *client.Link) (client.Carrier, error) { return deaf, nil }}, sc)
+		ctx, cancel := context.WithTimeout(g.t.Context(), 10*time.Second)
+		defer cancel()
+		_, err = e.JoinOver(ctx, client.LinkConfig{Name: "wire", Dial: func(context.Context, *client.Link) (client.Carrier, error) {
+			synctest.Wait() // the loop rests
+			return deaf, nil
+		}}, sc)
 		if _, ok := errors.AsType[*client.SessionError](err); !ok {
 			t.Errorf("nobody answers: %v", err)
 		}
