@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,5 +196,30 @@ func TestAnOfferAmidTheEnd(t *testing.T) {
 		if err := srv.enterOffer(&offer); err != session.ErrClosed || srv.offer.Load() != nil {
 			t.Fatalf("an offer that was checked before the end and entered after it: %v, want ErrClosed", err)
 		}
+	}
+}
+
+// Of an offer that is entered amid the end, either its program or Shutdown knows: it is refused, or found once.
+func TestAnOfferIsRefusedOrFound(t *testing.T) {
+	srv := testkit.Must(New(Config{Manual: true}))
+	srv.Close()
+	entered, found := 0, 0
+	offer := LinkOffer{Shutdown: func(context.Context) { found++ }}
+	var over atomic.Bool
+	var ending sync.WaitGroup
+	ending.Go(func() {
+		for !over.Load() {
+			srv.shutdownOffer(t.Context())
+		}
+	})
+	for begin := time.Now(); entered < 100 && time.Since(begin) < time.Second/2; { // the two are rarely at it at once
+		if srv.enterOffer(&offer) == nil {
+			entered++
+		}
+	}
+	over.Store(true)
+	ending.Wait()
+	if srv.shutdownOffer(t.Context()); found != entered {
+		t.Errorf("%d offers were entered, and %d found", entered, found)
 	}
 }
