@@ -8,6 +8,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/internal/ufrag"
 )
 
 func TestInvite(t *testing.T) {
@@ -20,9 +21,15 @@ func TestInvite(t *testing.T) {
 	if said != "fingerprint "+cert.Fingerprint().String()+"\nkey "+key.Text()+"\n" || try(t, "", "keys", "-keys", file) != said {
 		t.Errorf("keys prints %s, want the fingerprint and the key of the file, both times", said)
 	}
+	secret := ufrag.Key(key.Bytes())
+	reader := ufrag.NewReader(&secret)
 	args := []string{"invite", "-keys", file, "-addr", "203.0.113.7:7777,[2001:db8::1]:7777", "-sub", "ada", "-data", "red", "-channels", "91f7c0a1be23d455", "-node", "66051"}
 	for _, more := range [][]string{nil, {"-json"}} {
 		i, err := auth.ParseInvite(try(t, "", append(args, more...)...))
+		var says ufrag.Fragment
+		if !reader.Read([]byte(i.Ufrag), &says) || string(says.Subject) != "ada" || string(says.Data) != "red" || says.Node != 66051 {
+			t.Errorf("%v: the invite says %+v, want ada, red and the node", more, says)
+		}
 		if err != nil || len(i.Addresses) != 2 || i.Fingerprint != [32]byte(cert.Fingerprint().Sum()) || i.Channels != "91f7c0a1be23d455" || !strings.HasPrefix(i.Ufrag, "DAQID") {
 			t.Errorf("%v: %+v, %v", more, i, err)
 		}

@@ -2,11 +2,16 @@ package main
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func try(t *testing.T, in string, args ...string) string {
@@ -63,6 +68,22 @@ func TestKeysOfOtherPrograms(t *testing.T) {
 		if said := try(t, token, "verify", "-key", key, "-aud", "eu-1", "-reusable"); !strings.HasPrefix(said, "sub ada\n") {
 			t.Errorf("verify prints %s, want sub ada first", said)
 		}
+	}
+}
+
+// verify accepts a token without an ID only with -reusable.
+func TestATokenWithoutAnID(t *testing.T) {
+	signer := testkit.Must(auth.Generate(auth.EdDSA, rand.Reader))
+	key := filepath.Join(t.TempDir(), "key.pem")
+	os.WriteFile(key, testkit.Must(signer.Key().PEM()), 0o600)
+	now := time.Now()
+	token := testkit.Must(signer.Sign(now, auth.Claims{Subject: "ada", Audience: "eu-1", Expires: now.Add(time.Minute)}))
+	args := []string{"verify", "-key", key, "-aud", "eu-1"}
+	if err := run(args, strings.NewReader(token), &strings.Builder{}); err == nil {
+		t.Error("without -reusable it is accepted")
+	}
+	if said := try(t, token, append(args, "-reusable")...); !strings.HasPrefix(said, "sub ada\n") {
+		t.Errorf("verify prints %s, want sub ada first", said)
 	}
 }
 
