@@ -186,8 +186,13 @@ func TestModuleOfACheckout(t *testing.T) {
 			t.Errorf("%s does not have the name of the game:\n%s", name, text)
 		}
 	}
-	if dir, _ = write(t, "other", "-module", "example.com/games/Chess", "-replace", "../.."); !strings.HasPrefix(read(t, filepath.Join(dir, "go.mod")), "module example.com/games/Chess\n") {
+	dir, _ = write(t, "other", "-module", "example.com/games/Chess", "-replace", "../..")
+	mod = read(t, filepath.Join(dir, "go.mod"))
+	if !strings.HasPrefix(mod, "module example.com/games/Chess\n") {
 		t.Error("-module is not the path of the module")
+	}
+	if !strings.Contains(mod, "\nrequire "+godwit+" "+version.Version+"\n") || !strings.HasSuffix(mod, "\nreplace "+godwit+" => "+quote(root)+"\n") {
+		t.Errorf("with -replace go.mod is\n%s\nwant the version %s and a line replace", mod, version.Version)
 	}
 }
 
