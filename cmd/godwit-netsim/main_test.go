@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -224,7 +226,9 @@ func TestEndOfInputIsNotTheEnd(t *testing.T) {
 	r.echo(1, 1)
 	r.ticks <- time.Time{} // prints nothing
 	r.stop()
-	wantIn(t, "the end", r.end("it goes on until it is stopped"), "total 1 client")
+	if rest := r.end("it goes on until it is stopped"); !strings.HasPrefix(rest, "total 1 client") {
+		t.Errorf("with -quiet it prints\n%s\nwant only the total", rest)
+	}
 }
 
 // TestRecordThenReplay: each datagram was duplicated on the way up during the recording. So
@@ -235,19 +239,91 @@ func TestRecordThenReplay(t *testing.T) {
 	r.echo(3, 6)
 	r.stop()
 	r.end("the trace is complete when it has ended")
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	trace, err := netsim.ReadTrace(f)
-	if err != nil || len(trace) != 9 {
-		t.Fatalf("%d datagrams recorded, %v; want 3 up and 6 down", len(trace), err)
+	if trace := readTrace(t, file); len(trace) != 9 {
+		t.Fatalf("%d datagrams recorded, want 3 up and 6 down", len(trace))
 	}
 
 	r = start(t, "-replay", file)
 	wantIn(t, "the replay", r.startups, "up   replay of 3 datagrams", "down replay of 6 datagrams")
 	r.echo(2, 4)
+}
+
+// readTrace reads a file of -record.
+func readTrace(t *testing.T, file string) []netsim.Fate {
+	t.Helper()
+	f := testkit.Must(os.Open(file))
+	defer f.Close()
+	return testkit.Must(netsim.ReadTrace(f))
+}
+
+// fates returns the drops in a file of -record on one way, one after the other.
+func fates(t *testing.T, file, way string) string {
+	t.Helper()
+	var all []string
+	for _, f := range readTrace(t, file) {
+		if strings.HasPrefix(f.Path, way) {
+			all = append(all, f.Drop.String())
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+// With another seed other datagrams are lost.
+func TestSeeds(t *testing.T) {
+	run := func(seed string) string {
+		file := filepath.Join(t.TempDir(), "trace.jsonl")
+		r := start(t, "-record", file, "-loss", "50%,0", "-seed", seed)
+		r.echo(64, 0)
+		r.settle(64)
+		r.stop()
+		r.end("the trace is complete when it has ended")
+		return fates(t, file, "up")
+	}
+	if a, b := run("2"), run("3"); a == b || strings.Count(a, ",") != 63 {
+		t.Errorf("with both seeds the fates of 64 datagrams are %s", a)
+	}
+}
+
+// With -clients 1 a second client takes the place of the first.
+func TestNumberOfClients(t *testing.T) {
+	r := start(t, "-clients", "1")
+	r.echo(1, 1)
+	other := testkit.Must(net.DialUDP("udp", nil, r.client.RemoteAddr().(*net.UDPAddr)))
+	t.Cleanup(func() { other.Close() })
+	r.client = other
+	r.echo(1, 1)
+	wantIn(t, "the second client", r.status(), "clients 1 ")
+	r.stop()
+	wantIn(t, "the end", r.end("a signal ends it"), "total 2 clients")
+}
+
+// The status tells of datagrams that wait for a rate on either way, and of those that could not be written.
+func TestFiguresOfTheStatus(t *testing.T) {
+	target, slow := netip.MustParseAddrPort(echoServer(t)), netsim.Link{Rate: 1} // a quarter of an hour for the datagram
+	for want, c := range map[string]netsim.RelayConfig{
+		`up passed 1 .* queue (9\d\d|1000) B  \| down .* queue 0 B  under way 1\n$`:          {Target: target, Up: slow},
+		`up passed 1 .* queue 0 B  \| down passed 1 .* queue (9\d\d|1000) B  under way 1\n$`: {Target: target, Down: slow},
+		`\n        1 datagrams could not be written\n$`:                                      {Target: target, Source: netip.MustParseAddr("203.0.113.7")}, // no address of this machine
+	} {
+		relay := testkit.Must(netsim.ListenRelay(c))
+		t.Cleanup(func() { relay.Close() })
+		client := testkit.Must(net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(relay.Addr())))
+		t.Cleanup(func() { client.Close() })
+		testkit.Must(client.Write(make([]byte, 1000)))
+		pattern := regexp.MustCompile(want)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.Now().Add(testkit.Patience); ; <-tick.C {
+			var out strings.Builder
+			(&console{network: relayed{relay}, out: &out}).status()
+			if pattern.MatchString(out.String()) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the status is %q, want %s", &out, want)
+			}
+		}
+	}
 }
 
 func TestSharedRate(t *testing.T) {

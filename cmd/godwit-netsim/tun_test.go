@@ -50,10 +50,13 @@ func TestTunCarriesTheTrafficOfANamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer around.Close()
-	r := launch(t, "-tun", "-near", around.Near().File()+",10.9.0.1/24", "-far", "10.9.0.2/24", "-delay", "1ms")
+	r := launch(t, "-tun", "-near", around.Near().File()+",10.9.0.1/24", "-far", "10.9.0.2/24", "-delay", "1ms", "-tun-mtu", "1400")
 	hello := r.wantLine("it says where it is", "from [10.9.0.2] to [10.9.0.1]; for programs there: nsenter --net=")
 	r.wantLine("the way up", "  up   delay 1ms")
 	r.wantLine("and down", "  down delay 1ms")
+	if got := mtu(t, around.Near(), "10.9.0.1/24"); got != 1400 {
+		t.Errorf("the MTU is %d, want that of -tun-mtu", got)
+	}
 	var server *net.UDPConn
 	err = around.Near().Do(func() (err error) {
 		server, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("10.9.0.1:0")))
@@ -82,6 +85,70 @@ func TestTunCarriesTheTrafficOfANamespace(t *testing.T) {
 	wantIn(t, "a condition", r.say("loss 100%", 2), "up   loss 100% delay 1ms")
 	r.say("quit", 0)
 	wantIn(t, "the end", r.end("quit ends it"), "total\n  up   sent 1 passed 1")
+}
+
+// mtu returns that of the device with an address in a namespace.
+func mtu(t *testing.T, space *netsim.Namespace, addr string) (n int) {
+	t.Helper()
+	err := space.Do(func() error {
+		devices, err := net.Interfaces()
+		for _, d := range devices {
+			addrs, _ := d.Addrs() // a device that is gone has none
+			if slices.ContainsFunc(addrs, func(a net.Addr) bool { return a.String() == addr }) {
+				n = d.MTU
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// With another seed a TUN link loses other packets.
+func TestSeedsOfATun(t *testing.T) {
+	around, err := netsim.OpenTun(netsim.TunConfig{}) // its namespaces are those of the ends
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("NOT RUN: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer around.Close()
+	run := func(seed string) string {
+		file := filepath.Join(t.TempDir(), "trace.jsonl")
+		r := launch(t, "-tun", "-near", around.Near().File()+",10.9.0.1/24", "-far", "10.9.0.2/24", "-loss", "0,50%", "-record", file, "-seed", seed)
+		for range 3 {
+			r.wantLine("a line of the start", "")
+		}
+		err := around.Near().Do(func() error {
+			u, err := net.ListenUDP("udp", nil)
+			for range 64 {
+				if err == nil {
+					_, err = u.WriteToUDPAddrPort([]byte("hello"), netip.MustParseAddrPort("10.9.0.2:9"))
+				}
+			}
+			return errors.Join(err, u.Close())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seen := 0; seen < 64; {
+			var passed, bytes, lost int
+			_, down, _ := strings.Cut(r.status(), "| down ")
+			if _, err := fmt.Sscanf(down, "passed %d (%d B) lost %d", &passed, &bytes, &lost); err != nil {
+				t.Fatalf("a status of %q: %v", down, err)
+			}
+			seen += passed + lost
+		}
+		r.say("quit", 0)
+		r.end("quit ends it")
+		return fates(t, file, "down")
+	}
+	if a, b := run("2"), run("3"); a == b || !strings.Contains(a, "lost") {
+		t.Errorf("with both seeds the fates of the packets are %s", a)
+	}
 }
 
 // A mistake in the flags of a TUN link is an error before anything is made, and before the file
