@@ -161,7 +161,7 @@ func TestEachFaultIsNamed(t *testing.T) {
 
 // At the machine of the server the program finds the socket, and the addresses that the server tells.
 func TestTheMachineOfTheServer(t *testing.T) {
-	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{Logger: slog.New(slog.DiscardHandler)})
+	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{Secret: "open", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,13 +169,13 @@ func TestTheMachineOfTheServer(t *testing.T) {
 	web := httptest.NewServer(srv)
 	defer web.Close()
 	port := strconv.Itoa(int(srv.RTC().Addr().Port()))
-	r := examine(t, "-server", "-port", port, web.URL)
+	r := examine(t, "-server", "-port", port, "-token", "open", web.URL)
 	r.want(t, "socket", doctor.OK, "", "1 socket of the UDP port "+port)
 	r.want(t, "address", doctor.OK, "", "127.0.0.1:"+port+" is an address of this machine")
 	if err := srv.RTC().SetPublic(netip.MustParseAddrPort("203.0.113.7:7777"), netip.MustParseAddrPort("192.168.255.254:7777")); err != nil {
 		t.Fatal(err)
 	}
-	r = examine(t, "-server", web.URL)
+	r = examine(t, "-server", "-token", "open", web.URL)
 	r.want(t, "address", doctor.OK, "", "203.0.113.7:7777 is not an address of this machine")
 	r.want(t, "address", doctor.Fail, doctor.FaultOwner, "192.168.255.254:7777")
 	r.want(t, "socket", doctor.Skip, "", "-port")

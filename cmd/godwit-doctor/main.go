@@ -168,7 +168,7 @@ func run(ctx context.Context, args []string, out io.Writer, color bool) (healthy
 		return false, err
 	}
 	began := time.Now()
-	all := report{URL: o.URL, Healthy: true, Faults: []doctor.Fault{}, Results: []doctor.Result{}}
+	all := report{URL: o.URL, Healthy: true, Faults: []doctor.Fault{}}
 	note := func(r doctor.Result) {
 		all.add(r)
 		if !o.json {

@@ -87,8 +87,8 @@ func TestAHealthyServer(t *testing.T) {
 	r.want(t, "proxy", doctor.OK, "", "loopback")
 	r.want(t, "websocket", doctor.OK, "", "opens in")
 	r.want(t, "channel", doctor.OK, "", "opens")
-	if !r.Healthy || len(r.Faults) != 0 {
-		t.Errorf("it has found %v: %+v", r.Faults, r.Results)
+	if !r.Healthy || r.Faults == nil || len(r.Faults) != 0 || r.URL != page {
+		t.Errorf("at %s it has found %#v, want an empty list: %+v", r.URL, r.Faults, r.Results)
 	}
 }
 
