@@ -241,12 +241,16 @@ func (s *shard) receiveCheck(now time.Time, d *udpio.Datagram, i int) {
 		s.stats.drops[DropBadSTUN]++
 		return
 	}
-	room := len(s.conns) < s.server.config.MaxConns
 	name := s.request.LocalUfrag()
 	direct := s.fragments != nil && ufrag.IsDirect(name)
 	if direct {
 		name = s.request.Username()
 	}
+	if c := s.byAddr[d.Remote]; c != nil && c.ufrag == string(name) { // nearly each check
+		s.check(now, c, d)
+		return
+	}
+	room := len(s.conns) < s.server.config.MaxConns
 	c, full := s.server.registry.connFor(name, s, room)
 	switch {
 	case full:
@@ -268,6 +272,11 @@ func (s *shard) receiveCheck(now time.Time, d *udpio.Datagram, i int) {
 		return
 	}
 	s.conns[c] = struct{}{}
+	s.check(now, c, d)
+}
+
+// check takes the connectivity check in s.request, which is one for c.
+func (s *shard) check(now time.Time, c *Conn, d *udpio.Datagram) {
 	b, granted := c.peer.Check(now, d.Remote, d.Local, &s.request, s.loop.Slot())
 	s.push(b, d.Remote, d.Local, s.server.relays != nil && c.peer.Holds(now, d.Remote))
 	if granted {
