@@ -47,11 +47,13 @@ type Config struct {
 	// path the agent expires. Zero means 30 s.
 	ConsentTimeout time.Duration
 
-	// Secret must be random and unknown to every peer. Several agents may share it:
-	// challenges are computed from it, from Local.Ufrag and from the time at which the agent is made.
-	// Without Secret the agent sends no challenges, and only [Agent.Proved] proves an
-	// address.
+	// Secret must be random and unknown to every peer. Several agents may share it, each with
+	// another Salt, such as a random one: challenges are computed from both. If two agents had
+	// the same Salt, the peer of one could know the challenges of the other, and prove an
+	// address at which it does not receive. Without Secret the agent sends no challenges, and
+	// only [Agent.Proved] proves an address.
 	Secret *[32]byte
+	Salt   uint64
 
 	// MaxPaths limits the number of addresses that the agent remembers. For one more it
 	// removes the one whose last check is oldest: an unproved one if there is one, and never
@@ -94,7 +96,7 @@ type Agent struct {
 	selected int    // index in paths; not valid while paths is empty
 	started  time.Time
 	consent  time.Duration
-	checked  time.Duration // the last valid check on any path, if there are paths
+	checked  time.Duration // the last valid check on any path; without paths, chosen so that the agent expires after PendingTimeout
 	until    time.Duration // when the trial of the selection ends; never if there is none
 	answered time.Duration // when an address was proved last
 	ask      *challenge    // nil before the first
@@ -104,20 +106,22 @@ type Agent struct {
 	stats    Stats
 
 	secret      *[32]byte
+	salt        uint64
 	local       Credentials
 	remoteUfrag string
 	next        *restart // nil if there is none
-	pending     time.Duration
 }
 
 // New returns an agent that waits for its peer's first check.
 func New(now time.Time, c Config) *Agent {
+	consent := min(cmp.Or(c.ConsentTimeout, defaultConsentTimeout), -never/2) // or sums of it would overflow
 	return &Agent{
 		secret:      c.Secret,
+		salt:        c.Salt,
 		local:       c.Local,
 		remoteUfrag: c.Remote.Ufrag,
-		pending:     cmp.Or(c.PendingTimeout, defaultPendingTimeout),
-		consent:     min(cmp.Or(c.ConsentTimeout, defaultConsentTimeout), -never/2), // or sums of it would overflow
+		checked:     cmp.Or(c.PendingTimeout, defaultPendingTimeout) - consent,
+		consent:     consent,
 		maxPaths:    int32(min(max(cmp.Or(c.MaxPaths, defaultMaxPaths), 2), math.MaxInt32)),
 		started:     now,
 		until:       never,

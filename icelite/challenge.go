@@ -119,17 +119,16 @@ func (a *Agent) asking() *challenge {
 
 // draw returns the challenge with a number for an address. Without the secret nobody can
 // distinguish it from random bytes, also with knowledge of other challenges. It is half of
-// a hash, so it cannot be extended. Agents may have the same fragment, one after another: the time
-// distinguishes them, or a former user of the address could know the challenges of a later one.
+// a hash, so it cannot be extended. Agents that share the secret differ by their salts: the
+// peer of one agent knows nothing of the challenges of another one.
 func (a *Agent) draw(number uint64, to netip.AddrPort) [ChallengeLen]byte {
-	var in [32 + 8 + 16 + 2 + 8 + ufragLen]byte
+	var in [32 + 8 + 16 + 2 + 8]byte
 	copy(in[:], a.secret[:])
 	binary.BigEndian.PutUint64(in[32:], number)
 	ip := to.Addr().As16()
 	copy(in[40:], ip[:])
 	binary.BigEndian.PutUint16(in[56:], to.Port())
-	binary.BigEndian.PutUint64(in[58:], uint64(a.started.UnixNano()))
-	copy(in[66:], a.local.Ufrag)
+	binary.BigEndian.PutUint64(in[58:], a.salt)
 	sum := sha256.Sum256(in[:])
 	return [ChallengeLen]byte(sum[:])
 }

@@ -66,12 +66,7 @@ func (a *Agent) Deadline() time.Time {
 	return a.started.Add(d)
 }
 
-func (a *Agent) expiry() time.Duration {
-	if len(a.paths) == 0 {
-		return a.pending
-	}
-	return a.checked + a.consent
-}
+func (a *Agent) expiry() time.Duration { return a.checked + a.consent }
 
 // Advance reports whether the agent has expired: no valid check has arrived within
 // PendingTimeout, or neither a valid check nor an answer to a challenge for ConsentTimeout.

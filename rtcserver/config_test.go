@@ -149,7 +149,7 @@ func TestAPeerGetsItsSettings(t *testing.T) {
 	want := peer.Config{
 		Client: true,
 		ICE: peer.ICEConfig{
-			Local: local, Remote: remote, Secret: &s.pathKey,
+			Local: local, Remote: remote, Secret: &s.pathKey, Salt: got.ICE.Salt,
 			PendingTimeout: c.PendingTimeout, ConsentTimeout: c.SilenceTimeout,
 		},
 		SCTP: peer.SCTPConfig{

@@ -244,7 +244,7 @@ func newCredentials(node uint32) (peer.Credentials, error) {
 
 // peerConfig returns the configuration of the peer of c. A port of 0 means the usual one.
 func (s *Server) peerConfig(c *Conn, local, remote peer.Credentials, port int) peer.Config {
-	var random [8]byte
+	var random [16]byte
 	rand.Read(random[:])
 	return peer.Config{
 		Client: c.active,
@@ -254,10 +254,11 @@ func (s *Server) peerConfig(c *Conn, local, remote peer.Credentials, port int) p
 			PendingTimeout: s.config.PendingTimeout,
 			ConsentTimeout: s.config.SilenceTimeout,
 			Secret:         &s.pathKey,
+			Salt:           binary.BigEndian.Uint64(random[8:]),
 		},
 		SCTP: peer.SCTPConfig{
 			LocalTag:      binary.BigEndian.Uint32(random[:4]),
-			InitialTSN:    binary.BigEndian.Uint32(random[4:]),
+			InitialTSN:    binary.BigEndian.Uint32(random[4:8]),
 			CookieKey:     s.cookieKey,
 			RemotePort:    uint16(port),
 			AllowReliable: s.config.AllowReliable,

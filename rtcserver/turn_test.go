@@ -299,8 +299,8 @@ func TestServersAndConnectionsDiffer(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		c := w.offer("").conn
 		one, two := w.server.peerConfig(c, peer.Credentials{}, peer.Credentials{}, 0), w.server.peerConfig(c, peer.Credentials{}, peer.Credentials{}, 0)
-		if one.SCTP.LocalTag == two.SCTP.LocalTag || one.SCTP.InitialTSN == two.SCTP.InitialTSN {
-			t.Error("two connections have the same tag or TSN")
+		if one.SCTP.LocalTag == two.SCTP.LocalTag || one.SCTP.InitialTSN == two.SCTP.InitialTSN || one.ICE.Salt == two.ICE.Salt {
+			t.Error("two connections have the same tag, TSN or salt")
 		}
 	})
 }
