@@ -95,7 +95,7 @@ func TestShutdownBetweenAnOfferAndItsAnswer(t *testing.T) {
 	})
 }
 
-// An offer that is answered before the server's last turn does not end the connections of pages in silence.
+// An offer that is answered before the server's last turn does not silently end the connections of pages.
 func TestALateOfferLeavesPagesTheirFarewell(t *testing.T) {
 	var held chan struct{}
 	var end func()
