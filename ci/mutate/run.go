@@ -140,7 +140,7 @@ func (b *build) write() error {
 }
 
 func (b *build) goTool(verb, flags string, list []goPackage) (string, error) {
-	args := []string{verb, flags, "-overlay", b.overlay}
+	args := []string{verb, flags, "-overlay", b.overlay, "-o", os.DevNull} // else a program is left in the module
 	for _, p := range list {
 		args = append(args, p.ImportPath)
 	}
