@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +53,16 @@ func (r *report) want(t *testing.T, check string, status doctor.Status, fault do
 	}
 }
 
+// find returns the first result of a check; the zero Result if there is none.
+func (r *report) find(check string) doctor.Result {
+	for _, one := range r.Results {
+		if one.Check == check {
+			return one
+		}
+	}
+	return doctor.Result{}
+}
+
 // website starts a server and its page on this machine, and returns the URL of the page.
 func website(t *testing.T, c godwit.Config) string {
 	t.Helper()
@@ -87,6 +98,20 @@ func TestAHealthyServer(t *testing.T) {
 	r.want(t, "proxy", doctor.OK, "", "loopback")
 	r.want(t, "websocket", doctor.OK, "", "opens in")
 	r.want(t, "channel", doctor.OK, "", "opens")
+	r.want(t, "trip", doctor.OK, "", "for the round trip")
+	for check, figures := range map[string][]string{"trip": {"min", "median", "max"}, "channel": {"opened"}, "websocket": {"opened", "trip"}} {
+		for _, name := range figures {
+			if ms, ok := r.find(check).Data[name].(float64); !ok || ms < 0 || ms > 120_000 {
+				t.Errorf("the figures of %q are %v, want %s", check, r.find(check).Data, name)
+			}
+		}
+	}
+	if hash, _ := r.find("table").Data["hash"].(string); len(hash) != 16 || !strings.HasSuffix(r.find("table").Text, hash) {
+		t.Errorf("the table is %+v, want its hash", r.find("table"))
+	}
+	if text := r.find("connection").Text; !regexp.MustCompile(` in (less than 0\.1|\d{1,3}(\.\d)?) m?s$`).MatchString(text) {
+		t.Errorf("the time of the connection is not in %q", text)
+	}
 	if !r.Healthy || r.Faults == nil || len(r.Faults) != 0 || r.URL != page {
 		t.Errorf("at %s it has found %#v, want an empty list: %+v", r.URL, r.Faults, r.Results)
 	}
@@ -99,6 +124,52 @@ func TestAPageOfAnotherBuild(t *testing.T) {
 	r.want(t, "version", doctor.Fail, doctor.FaultVersion, `"1.4"`)
 	r.want(t, "table", doctor.Fail, doctor.FaultTable, "0123456789abcdef")
 	r.want(t, "udp", doctor.OK, "", "answers")
+}
+
+// A page that has the server's own version and table is not told of another.
+func TestAPageOfTheSameBuild(t *testing.T) {
+	page := website(t, godwit.Config{Channels: godwit.Channels{{Name: "move", Mode: godwit.Sequenced}}, Version: "1.4"})
+	first := examine(t, page)
+	hash, _ := first.find("table").Data["hash"].(string)
+	r := examine(t, "-app", "1.4", "-channels", hash, page)
+	if r.want(t, "version", doctor.OK, "", "session protocol 1"); !r.Healthy || len(r.Faults) != 0 {
+		t.Errorf("it has found %v: %+v", r.Faults, r.Results)
+	}
+}
+
+// The doctor goes where a redirect leads, and says that it has.
+func TestARedirect(t *testing.T) {
+	page := website(t, godwit.Config{})
+	web := httptest.NewServer(http.RedirectHandler(page+"game/", http.StatusPermanentRedirect))
+	defer web.Close()
+	r := examine(t, web.URL)
+	r.want(t, "redirect", doctor.Warn, doctor.FaultRedirect, page+"game/")
+	r.want(t, "udp", doctor.OK, "", "answers")
+}
+
+// A server whose certificate nobody trusts gets no token. The other checks are made.
+func TestACertificateOfNobody(t *testing.T) {
+	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	var authorized atomic.Bool
+	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			authorized.Store(true)
+		}
+		srv.ServeHTTP(w, r)
+	}))
+	defer web.Close()
+	r := examine(t, "-token", "open", web.URL)
+	r.want(t, "certificate", doctor.Fail, doctor.FaultCertificate, "unknown authority")
+	r.want(t, "token", doctor.Skip, "", "not valid")
+	r.want(t, "websocket", doctor.OK, "", "opens")
+	r.want(t, "channel", doctor.OK, "", "opens")
+	if authorized.Load() {
+		t.Error("the token is sent")
+	}
 }
 
 // A token is good once: one is enough for all checks except that of the data channel.

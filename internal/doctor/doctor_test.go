@@ -1,15 +1,21 @@
 package doctor
 
 import (
+	"bytes"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v3"
+
 	"github.com/godwit-rtc/godwit/icelite"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func addrPorts(texts ...string) (all []reach) {
@@ -89,6 +95,16 @@ func TestAddressesOfAnAnswer(t *testing.T) {
 		if a.addr.IsValid() {
 			addr = a.addr.String()
 		}
+		text := addr
+		switch f := strings.Fields(c.line); {
+		case len(f) < 6:
+			text = strconv.Quote(c.line)
+		case addr == "":
+			text = f[4]
+		}
+		if !strings.HasPrefix(a.text, text) {
+			t.Errorf("%s: the text begins with %s, want %s", c.line, a.text, text)
+		}
 		if addr != c.addr || !strings.Contains(a.why, c.why) || (a.why == "") != (c.why == "") || a.why != "" && a.next == "" {
 			t.Errorf("%s at %s: %+v, want %q and %q", c.line, c.site, a, c.addr, c.why)
 		}
@@ -105,6 +121,15 @@ func TestChecksOfAnySize(t *testing.T) {
 		id, b, err := keys.request(size)
 		if err != nil || size > 160 && (len(b) < size || len(b) > size+7) {
 			t.Fatalf("a check of %d bytes has %d, %v", size, len(b), err)
+		}
+		m := &stun.Message{Raw: b}
+		if err := m.Decode(); err != nil {
+			t.Fatal(err)
+		}
+		ours, _ := m.Get(attrPriority)
+		tie, _ := m.Get(attrControlling)
+		if !bytes.Equal(ours, []byte{110, 0xff, 0xff, 0xff}) || len(tie) != 8 {
+			t.Errorf("a check has the priority %x and the tie-breaker %x", ours, tie)
 		}
 		var r icelite.Request
 		if d := r.Parse(b); d != icelite.DropNone {
@@ -209,7 +234,7 @@ func TestTheAddressThatTheServerCounts(t *testing.T) {
 			v.mapped = netip.AddrPortFrom(netip.MustParseAddr(c.mapped), 1)
 		}
 		v.judgeSeen(t.Context())
-		if len(*all) != 1 || (*all)[0].Status != c.status || (*all)[0].Fault != c.want {
+		if len(*all) != 1 || (*all)[0].Check != "proxy" || (*all)[0].Status != c.status || (*all)[0].Fault != c.want {
 			t.Errorf("%q with %q at %s: %+v, want %v %q", c.seen, c.mapped, c.site, *all, c.status, c.want)
 		}
 	}
@@ -234,7 +259,7 @@ func TestTheSourceThatTheServerSees(t *testing.T) {
 		all, r := collect()
 		v := &visit{reporter: r}
 		v.judgeSource(&target{addr: port(c.to + ":7777"), local: port(c.local)}, c.mapped)
-		if len(*all) != 1 || (*all)[0].Fault != c.want || !strings.Contains((*all)[0].Text, c.text) {
+		if len(*all) != 1 || (*all)[0].Check != "source" || (*all)[0].Fault != c.want || !strings.Contains((*all)[0].Text, c.text) {
 			t.Errorf("%s as %v: %+v, want %q and %q", c.local, c.mapped, *all, c.want, c.text)
 		}
 	}
@@ -242,14 +267,81 @@ func TestTheSourceThatTheServerSees(t *testing.T) {
 
 func TestNarrowPaths(t *testing.T) {
 	for _, c := range []struct {
-		payload int
-		want    Status
-	}{{0, Fail}, {1144, Warn}, {1224, Warn}, {1228, OK}, {1472, OK}} {
+		payload    int
+		want       Status
+		text, next string
+	}{
+		{0, Fail, "datagrams with 1141 bytes do not reach", "WebSocket"},
+		{1144, Warn, "1172 bytes (1144 of", "more than 1079 bytes"}, {1224, Warn, "1252 bytes (1224 of", "more than 1159 bytes"},
+		{1228, OK, "1256 bytes (1228 of", ""}, {1472, OK, "1500 bytes (1472 of", ""},
+	} {
 		all, r := collect()
 		(&visit{reporter: r}).judgeMTU(c.payload, 28)
-		if len(*all) != 1 || (*all)[0].Status != c.want || (c.want == OK) != ((*all)[0].Fault == "") {
-			t.Errorf("%d bytes: %+v, want %v", c.payload, *all, c.want)
+		if len(*all) != 1 {
+			t.Fatalf("%d bytes: %+v, want one result", c.payload, *all)
 		}
+		got := (*all)[0]
+		if got.Check != "mtu" || got.Status != c.want || (c.want == OK) != (got.Fault == "") || !strings.Contains(got.Text, c.text) || !strings.Contains(got.Next, c.next) || (c.next == "") != (got.Next == "") {
+			t.Errorf("%d bytes: %+v, want %+v", c.payload, got, c)
+		}
+		if c.payload > 0 && (got.Data["payload"] != c.payload || got.Data["mtu"] != c.payload+28) {
+			t.Errorf("%d bytes: the figures are %v", c.payload, got.Data)
+		}
+	}
+}
+
+func TestLostChecks(t *testing.T) {
+	for _, c := range []struct {
+		answered int
+		want     Status
+		text     string
+	}{{40, OK, "none of 40 checks"}, {39, OK, "2.5 % lost: 1 of 40 checks or answers"}, {38, Warn, "5.0 % lost: 2 of 40 checks or answers"}} {
+		shots := make([]*shot, 40)
+		for i := range shots {
+			shots[i] = new(shot)
+			if i < c.answered {
+				shots[i].trip = time.Duration(i + 1)
+			}
+		}
+		all, r := collect()
+		(&visit{reporter: r}).judgeLoss(summarize(shots))
+		if len(*all) != 1 {
+			t.Fatalf("%d answers: %+v, want one result", c.answered, *all)
+		}
+		got := (*all)[0]
+		if got.Check != "loss" || got.Status != c.want || (got.Fault == FaultLoss) != (c.want == Warn) || got.Text != c.text || got.Data["sent"] != 40 || got.Data["lost"] != 40-c.answered {
+			t.Errorf("%d answers: %+v, want %+v", c.answered, got, c)
+		}
+	}
+}
+
+// A prober notes the size of a check and when it was sent, and an answer ends its wait.
+func TestAnAnsweredCheck(t *testing.T) {
+	server := testkit.Must(net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0"))))
+	defer server.Close()
+	local := icelite.Credentials{Ufrag: "server", Pwd: "0123456789abcdef01234567"}
+	agent := icelite.New(time.Now(), icelite.Config{Local: local, Remote: icelite.Credentials{Ufrag: "doctor"}})
+	sizes := make(chan int, 1)
+	go func() {
+		b := make([]byte, 2000)
+		n, from, err := server.ReadFromUDPAddrPort(b)
+		var r icelite.Request
+		if err != nil || r.Parse(b[:n]) != icelite.DropNone {
+			return // the test misses the answer
+		}
+		answer, _ := agent.Answer(time.Now(), from, netip.Addr{}, &r, nil)
+		sizes <- n
+		server.WriteToUDPAddrPort(answer, from)
+	}()
+	p := newProber(credentials{"doctor", local.Ufrag, local.Pwd})
+	defer p.close()
+	began := time.Now()
+	s := p.send(p.add(server.LocalAddr().(*net.UDPAddr).AddrPort()), 1141)
+	if !p.await(t.Context(), testkit.Patience, func() bool { return answered(s) }) || time.Since(began) >= testkit.Patience {
+		t.Fatalf("after %v the check is answered: %v; want that the answer ends the wait", time.Since(began), answered(s))
+	}
+	if n := <-sizes; s.size != n || s.sent.Before(began) || s.trip > time.Since(began) {
+		t.Errorf("a check of %d bytes is %+v", n, *s)
 	}
 }
 
