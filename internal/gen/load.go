@@ -59,7 +59,7 @@ func load(dir, skip string) (*loader, error) {
 		return nil, err
 	}
 	if imports := l.imports(); len(imports) > 0 {
-		deps, err := goList(dir, append([]string{"-e", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles"}, imports...)...)
+		deps, err := goList(dir, append([]string{"-e", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles", "--"}, imports...)...)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/types"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -77,6 +78,29 @@ func TestOneTable(t *testing.T) {
 		_, err := Load(c.dir, c.table, "godwit_gen.go")
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s %s: %v, want %s", c.dir, c.table, err, c.want)
+		}
+	}
+}
+
+// The error for a package that cannot be read says why. An import is never a flag of the go command, which has some
+// that run programs.
+func TestPackagesThatCannotBeRead(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "nowhere"), "", ""); err == nil || !strings.HasPrefix(err.Error(), "go list: ") {
+		t.Errorf("no directory: %v", err)
+	}
+	for _, c := range []struct{ file, text, want string }{
+		{"game_test.go", "package game\n", "no Go package in "},
+		{"game.go", "package game\n\nfunc {\n", "game.go:3:"},
+		{"game.go", "package game\n\nimport _ \"-toolexec\"\n", "package game has no table"},
+	} {
+		dir := t.TempDir()
+		for file, text := range map[string]string{"go.mod": "module game\n", c.file: c.text} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Load(dir, "", ""); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %q: %v, want %s", c.file, c.text, err, c.want)
 		}
 	}
 }
