@@ -28,6 +28,12 @@ func (t *T) Do(n int) error {
 	return nil
 }
 
+// An I can do it.
+type I interface {
+	Do() error
+	hidden()
+}
+
 func internal() {}
 `
 
@@ -37,6 +43,7 @@ import "fmt"
 
 func ExampleT_Do() {
 	if true {
+		// A comment.
 		fmt.Println("done")
 	}
 	// Output: done
@@ -66,8 +73,9 @@ func TestPageOfAPackage(t *testing.T) {
 		"See [T.Do](#T-Do), [T.Field](#T-Field) and [Two](#Two).",
 		"<a id=\"One\"></a><a id=\"Two\"></a>",
 		"### type T {#T}\n\n<a id=\"T-Field\"></a>",
+		"### type I {#I}\n\n<a id=\"I-Do\"></a>\n\n```go\ntype I interface {\n\tDo() error\n",
 		"#### func (\\*T) Do {#T-Do}\n\n```go\nfunc (t *T) Do(n int) error\n```",
-		"```go\nif true {\n\tfmt.Println(\"done\")\n}\n```\n\nIt prints\n\n```text\ndone\n```",
+		"```go\nif true {\n\t// A comment.\n\tfmt.Println(\"done\")\n}\n```\n\nIt prints\n\n```text\ndone\n```",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has not %q:\n%s", want, text)
