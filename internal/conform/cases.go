@@ -356,7 +356,9 @@ var cases = []Case{
 func malformed(x *exam) {
 	l := x.start()
 	bad := func() []byte {
-		return frame{kind: kindMessage, channel: chOrdered, id: x.next[chOrdered], data: []byte("bad")}.append(nil)
+		f := x.whole(chOrdered, "bad")
+		x.next[chOrdered]-- // its id is free
+		return f.append(nil)
 	}
 	for _, c := range []struct {
 		what string
