@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -127,7 +128,8 @@ func ask(t *testing.T, s *client.Session, lines chan string, player, want string
 
 // Three processes, of which the first has the NATS server, are one room. One of them is killed.
 func TestThreeProcesses(t *testing.T) {
-	one := start(t, "-node", "one", "-nats-listen", "127.0.0.1:0")
+	dir := t.TempDir()
+	one := start(t, "-node", "one", "-nats-listen", "127.0.0.1:0", "-nats-dir", dir)
 	two := start(t, "-node", "two", "-nats", one.nats)
 	three := start(t, "-node", "three", "-nats", one.nats)
 
@@ -181,5 +183,19 @@ func TestThreeProcesses(t *testing.T) {
 		if line := testkit.Next(t, "bob is kicked", atBob); line == "closed: kicked" {
 			break
 		}
+	}
+	until(t, atAda, "* bob has gone: kicked")
+	if files, err := os.ReadDir(dir); err != nil || len(files) == 0 {
+		t.Errorf("the directory of NATS has %v, %v", files, err)
+	}
+}
+
+// Credentials are for a NATS server elsewhere: without its address the node does not start.
+func TestCredentialsWithoutAnAddress(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // a node that starts ends at once
+	err := run(ctx, &options{node: "one", web: "127.0.0.1:0", data: "127.0.0.1:0", credentials: "file"}, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "Credentials") {
+		t.Errorf("%v, want an error that names the credentials", err)
 	}
 }
