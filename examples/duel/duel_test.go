@@ -53,6 +53,20 @@ func TestOldPicturesCatchLess(t *testing.T) {
 	}
 }
 
+// A game begins in the middle of the board, with a hare of the tick, and the player stays there until an input comes.
+func TestTheBeginningOfAGame(t *testing.T) {
+	const tick = 1000
+	g, middle := newGame(tick), point{width / 2, height / 2}
+	if g.hare != burrow(tick) {
+		t.Errorf("the hare is at %v, want %v", g.hare, burrow(tick))
+	}
+	for n := range uint32(10) {
+		if g.step(tick + n); g.you != middle {
+			t.Fatalf("after %d ticks the player is at %v, want the middle", n, g.you)
+		}
+	}
+}
+
 func TestGameStaysOnTheBoard(t *testing.T) {
 	g := newGame(0)
 	for tick := range uint32(10_000) {
@@ -342,10 +356,43 @@ func TestOrigins(t *testing.T) {
 		if got := h.Get("Access-Control-Allow-Origin"); origin == "https://pages.example" && got != origin {
 			t.Errorf("%s: Access-Control-Allow-Origin is %q", origin, got)
 		}
-		if status, _, _ := ask(t, "GET", web.URL+"/websocket", origin); (status == 403) != (want == 403) {
-			t.Errorf("a WebSocket from %s: the status is %d", origin, status)
+		c, resp, err := websocket.Dial(t.Context(), web.URL+"/websocket", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {origin}}})
+		if (err == nil) != (want == 200) || err != nil && (resp == nil || resp.StatusCode != want) {
+			t.Errorf("a WebSocket from %s: %v, want the status %d", origin, err, want)
+		}
+		if err == nil {
+			if _, _, r := ask(t, "GET", web.URL+"/link", ""); r.Players == 0 {
+				t.Errorf("the report says that nobody plays over a WebSocket: %+v", r)
+			}
+			c.CloseNow()
 		}
 	}
+}
+
+// A board ends with its session. In the report the clock runs.
+func TestABoardEndsWithItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuel(t.Context(), nil)
+		srv := testkit.Must(godwit.New(d.config()))
+		defer srv.Close()
+		c := testkit.Must(srv.Local(godwit.LocalConfig{}))
+		synctest.Wait()
+		if len(d.boards) != 1 {
+			t.Fatalf("there are %d boards, want that of the session", len(d.boards))
+		}
+		c.Close(session.CloseNormal, "")
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		if len(d.boards) != 0 {
+			t.Errorf("there are %d boards, want none", len(d.boards))
+		}
+		w := httptest.NewRecorder()
+		d.serveLink(w, httptest.NewRequest(http.MethodGet, "/link", nil))
+		var r report
+		if err := json.Unmarshal(w.Body.Bytes(), &r); err != nil || r.Clock != 1500 {
+			t.Errorf("the clock is at %v ms, %v; want 1500", r.Clock, err)
+		}
+	})
 }
 
 func TestPlacesAreLimited(t *testing.T) {

@@ -33,7 +33,7 @@ type game struct {
 
 func newGame(tick uint32) *game {
 	middle := point{width / 2, height / 2}
-	return &game{you: middle, target: middle, hare: burrow(tick), heard: tick}
+	return &game{you: middle, target: middle, hare: burrow(tick)}
 }
 
 // dice returns a random source for a tick.

@@ -63,9 +63,9 @@ type segment struct {
 
 // A flight is a segment, or an acknowledgement if held is not nil, on its way.
 type flight struct {
-	number int
+	number int // of the segment
 	data   []byte
-	sent   time.Time
+	sent   time.Time // for an acknowledgement, when the segment was
 	want   int
 	held   []int
 }
@@ -149,7 +149,7 @@ func (s *stream) arrived(now time.Time, f flight) {
 		s.out = append(s.out, b...)
 		s.want++
 	}
-	ack := flight{number: f.number, sent: f.sent, want: s.want, held: make([]int, 0, len(s.held))}
+	ack := flight{sent: f.sent, want: s.want, held: make([]int, 0, len(s.held))}
 	for number := range s.held {
 		ack.held = append(ack.held, number)
 	}

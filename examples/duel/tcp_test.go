@@ -53,6 +53,17 @@ func (s *streamTest) rest(t *testing.T) time.Duration {
 	return s.now.Sub(began)
 }
 
+// Without a loss each round trip doubles the window, as in slow start.
+func TestSlowStart(t *testing.T) {
+	s := newStreamTest(netsim.Link{Delay: 50 * time.Millisecond}, 1)
+	s.write(s.now, make([]byte, 70*segmentSize))
+	for _, want := range []float64{2 * firstWindow, 4 * firstWindow} {
+		if s.until(s.now.Add(100 * time.Millisecond)); s.window != want {
+			t.Errorf("the window is %v, want %v", s.window, want)
+		}
+	}
+}
+
 // All bytes arrive once and in order, whatever the link does.
 func TestStreamDeliversInOrder(t *testing.T) {
 	for name, l := range map[string]netsim.Link{
