@@ -61,6 +61,9 @@ func TestAClientBehindARelay(t *testing.T) {
 			if got := o.conn.RemoteAddr(); got != client {
 				t.Errorf("the address is %v, want %v", got, client)
 			}
+			if w.server.relays.slots[0].Load().checked.Load() < 0 {
+				t.Error("the check of the client does not keep the place of the relay")
+			}
 			c := o.conn.shard.byAddr
 			if len(c) != 1 || c[client] != nil {
 				t.Errorf("the addresses of connections are %v, want none without the relay", c)
@@ -248,6 +251,9 @@ func TestNothingIsSentToARelayInVain(t *testing.T) {
 		w.network.Inject(relayAddr, serverAddr, wrapped(victimAddr, o.request("the wrong password", true)))
 		w.network.Inject(relayAddr, serverAddr, nil)
 		synctest.Wait()
+		if w.server.relays.slots[0].Load().checked.Load() >= 0 {
+			t.Error("a check that is refused keeps the place of the relay")
+		}
 		if n := relay.Queued(); n > 0 {
 			t.Errorf("the relay got %d datagrams, want none", n)
 		}

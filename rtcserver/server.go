@@ -381,10 +381,8 @@ func (s *Server) closeSockets() {
 		sh.close()
 	}
 	s.running.Wait()
-	if !s.config.Manual { // else one goroutine calls Poll and Close
-		s.lastTurns.Lock()
-		defer s.lastTurns.Unlock()
-	}
+	s.lastTurns.Lock() // Close may be called twice at once
+	defer s.lastTurns.Unlock()
 	for _, sh := range s.shards {
 		defer sh.socket.Close() // also if a handler panics
 		sh.ended(sh.loop.Run())
