@@ -27,6 +27,7 @@ var helpers = map[string][]string{
 	"internal/doctor":      {"cmd/godwit-doctor"},
 	"internal/gen":         {"cmd/godwit-gen"},
 	"internal/handling":    {"rtcserver", ".", "client"},
+	"internal/load":        {"cmd/godwit-bench"},
 	"internal/loop":        {"rtcserver", ".", "client"},
 	"internal/peer":        {"rtcserver", "client"},
 	"internal/relaycmd":    {"cmd/godwit-relay"},
