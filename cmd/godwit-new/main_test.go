@@ -173,6 +173,9 @@ func TestModuleOfACheckout(t *testing.T) {
 	if !strings.HasPrefix(mod, "module my-game\n") || !strings.HasSuffix(mod, "\nreplace "+godwit+" => "+quote(root)+"\n") {
 		t.Errorf("go.mod is\n%s\nwant the module my-game, with a line replace", mod)
 	}
+	if !strings.Contains(mod, "\nrequire "+godwit+" "+version.Version+"\n") {
+		t.Errorf("go.mod is\n%s\nwant the version %s", mod, version.Version)
+	}
 	if strings.Contains(sums, godwit+" ") || !strings.Contains(sums, "\n") {
 		t.Errorf("go.sum is\n%s\nwant the hashes of other modules", sums)
 	}
