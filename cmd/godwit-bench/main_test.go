@@ -6,7 +6,10 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -16,8 +19,10 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/version"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // The whole program against a real server on this machine.
@@ -47,19 +52,110 @@ func TestEchoes(t *testing.T) {
 	}
 }
 
+// Each client sends bare datagrams from an address of its own, where the system allows it.
+func TestEchoesOfDatagrams(t *testing.T) {
+	server, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, over := map[netip.AddrPort]bool{}, make(chan struct{})
+	go func() {
+		defer close(over)
+		b := make([]byte, 2000)
+		for {
+			n, from, err := server.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			sources[from] = true
+			server.WriteToUDPAddrPort(b[:n], from) // if it fails, the message is lost
+		}
+	}()
+	r := runReport(t, []string{"echo", "-url", "udp://" + server.LocalAddr().String(), "-clients", "5", "-rate", "200", "-warmup", "0s", "-json"}, 20)
+	server.Close()
+	<-over
+	if r.Connected != 5 || r.Received == 0 || r.Foreign != 0 {
+		t.Errorf("%+v, want 5 clients, messages, none of them foreign", r)
+	}
+	if runtime.GOOS == "linux" && len(sources) < 5 {
+		t.Errorf("the datagrams come from %v, want 5 addresses", sources)
+	}
+	for from := range sources {
+		if runtime.GOOS == "linux" && !load.Sources.Contains(from.Addr().Unmap()) {
+			t.Errorf("a datagram comes from %v, want an address in %v", from, load.Sources)
+		}
+	}
+}
+
+// Connections and sessions that the server ends are counted.
+func TestEndsAreCounted(t *testing.T) {
+	plain, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{Handler: rtcserver.Handler{
+		Message: func(c *rtcserver.Conn, _ rtcserver.Message) { c.Close("enough") },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	server, err := godwit.Listen("127.0.0.1:0", godwit.Config{
+		Channels: godwit.Channels{{Name: "newest", Mode: godwit.Sequenced}}, // the load waits 10 s for reliable messages
+		Handler:  godwit.Handler{Message: func(c *godwit.Conn, _ godwit.ChannelID, _ []byte) { c.Kick("enough") }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	for name, c := range map[string]struct {
+		http.Handler
+		more []string
+	}{"connections": {plain, nil}, "sessions": {server, []string{"-channel", "newest"}}} {
+		web := httptest.NewServer(c)
+		defer web.Close()
+		var r load.Report
+		for d := 200 * time.Millisecond; r.Closed == 0 && d < testkit.Patience; d *= 4 { // a busy machine may not send in a short time
+			r = runFor(t, append([]string{"echo", "-url", web.URL, "-clients", "1", "-rate", "100", "-warmup", "0s", "-json"}, c.more...), d)
+		}
+		if r.Closed != 1 || r.LastEnd == "" {
+			t.Errorf("%s: %d have ended, the last with %q; want 1 and why", name, r.Closed, r.LastEnd)
+		}
+	}
+}
+
+// Sessions are loaded over UDP: no WebSocket takes its place.
+func TestNoWebSocketInPlaceOfUDP(t *testing.T) {
+	server, err := godwit.Listen("127.0.0.1:0", godwit.Config{
+		Channels: godwit.Channels{{Name: "newest", Mode: godwit.Sequenced}}, Links: []string{session.LinkWebSocket},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	web := httptest.NewServer(server)
+	defer web.Close()
+	args := []string{"echo", "-url", web.URL, "-clients", "1", "-rate", "100", "-warmup", "0s", "-duration", "100ms", "-channel", "newest"}
+	if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
+		t.Error("a server that has only WebSockets is measured")
+	}
+}
+
 // runReport runs a load for a short time, and again for longer if this process got too little processor
 // time for so many messages.
 func runReport(t *testing.T, args []string, messages uint64) (r load.Report) {
 	t.Helper()
 	for d := 300 * time.Millisecond; r.Sent < messages; d *= 2 {
-		var out bytes.Buffer
-		if err := run(t.Context(), append(args, "-duration", d.String()), &out, io.Discard); err != nil {
-			t.Fatal(err)
-		}
-		r = load.Report{}
-		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-			t.Fatalf("%v\n%s", err, &out)
-		}
+		r = runFor(t, args, d)
+	}
+	return r
+}
+
+// runFor runs a load for some time.
+func runFor(t *testing.T, args []string, d time.Duration) (r load.Report) {
+	t.Helper()
+	var out bytes.Buffer
+	if err := run(t.Context(), append(args, "-duration", d.String()), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
 	}
 	return r
 }
@@ -73,7 +169,7 @@ func TestChannelsUnderLoss(t *testing.T) {
 			{Name: "state", Direction: godwit.ToClient},
 			{Name: "every", Mode: godwit.ReliableOrdered},
 		},
-		Version: "7", Secret: "sesame",
+		Schema: "requests", Version: "7", Secret: "sesame",
 		RTC:     rtcserver.Settings{MaxPerIP: 1}, // each client has its own address
 		Handler: godwit.Handler{Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }},
 	})

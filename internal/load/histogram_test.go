@@ -40,6 +40,10 @@ func TestQuantiles(t *testing.T) {
 	if h.Count() != 1000 || h.Max() != time.Second || h.Mean() != 500500*time.Microsecond {
 		t.Errorf("count %d, max %v, mean %v; want 1000, 1 s, 500.5 ms", h.Count(), h.Max(), h.Mean())
 	}
+	ms := func(q float64) float64 { return millis(h.Quantile(q)) }
+	if got, want := h.Latency(), (Latency{Mean: 500.5, P50: ms(0.5), P90: ms(0.9), P99: ms(0.99), P999: ms(0.999), Max: 1000}); got != want {
+		t.Errorf("the latency is %+v, want %+v", got, want)
+	}
 }
 
 func TestEmptyHistogram(t *testing.T) {

@@ -119,7 +119,7 @@ func runLoad(t *testing.T, m *memory, c Config) *Report {
 
 func TestEcho(t *testing.T) {
 	r := runLoad(t, newMemory(), Config{Mode: Echo, Clients: 10, Rate: 100})
-	if r.Connected != 10 || r.Failed != 0 || r.Sent == 0 || r.Received != r.Sent || r.Loss != 0 {
+	if r.Mode != Echo || r.Clients != 10 || r.Connected != 10 || r.Failed != 0 || r.Sent == 0 || r.Received != r.Sent || r.Loss != 0 {
 		t.Errorf("%+v, want 10 connected, and each message echoed", r)
 	}
 	if r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P999 || r.Size != headerLen || r.Rate != 1000 || r.LoadDrops != 7 {
