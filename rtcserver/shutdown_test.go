@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -131,6 +132,40 @@ func TestNoConnectionIsLeftAfterClose(t *testing.T) {
 		begin := time.Now()
 		if err := w.server.Shutdown(w.t.Context()); err != nil || time.Since(begin) != 0 {
 			t.Errorf("a further Shutdown: %v, after %v, want at once", err, time.Since(begin))
+		}
+	})
+}
+
+// Of two calls of Close, both wait for a handler that was not due before the loop ended.
+func TestCloseTwiceAtOnceWaitsForALateHandler(t *testing.T) {
+	inEngineWorld(t, Config{}, func(w *world, _ *page, p *testEngine) {
+		w.server.Close()
+		in, out, closed := make(chan bool), make(chan bool), make(chan bool, 2)
+		returned := false
+		p.told = func() {
+			close(in)
+			<-out
+			returned = true
+		}
+		p.say(false, true, time.Time{})
+		end := func() {
+			w.server.Close()
+			closed <- true
+		}
+		go end()
+		<-in
+		go end()
+		for range 1000 { // the bubble does not notice who waits for a lock
+			runtime.Gosched()
+		}
+		if len(closed) > 0 {
+			t.Error("Close has returned before the handler")
+		}
+		close(out)
+		<-closed
+		<-closed
+		if !returned {
+			t.Error("the handler has not returned")
 		}
 	})
 }
