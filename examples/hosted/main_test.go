@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
@@ -217,6 +219,30 @@ func TestProbes(t *testing.T) {
 		if (err == nil) != (c.refuse == "") || err != nil && !strings.Contains(err.Error(), c.refuse) {
 			t.Errorf("%s while stopping is %v: %v, want %q", c.path, c.stopping, err, c.refuse)
 		}
+	}
+}
+
+// The server makes the file of -keys, answers requests, and lets in no more players than -players says.
+func TestFlagsReachTheServer(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys.pem")
+	o := testkit.Must(parse([]string{"-data", "127.0.0.1:0", "-players", "1", "-keys", keys}, os.LookupEnv, io.Discard))
+	g := testkit.Must(newGame(o, nil, nil))
+	defer g.server.Close()
+	if _, err := os.Stat(keys); err != nil {
+		t.Error(err)
+	}
+	opened := make(chan bool, 1)
+	c := testkit.Must(g.server.Local(godwit.LocalConfig{Handler: godwit.Handler{Open: func(*godwit.Conn) { opened <- true }}}))
+	testkit.Next(t, "the session opens", opened)
+	if b, err := c.Request(t.Context(), "any", []byte("now")); err != nil || string(b) != "now" {
+		t.Errorf("the answer to a request is %q, %v", b, err)
+	}
+	web := httptest.NewServer(g.server)
+	defer web.Close()
+	s, err := client.Connect(t.Context(), web.URL, client.Config{}, client.SessionConfig{Channels: c.Channels()})
+	if err == nil {
+		s.Close(session.CloseNormal, "")
+		t.Error("a second player is let in")
 	}
 }
 
