@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
@@ -55,6 +56,45 @@ func TestEchoes(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Fatal("no echo has arrived before the deadline")
+	}
+}
+
+// Both servers send each message back on its channel, and the first answers requests.
+func TestEchoesOnChannels(t *testing.T) {
+	srv, err := listen("127.0.0.1:0", "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	lab, err := newLab()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lab.close()
+	for _, s := range []struct {
+		*godwit.Server
+		names string
+	}{{srv, "newest every"}, {lab.server, "unreliable sequenced unordered ordered"}} {
+		echoes, opened := make(chan string, 10), make(chan bool, 1)
+		c, err := s.Local(godwit.LocalConfig{Handler: godwit.Handler{
+			Open:    func(*godwit.Conn) { opened <- true },
+			Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { echoes <- c.Channels().Name(ch) + " " + string(b) },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		testkit.Next(t, "the session opens", opened)
+		for i, name := range strings.Fields(s.names) {
+			if err := c.Send(godwit.ChannelID(i+1), []byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			testkit.Want(t, "an echo", echoes, name+" hello")
+		}
+		if s.Server == srv {
+			if b, err := c.Request(t.Context(), "any", []byte("hello")); err != nil || string(b) != "hello" {
+				t.Errorf("the answer to a request is %q, %v", b, err)
+			}
+		}
 	}
 }
 
