@@ -123,6 +123,7 @@ func TestCallsOfAClosedFleet(t *testing.T) {
 			{false, false, nats.ErrConnectionClosed, nats.ErrConnectionClosed},
 			{false, true, nats.ErrConnectionClosed, ErrClosed},
 			{true, true, nats.ErrConnectionClosed, ErrClosed},
+			{false, true, context.Canceled, context.Canceled},
 			{false, false, nats.ErrReconnectBufExceeded, ErrAway},
 		} {
 			asked, amid, answer = 0, c.amid, c.nats
