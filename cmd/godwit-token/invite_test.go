@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,7 +9,8 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
-	"github.com/godwit-rtc/godwit/internal/ufrag"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 func TestInvite(t *testing.T) {
@@ -21,15 +23,9 @@ func TestInvite(t *testing.T) {
 	if said != "fingerprint "+cert.Fingerprint().String()+"\nkey "+key.Text()+"\n" || try(t, "", "keys", "-keys", file) != said {
 		t.Errorf("keys prints %s, want the fingerprint and the key of the file, both times", said)
 	}
-	secret := ufrag.Key(key.Bytes())
-	reader := ufrag.NewReader(&secret)
-	args := []string{"invite", "-keys", file, "-addr", "203.0.113.7:7777,[2001:db8::1]:7777", "-sub", "ada", "-data", "red", "-channels", "91f7c0a1be23d455", "-node", "66051"}
+	args := []string{"invite", "-keys", file, "-addr", "203.0.113.7:7777,[2001:db8::1]:7777", "-channels", "91f7c0a1be23d455", "-node", "66051"}
 	for _, more := range [][]string{nil, {"-json"}} {
 		i, err := auth.ParseInvite(try(t, "", append(args, more...)...))
-		var says ufrag.Fragment
-		if !reader.Read([]byte(i.Ufrag), &says) || string(says.Subject) != "ada" || string(says.Data) != "red" || says.Node != 66051 {
-			t.Errorf("%v: the invite says %+v, want ada, red and the node", more, says)
-		}
 		if err != nil || len(i.Addresses) != 2 || i.Fingerprint != [32]byte(cert.Fingerprint().Sum()) || i.Channels != "91f7c0a1be23d455" || !strings.HasPrefix(i.Ufrag, "DAQID") {
 			t.Errorf("%v: %+v, %v", more, i, err)
 		}
@@ -49,6 +45,39 @@ func TestInvite(t *testing.T) {
 		if err := run(args, strings.NewReader(""), &strings.Builder{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", args, err, want)
 		}
+	}
+}
+
+// A client with an invite of the command is whom the flags name, at the node that they name.
+func TestAClientWithAnInvite(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys.pem")
+	try(t, "", "keys", "-keys", file)
+	cert, key, err := godwit.LoadKeys(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := make(chan godwit.Identity, 1)
+	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
+		RTC: rtcserver.Settings{Certificate: cert, Node: 66051}, Invites: key,
+		Admit: func(_ context.Context, id godwit.Identity) error { who <- id; return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	i, err := auth.ParseInvite(try(t, "", "invite", "-keys", file, "-addr", srv.RTC().Addr().String(), "-sub", "ada", "-data", "red", "-node", "66051"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := client.Connect(t.Context(), "", client.Config{}, client.SessionConfig{
+		Invite: func(context.Context) (auth.Invite, error) { return i, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(0, "")
+	if id := <-who; id.Name != "ada" || string(id.Data) != "red" {
+		t.Errorf("the client is %+v, want ada with red", id)
 	}
 }
 
