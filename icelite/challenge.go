@@ -151,6 +151,7 @@ func (a *Agent) Answered(now time.Time, b []byte) bool {
 	a.checked = a.since(now)
 	a.paths[i].checked = a.checked
 	a.prove(now, i)
+	a.paths[i].answered = c.drawn // the peer was there to receive it, and may have answered later from elsewhere
 	return true
 }
 

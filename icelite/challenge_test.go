@@ -267,6 +267,28 @@ func TestAProofEndsWithoutAdvance(t *testing.T) {
 	}
 }
 
+// A proof counts from the time at which the challenge was sent. A peer that leaves an address with an answer, and gives
+// the answer later, gains no time: the address is asked again as if the peer had answered at once.
+func TestALateAnswerRenewsNoMore(t *testing.T) {
+	for _, late := range []time.Duration{0, fresh} {
+		a := newTestAgent(t)
+		check := aCheck().nominating().chromium()
+		a.want("home", verdictMoved, home, check)
+		a.prove("home", home)
+		a.wantMaySend("messages", home, little+1, true)
+		a.wait(defaultConsentTimeout / 2)
+		a.want("a check", verdictChecked, home, check)
+		b := a.challenge("home")
+		a.wait(late)
+		if !a.Answered(a.now, b) {
+			t.Fatalf("the answer after %v is not taken", late)
+		}
+		a.wantMaySend("messages", home, little+1, true)
+		a.want("a check", verdictChecked, home, check)
+		a.wantNext("the next question", defaultConsentTimeout/2-late)
+	}
+}
+
 // The agent does not expire while the peer answers challenges, even if no check arrives.
 func TestAnswersAreConsent(t *testing.T) {
 	a := newTestAgent(t)

@@ -23,7 +23,7 @@ type Path struct {
 	Local  netip.Addr // address of this end at which the last check arrived; datagrams leave from it
 
 	checked  time.Duration // the last valid check, or answer to a challenge: consent; or never
-	answered time.Duration // when it was proved last
+	answered time.Duration // when what proved it last was sent, or when it was proved in another way
 	since    time.Duration // while proved, when it got the first challenge without an answer; or never
 	recorded time.Duration // the last authentic record, or never
 	in, out  int64         // bytes while unproved; while proved, what was sent since the last proof
