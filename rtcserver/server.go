@@ -384,9 +384,8 @@ func (s *Server) closeSockets() {
 	s.lastTurns.Lock() // Close may be called twice at once
 	defer s.lastTurns.Unlock()
 	for _, sh := range s.shards {
-		defer sh.socket.Close() // also if a handler panics
-		sh.ended(sh.loop.Run())
-		sh.removeAll()
+		defer sh.closeSocket() // also if a handler panics
+		sh.lastTurns()
 	}
 }
 

@@ -46,6 +46,7 @@ type shard struct {
 	unwritten atomic.Bool // there may be lines; whoever reads it need not hold the lock
 	refusals  [refusalReasons]allowance
 	scratch   [MaxMessage]byte
+	over      bool // the socket is closed; Server.lastTurns guards it
 
 	// Only the loop's turn uses the fields below.
 	batch     []udpio.Datagram // of this turn

@@ -61,6 +61,25 @@ func (s *shard) endConns(text string) {
 	}
 }
 
+// lastTurns takes the last turns of a shard whose loop does not run. If it was called before and the socket is closed, it
+// only runs the handlers that were not due then.
+func (s *shard) lastTurns() {
+	if s.over {
+		s.fail(net.ErrClosed)
+		return
+	}
+	s.ended(s.loop.Run())
+	s.removeAll()
+}
+
+// closeSocket closes the socket, once.
+func (s *shard) closeSocket() {
+	if !s.over {
+		s.over = true
+		s.socket.Close()
+	}
+}
+
 // removeAll removes the closed connections that are left after the last turn: their pages would be told once more of
 // the end.
 func (s *shard) removeAll() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -376,4 +377,48 @@ func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
 		}
 		wantNothing(t, w.server)
 	})
+}
+
+// onceClosed is a socket that fails the test when it is closed or read again after Close.
+type onceClosed struct {
+	*netsim.Conn
+	t      *testing.T
+	closed atomic.Bool
+}
+
+func (c *onceClosed) Close() error {
+	if c.closed.Swap(true) {
+		c.t.Error("the socket is closed twice")
+	}
+	return c.Conn.Close()
+}
+
+func (c *onceClosed) ReadFrom(b []byte) (int, net.Addr, error) {
+	if c.closed.Load() {
+		c.t.Error("the socket is read after Close")
+	}
+	return c.Conn.ReadFrom(b)
+}
+
+func (c *onceClosed) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	if c.closed.Load() {
+		c.t.Error("the socket is read after Close")
+	}
+	return c.Conn.ReadFromUDPAddrPort(b)
+}
+
+// However often a server is closed, its socket is closed once, and not used after that.
+func TestTheSocketIsClosedOnce(t *testing.T) {
+	for _, manual := range []bool{false, true} {
+		testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+			socket := &onceClosed{Conn: testkit.Listen(t, network, serverAddr), t: t}
+			s := testkit.Must(Serve(socket, Config{Manual: manual}))
+			for range 3 {
+				s.Shutdown(t.Context())
+			}
+			if !socket.closed.Load() {
+				t.Error("the socket is open")
+			}
+		})
+	}
 }
