@@ -156,6 +156,7 @@ type pair struct {
 	t            *testing.T
 	client       *client.Session
 	server       chan *godwit.Conn
+	player       *godwit.Conn // the server's end
 	ours, theirs *ledger
 	resumed      chan struct{}
 	closed       chan struct{}
@@ -186,6 +187,12 @@ func (w *socketWorld) connect(name string) *pair {
 	})
 	if err != nil {
 		w.t.Error(err)
+		return p
+	}
+	select {
+	case p.player = <-p.server: // the session is open at both ends: before, it ends with its link
+	case <-p.closed:
+		w.t.Errorf("%s: the session ended before it was open at the server", name)
 	}
 	return p
 }
@@ -193,12 +200,11 @@ func (w *socketWorld) connect(name string) *pair {
 // exchange sends total messages on each reliable channel each way, with an
 // interruption in the middle, and waits until they are there.
 func (p *pair) exchange(total int, interrupt func()) {
-	player := <-p.server
 	p.ours.expect(total)
 	p.theirs.expect(total)
 	for n := range uint32(total) {
 		for _, ch := range []channel.ID{chat, loot} {
-			if err := errors.Join(p.client.Send(ch, entry(n)), player.Send(ch, entry(n))); err != nil {
+			if err := errors.Join(p.client.Send(ch, entry(n)), p.player.Send(ch, entry(n))); err != nil {
 				p.t.Error(err)
 				return
 			}
@@ -216,7 +222,7 @@ func (p *pair) exchange(total int, interrupt func()) {
 	}
 	p.ours.check(p.t, "the server", total)
 	p.theirs.check(p.t, "the client", total)
-	p.moved = player.Stats().Resumed
+	p.moved = p.player.Stats().Resumed
 	p.client.Close(0, "")
 	<-p.closed
 }
