@@ -318,7 +318,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 		return
 	}
 	answer := make(chan godwit.Result, 1)
-	server := <-p.server
+	server := p.player
 	if _, err := server.Ask("keep", nil, func(r godwit.Result) { answer <- r }); err != nil {
 		t.Fatal(err)
 	}
