@@ -123,6 +123,9 @@ func TestCloseGoesOnAfterARecoveredPanic(t *testing.T) {
 		if closed != 3 || panics != 3 {
 			t.Errorf("%d pages were told, %d handlers panicked, want 3", closed, panics)
 		}
+		if n := w.server.Stats().Conns; n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
 	})
 }
 

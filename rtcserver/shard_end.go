@@ -66,9 +66,9 @@ func (s *shard) endConns(text string) {
 func (s *shard) lastTurns() {
 	if s.over {
 		s.fail(net.ErrClosed)
-		return
+	} else {
+		s.ended(s.loop.Run())
 	}
-	s.ended(s.loop.Run())
 	s.removeAll()
 }
 
