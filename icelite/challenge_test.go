@@ -250,18 +250,24 @@ func TestATrialThatIsStarvedHoldsNoChallenge(t *testing.T) {
 	}
 }
 
+// askedAgain returns an agent whose peer has proved home and has got messages there, and the challenge with which the
+// agent asks for a proof again.
+func askedAgain(t *testing.T) (a *testAgent, b []byte) {
+	a = newTestAgent(t)
+	check := aCheck().nominating().chromium()
+	a.want("home", verdictMoved, home, check)
+	a.prove("home", home)
+	a.wantMaySend("messages", home, little+1, true)
+	a.wait(defaultConsentTimeout / 2)
+	a.want("a check", verdictChecked, home, check)
+	return a, a.challenge("home")
+}
+
 // A path loses its proof half of ConsentTimeout after a challenge without an answer, also if nobody
 // calls Advance while it is selected.
 func TestAProofEndsWithoutAdvance(t *testing.T) {
 	for late, want := range map[time.Duration]bool{-1: true, 0: false} {
-		a := newTestAgent(t)
-		check := aCheck().nominating().chromium()
-		a.want("home", verdictMoved, home, check)
-		a.prove("home", home)
-		a.wantMaySend("messages", home, little+1, true)
-		a.wait(defaultConsentTimeout / 2)
-		a.want("a check", verdictChecked, home, check)
-		a.challenge("home")
+		a, _ := askedAgain(t)
 		a.wait(defaultConsentTimeout/2 + late)
 		a.wantMaySend("a message to a path that does not answer", home, 1200, want)
 	}
@@ -271,20 +277,13 @@ func TestAProofEndsWithoutAdvance(t *testing.T) {
 // the answer later, gains no time: the address is asked again as if the peer had answered at once.
 func TestALateAnswerRenewsNoMore(t *testing.T) {
 	for _, late := range []time.Duration{0, fresh} {
-		a := newTestAgent(t)
-		check := aCheck().nominating().chromium()
-		a.want("home", verdictMoved, home, check)
-		a.prove("home", home)
-		a.wantMaySend("messages", home, little+1, true)
-		a.wait(defaultConsentTimeout / 2)
-		a.want("a check", verdictChecked, home, check)
-		b := a.challenge("home")
+		a, b := askedAgain(t)
 		a.wait(late)
 		if !a.Answered(a.now, b) {
 			t.Fatalf("the answer after %v is not taken", late)
 		}
 		a.wantMaySend("messages", home, little+1, true)
-		a.want("a check", verdictChecked, home, check)
+		a.want("a check", verdictChecked, home, aCheck().nominating().chromium())
 		a.wantNext("the next question", defaultConsentTimeout/2-late)
 	}
 }

@@ -12,18 +12,25 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// The routes of main serve the page and an echo at level one.
-func TestEchoes(t *testing.T) {
+// start starts both servers of main, until the test ends.
+func start(t *testing.T) (*godwit.Server, *lab) {
+	t.Helper()
 	srv, err := listen("127.0.0.1:0", "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer srv.Close()
+	t.Cleanup(func() { srv.Close() })
 	lab, err := newLab()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lab.close()
+	t.Cleanup(lab.close)
+	return srv, lab
+}
+
+// The routes of main serve the page and an echo at level one.
+func TestEchoes(t *testing.T) {
+	srv, lab := start(t)
 	web := httptest.NewServer(routes(srv, lab))
 	defer web.Close()
 
@@ -61,16 +68,7 @@ func TestEchoes(t *testing.T) {
 
 // Both servers send each message back on its channel, and the first answers requests.
 func TestEchoesOnChannels(t *testing.T) {
-	srv, err := listen("127.0.0.1:0", "", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer srv.Close()
-	lab, err := newLab()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.close()
+	srv, lab := start(t)
 	for _, s := range []struct {
 		*godwit.Server
 		names string
