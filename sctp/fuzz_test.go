@@ -145,6 +145,7 @@ func FuzzSequence(f *testing.F) {
 	f.Add([]byte("\x00\x01\x07\x01\x02\x00\x07\x03\x03\x01\x05\x04\x07\x00\x10\x06\x05\x01\x02\x00\x09"), byte(1))
 	f.Add(bytes.Repeat([]byte{0, 3, 1, 5, 5, 2, 5, 9, 9, 3, 2, 2}, 20), byte(2))
 	f.Add(bytes.Repeat([]byte{4, 1, 0, 1, 2, 4, 6, 7, 8, 6, 0, 1, 8, 20, 0}, 20), byte(3))
+	f.Add([]byte("\x49\x02\x01\x49\x02\x01\x49\xff\x01\x49\xfd\x01"), byte(4)) // two parts, joined, then one before
 	f.Fuzz(func(t *testing.T, script []byte, mode byte) {
 		a := newTestAssoc(t, func(c *Config) {
 			c.Ack = AckMode(mode % 3)
@@ -223,12 +224,17 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 	buffered := 0
 	for _, rs := range []*runs{&a.loose, &a.kept} {
 		for i, r := range *rs {
-			p, size, cost := r.parts, 0, bufferOverhead-pieceOverhead
+			// A piece that was a run of its own costs what a run costs.
+			p, size, least, most := r.parts, 0, bufferOverhead-pieceOverhead, 0
 			for q := p.head; q != nil; q = q.next {
-				size, cost = size+len(q.payload), cost+cap(q.payload)+pieceOverhead
+				size += len(q.payload)
+				least, most = least+cap(q.payload)+pieceOverhead, most+cap(q.payload)+bufferOverhead
 			}
-			if size != p.size || cost < p.cost || size > a.config.MaxMessage || r.flags&flagWhole == flagWhole {
-				t.Fatalf("a run has %d bytes, counted as %d; its cost is %d, counted as %d", size, p.size, cost, p.cost)
+			if size != p.size || size > a.config.MaxMessage || r.flags&flagWhole == flagWhole {
+				t.Fatalf("a run with the flags %#x has %d bytes, counted as %d", r.flags, size, p.size)
+			}
+			if p.cost < least || p.cost > most {
+				t.Fatalf("the cost of a run is %d, want %d to %d", p.cost, least, most)
 			}
 			if i > 0 && !seq.Less((*rs)[i-1].last, r.first) {
 				t.Fatal("runs are not in the order of their TSNs")

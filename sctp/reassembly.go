@@ -10,7 +10,8 @@ import (
 
 // Bytes that are added to what is held, so that a flood of one-byte fragments is
 // limited, too: bufferOverhead for each message or part of one, and pieceOverhead for
-// each piece of a part after the first.
+// each piece that is put before a part. If a piece joins two parts, the bufferOverhead of
+// both stays: the memory of both is in use.
 const (
 	bufferOverhead = 128
 	pieceOverhead  = 64
