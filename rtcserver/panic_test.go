@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +126,36 @@ func TestCloseGoesOnAfterARecoveredPanic(t *testing.T) {
 		}
 		if n := w.server.Stats().Conns; n != 0 {
 			t.Errorf("%d connections are left", n)
+		}
+	})
+}
+
+// A handler of one shard that panics in the last turns leaves the socket of no other shard open.
+func TestAPanicInTheLastTurnsLeavesNoSocketOpen(t *testing.T) {
+	var p *testEngine
+	inShardsWith(t, 2, Config{Engine: func(c *Conn, _ *http.Request) (Engine, error) {
+		p = &testEngine{conn: c}
+		return p, nil
+	}}, func(w *world) {
+		w.open()
+		w.server.shards[0].socket.Close()
+		synctest.Wait() // until the loop of this shard has ended
+		p.told = func() { panic("too late") }
+		p.say(false, true, time.Time{})
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no handler has panicked in Close")
+				}
+			}()
+			w.server.Close()
+		}()
+		for i := range w.server.shards {
+			if pc, err := w.network.Listen(shardAddr(i)); err != nil {
+				t.Errorf("the port of shard %d is not free: %v", i, err)
+			} else {
+				pc.Close()
+			}
 		}
 	})
 }

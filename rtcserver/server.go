@@ -384,7 +384,9 @@ func (s *Server) closeSockets() {
 	s.lastTurns.Lock() // Close may be called twice at once
 	defer s.lastTurns.Unlock()
 	for _, sh := range s.shards {
-		defer sh.closeSocket() // also if a handler panics
+		defer sh.closeSocket() // also if a handler of any shard panics
+	}
+	for _, sh := range s.shards {
 		sh.lastTurns()
 	}
 }
