@@ -112,15 +112,17 @@ func (a *Assoc) removeChannel(stream uint16) {
 	a.channels = slices.DeleteFunc(a.channels, func(c channel) bool { return c.stream == stream })
 }
 
-// openChannels returns the number of channels that count against MaxChannels.
-func (a *Assoc) openChannels() int {
-	n := 0
+// full reports whether no channel can be opened: MaxChannels are open, or the peer does not reset
+// those that were refused. An opened one can become a refused one, so it is not enough to limit the
+// open ones.
+func (a *Assoc) full() bool {
+	open := 0
 	for i := range a.channels {
 		if !a.channels[i].refused {
-			n++
+			open++
 		}
 	}
-	return n
+	return open >= a.config.MaxChannels || len(a.channels) >= 3*a.config.MaxChannels
 }
 
 // receiveMessage processes a whole message of any kind.
@@ -134,7 +136,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 	}
 	ch := a.current(d.stream)
 	if ch == nil {
-		if d.stream == maxStream || a.openChannels() >= a.config.MaxChannels {
+		if d.stream == maxStream || a.full() {
 			return a.refuseNegotiated(d.stream, events)
 		}
 		ch, events = a.addNegotiated(d, events)

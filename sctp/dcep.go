@@ -169,7 +169,7 @@ func (a *Assoc) judge(stream uint16, o open, known bool) RefuseReason {
 		return RefusedStream
 	case !a.config.AllowReliable && o.reliability == Reliable:
 		return RefusedReliable
-	case !known && a.openChannels() >= a.config.MaxChannels:
+	case !known && a.full():
 		return RefusedTooMany
 	}
 	return refuseNone

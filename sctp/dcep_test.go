@@ -207,6 +207,25 @@ func TestTooManyNegotiatedChannels(t *testing.T) {
 	}
 }
 
+// A negotiated channel whose opening is refused does not count as open any more, but it is stored
+// until the peer has reset it. A peer that never does so cannot make the list long.
+func TestNegotiatedChannelsThatAreRefusedAreLimited(t *testing.T) {
+	for _, next := range []func(tsn uint32, stream uint16) []byte{
+		func(tsn uint32, stream uint16) []byte { return dataChunk(tsn, stream, ppidText, "x") },
+		func(tsn uint32, stream uint16) []byte { return unreliableOpen(tsn, stream, "c") },
+	} {
+		a := newTestAssoc(t, func(c *Config) { c.MaxChannels = 2 })
+		for i := range uint32(20) {
+			a.write(dataChunk(2*i+1, uint16(2*i), ppidText, "x"), openChunk(2*i+2, uint16(2*i), 3, 0, "of no kind"))
+			a.drain()
+		}
+		a.write(next(41, 101), next(42, 103), next(43, 105))
+		if len(a.channels) != 6 {
+			t.Errorf("%d channels are stored, want 6", len(a.channels))
+		}
+	}
+}
+
 func TestUnknownDCEPMessages(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(rawData(flagWhole, 1, 1, 0, ppidDCEP, "\x02"))
