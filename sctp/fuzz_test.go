@@ -3,6 +3,7 @@ package sctp
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,6 +102,9 @@ func FuzzReconfig(f *testing.F) {
 	f.Add(resetRequest(peerTSN, 1, 1)[chunkHeaderLen:])
 	f.Add(resetRequest(peerTSN, 1)[chunkHeaderLen:])
 	f.Add(resetRequest(peerTSN, 9, 1)[chunkHeaderLen:])
+	f.Add(slices.Concat( // then this end resets the streams 13 and 16, which looks like a request for all streams
+		resetRequest(peerTSN, 0, paramOutgoingReset, paramHeaderLen+outgoingResetLen)[chunkHeaderLen:],
+		resetResponse(ourTSN, resultPerformed)[chunkHeaderLen:]))
 	f.Add(resetResponse(ourTSN, resultPerformed)[chunkHeaderLen:])
 	f.Add(resetResponse(ourTSN, resultInProgress)[chunkHeaderLen:])
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -145,6 +149,7 @@ func FuzzSequence(f *testing.F) {
 	f.Add([]byte("\x00\x01\x07\x01\x02\x00\x07\x03\x03\x01\x05\x04\x07\x00\x10\x06\x05\x01\x02\x00\x09"), byte(1))
 	f.Add(bytes.Repeat([]byte{0, 3, 1, 5, 5, 2, 5, 9, 9, 3, 2, 2}, 20), byte(2))
 	f.Add(bytes.Repeat([]byte{4, 1, 0, 1, 2, 4, 6, 7, 8, 6, 0, 1, 8, 20, 0}, 20), byte(3))
+	f.Add(refusedNegotiated(), byte(0))
 	f.Add([]byte("\x49\x02\x01\x49\x02\x01\x49\xff\x01\x49\xfd\x01"), byte(4)) // two parts, joined, then one before
 	f.Fuzz(func(t *testing.T, script []byte, mode byte) {
 		a := newTestAssoc(t, func(c *Config) {
@@ -159,6 +164,18 @@ func FuzzSequence(f *testing.F) {
 			a.events = a.events[:0]
 		}
 	})
+}
+
+// refusedNegotiated is a script of FuzzSequence. The peer resets streams that are not open, and opens
+// negotiated channels whose OPEN is then refused.
+func refusedNegotiated() (script []byte) {
+	for stream := range byte(8) {
+		script = append(script, 5, 1, (8+stream)*16)
+	}
+	for stream := range byte(8) {
+		script = append(script, 0, 1, stream, 4, 3, stream)
+	}
+	return script
 }
 
 // fuzzStep does one thing that a peer, or the owner, can do.
@@ -210,8 +227,12 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 				t.Fatal("a SACK is beyond the highest TSN received")
 			case c.kind == chunkForwardTSN && !seq.Less(binary.BigEndian.Uint32(c.value), a.nextTSN):
 				t.Fatal("a FORWARD-TSN is beyond the last TSN sent")
-			case c.kind == chunkReconfig && bytes.Contains(c.value, []byte{0, paramOutgoingReset, 0, paramHeaderLen + outgoingResetLen}):
-				t.Fatal("a request to reset all streams is sent")
+			case c.kind == chunkReconfig:
+				for p := range params(c.value) {
+					if p.kind == paramOutgoingReset && len(p.value) == outgoingResetLen {
+						t.Fatal("a request to reset all streams is sent")
+					}
+				}
 			}
 		}
 	}
