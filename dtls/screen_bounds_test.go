@@ -76,6 +76,10 @@ func TestScreenOfRepeatedMessages(t *testing.T) {
 	wantGiven(t, s, "ClientHello again", hello, pieces(hello)...)
 	wantGiven(t, s, "a part of it again", flight[0].part(0, 10, 20), "0:10-20")
 	wantGiven(t, s, "another message again", flight[1].record(1))
+	longer := flight[0].record(0)
+	longer[headerLen+offMessageLen]++
+	wantGiven(t, s, "a ClientHello of another length", longer)
+	wantGiven(t, s, "a ClientHello in place of another message", (&peerMessage{msgClientHello, flight[1].body}).record(1))
 	wantGiven(t, s, "another message under its number", flight[2].record(1))
 	if s.declared != declared || s.in[0].body != nil || s.in[1].body != nil {
 		t.Errorf("%d bytes are announced, want %d; bodies of %d and %d bytes are kept", s.declared, declared, len(s.in[0].body), len(s.in[1].body))

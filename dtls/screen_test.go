@@ -317,6 +317,10 @@ func FuzzScreen(f *testing.F) {
 	for _, c := range captures(f) {
 		f.Add(!c.browserFirst, c.page[0], c.page[1])
 	}
+	hello := clientFlight(leaf, tls.ECDSAWithP256AndSHA256)[0].record(0)
+	longer := bytes.Clone(hello)
+	longer[headerLen+offMessageLen] = 0x80
+	f.Add(false, hello, longer)
 	f.Fuzz(func(t *testing.T, client bool, a, b []byte) {
 		s := screenFor(client, leaf)
 		for _, d := range [][]byte{a, b, a} {
