@@ -312,6 +312,7 @@ func (a *anchor) Ready() bool {
 		a.due = a.takeNews()
 	case a.isHome():
 		a.conn.session.Own() // a handler of another link has panicked before Deliver: this news comes after it
+		a.due |= deliverMore
 	}
 	return a.due != 0
 }
@@ -379,7 +380,7 @@ func (a *anchor) Deliver() {
 	c := a.conn
 	due := a.due
 	a.due = 0
-	if due == deliverSession {
+	if due&deliverSession != 0 {
 		a.arrive()
 		return
 	}
@@ -410,7 +411,9 @@ func (a *anchor) afterDeliver(due delivery) {
 		c.releaseNews() // there may be no further turn
 		c.release(h)
 	}
-	if h := c.home.Load(); h != a { // its loop may have left news because delivering was set
+	// The loop of h may have left news because delivering was set. With deliverMore, Deadline does not do: a loop whose
+	// socket has failed does not look at it.
+	if h := c.home.Load(); h != a || due&deliverMore != 0 {
 		h.link.Acquire()
 		h.link.Release(true, true)
 	}

@@ -63,5 +63,6 @@ const (
 	deliverNews    delivery = 1 << iota // run the handlers
 	deliverEnd                          // then close the link
 	deliverForget                       // then tell the server that the session is over
+	deliverMore                         // then have the loop look again, for news that came before Deliver
 	deliverSession                      // move the session here, and nothing else
 )

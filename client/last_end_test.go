@@ -86,3 +86,75 @@ func TestHandlersThatTheEndOutran(t *testing.T) {
 		}
 	})
 }
+
+// A handler panics before the handlers of another session are called in the same turn, that session's connection ends,
+// and the socket fails. Close calls the handlers for the news from before and for the end.
+func TestCloseTellsTheEndAfterNewsThatAPanicHeldBack(t *testing.T) {
+	var loud *godwit.Conn // whose handler is called first, and panics
+	var told []string
+	panics := 0
+	inGame(t, godwit.Config{}, func(g *game) {
+		g.must(g.server.Close())
+		socket := testkit.Listen(t, g.network, gameAddr)
+		g.server = testkit.Must(godwit.Serve(socket, godwit.Config{Manual: true, Channels: table, Handler: godwit.Handler{
+			Message: func(c *godwit.Conn, _ channel.ID, b []byte) {
+				if loud == nil {
+					loud = c
+				}
+				if c == loud {
+					panics++
+					panic("boom")
+				}
+				told = append(told, string(b))
+			},
+			Interrupted: func(c *godwit.Conn) { told = append(told, "interrupted") },
+			Close: func(c *godwit.Conn, why session.CloseReason) {
+				if c != loud {
+					told = append(told, why.Code.String())
+				}
+			},
+		}}))
+		poll := func(d time.Duration) {
+			for range g.server.Poll(d) {
+			}
+		}
+		var sessions []*client.Session
+		for range 2 {
+			joined := make(chan *client.Session)
+			go func() { joined <- testkit.Must(g.connect(client.SessionConfig{})) }()
+			for joining := true; joining; {
+				select {
+				case s := <-joined:
+					sessions, joining = append(sessions, s), false
+				default:
+					poll(10 * time.Millisecond)
+				}
+			}
+		}
+		for _, s := range sessions {
+			for _, text := range []string{"a", "b", "c"} {
+				g.must(s.Send(chat, []byte(text)))
+			}
+		}
+		time.Sleep(30 * time.Millisecond) // all of it is one batch
+		g.dark(time.Minute)               // nobody connects again
+		try(func() { poll(0) })
+		for c := range g.server.RTC().Conns() {
+			if c.RemoteAddr() != loud.RemoteAddr() {
+				c.Close("cut")
+			}
+		}
+		for range 2 {
+			time.Sleep(2 * time.Second) // until that connection is gone
+			try(func() { poll(0) })
+		}
+		if n := g.server.RTC().Stats().Conns; panics != 3 || len(told) != 0 || n != 1 {
+			t.Errorf("before the end: %d panics, want 3; told %q, want nothing; %d connections, want 1", panics, told, n)
+		}
+		socket.Close()
+		g.must(g.server.Close())
+		if want := []string{"a", "b", "c", "interrupted", session.CloseShutdown.String()}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
