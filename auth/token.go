@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -18,7 +19,7 @@ const (
 	// MaxData is the longest "data" in bytes.
 	MaxData = 1024
 
-	maxClaim = 256 // bytes of "sub" and "jti"
+	maxClaim = 256 // bytes of "sub" and "jti", and of a JWK's "kid"
 )
 
 // Claims are the claims of a token.
@@ -131,7 +132,7 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 	switch {
 	case token == "":
 		return Claims{}, ErrMissing
-	case len(token) > MaxToken:
+	case len(token) > MaxToken || strings.ContainsAny(token, "\r\n"): // the decoder skips line breaks
 		return Claims{}, errMalformed
 	}
 	var c claims

@@ -114,6 +114,8 @@ func TestRefusals(t *testing.T) {
 		{"garbage", "garbage", errMalformed},
 		{"truncated", token[:len(token)-30], errForged},
 		{"truncated to two parts", parts[0] + "." + parts[1], errMalformed},
+		{"a line break at its end", token + "\n", errMalformed},
+		{"a line break within", token[:len(token)-9] + "\r" + token[len(token)-9:], errMalformed},
 		{"huge", strings.Repeat("a", MaxToken+1), errMalformed},
 		{"other claims", part(1, map[string]any{"sub": "eve", "aud": "eu-1", "exp": now.Unix() + 9, "jti": "1"}), errForged},
 		{"algorithm none", part(0, map[string]string{"alg": "none", "kid": s.Key().ID()}), errForged},
@@ -376,10 +378,14 @@ func mutate(r *mrand.Rand, b []byte) []byte {
 }
 
 func FuzzVerify(f *testing.F) {
-	s := newSigner(f, HS256)
+	s, err := Secret(make([]byte, minSecret)) // the same in every process of the fuzzer: what it changes is a good token
+	if err != nil {
+		f.Fatal(err)
+	}
 	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
 	token := sign(f, s, nil)
 	f.Add(token)
+	f.Add(token + "\n")
 	f.Add("a.b.c")
 	f.Add(strings.ReplaceAll(token, "e", "E"))
 	f.Fuzz(func(t *testing.T, text string) {
