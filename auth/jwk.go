@@ -96,11 +96,13 @@ func (j *jwk) public() (Key, error) {
 }
 
 // named returns k with the id of the JWK. It returns an error if the JWK is for another use
-// or algorithm.
+// or algorithm, or if a token with its id could be too long.
 func (j *jwk) named(k Key) (Key, error) {
 	switch {
 	case j.Use != "" && j.Use != "sig":
 		return Key{}, fmt.Errorf("auth: the JWK is for the use %q, not \"sig\"", j.Use)
+	case len(j.ID) > maxClaim:
+		return Key{}, fmt.Errorf("auth: the \"kid\" of the JWK has %d bytes, but may have at most %d", len(j.ID), maxClaim)
 	case j.Algorithm != "" && j.Algorithm != string(k.algorithm):
 		return Key{}, fmt.Errorf("auth: the JWK is for the algorithm %q, but such a key is used only for %s", j.Algorithm, k.algorithm)
 	}

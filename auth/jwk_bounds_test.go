@@ -57,6 +57,8 @@ func TestMembersOfJWKs(t *testing.T) {
 		"RSA with e 4":              {with(rsa, "e", b64([]byte{4})), false},
 		"RSA with e of 31 bits":     {with(rsa, "e", b64([]byte{0x40, 0, 0, 1})), true},
 		"RSA with e of 32 bits":     {with(rsa, "e", b64([]byte{0x80, 0, 0, 1})), false},
+		"an id of 256 bytes":        {with(oct, "kid", strings.Repeat("x", 256)), true},
+		"an id of 257 bytes":        {with(oct, "kid", strings.Repeat("x", 257)), false},
 		"RSA without e":             {with(rsa, "e", ""), false},
 		"a secret of 32 bytes":      {oct, true},
 		"a secret of 31 bytes":      {with(oct, "k", b64(make([]byte, minSecret-1))), false},

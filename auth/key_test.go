@@ -336,6 +336,8 @@ func FuzzParseKeys(f *testing.F) {
 		}
 	}
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AAAA"}]}`))
+	f.Add([]byte(`{"kty":"oct","kid":"` + strings.Repeat("<", 3000) + `","k":"` + strings.Repeat("A", 44) + `"}`)) // it does not fit a token
+	f.Add([]byte(`{"kty":"oct","kid":"` + strings.Repeat("<", 256) + `","k":"` + strings.Repeat("A", 44) + `"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		keys, err := ParseKeys(text)
 		if (len(keys) == 0) == (err == nil) {
