@@ -143,12 +143,15 @@ func parseCandidate(s string) (c candidate, ok bool) {
 		return candidate{}, false
 	}
 	addr, err := netip.ParseAddr(f[4])
-	if err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() {
+	if err != nil || addr.Zone() != "" {
+		return candidate{}, false
+	}
+	if addr = addr.Unmap(); addr.IsUnspecified() || addr.IsMulticast() {
 		return candidate{}, false
 	}
 	port, err := strconv.ParseUint(f[5], 10, 16)
 	if err != nil || port == 0 {
 		return candidate{}, false
 	}
-	return candidate{uint32(priority), netip.AddrPortFrom(addr.Unmap(), uint16(port))}, true
+	return candidate{uint32(priority), netip.AddrPortFrom(addr, uint16(port))}, true
 }

@@ -138,6 +138,7 @@ func TestCandidates(t *testing.T) {
 		"candidate:1 1 udp 1 3f2a8b1c-0d4e-4f6a-8b7c-9d0e1f2a3b4c.local 50000 typ host": "",
 		"candidate:1 1 udp 99999999999 192.0.2.1 7777 typ host":                         "",
 		"candidate:1 1 udp 1 0.0.0.0 7777 typ host":                                     "",
+		"candidate:1 1 udp 1 ::ffff:0.0.0.0 7777 typ host":                              "",
 		"candidate:1 1 udp 1 224.0.0.1 7777 typ host":                                   "",
 		"candidate:1 1 udp 1 fe80::1%eth0 7777 typ host":                                "",
 		"candidate:1 1 udp 1 192.0.2.1 0 typ host":                                      "",
@@ -201,7 +202,7 @@ func FuzzParseAnswer(f *testing.F) {
 			t.Fatalf("the parsed answer is %+v", s)
 		}
 		for _, a := range s.Candidates {
-			if !a.IsValid() || a.Port() == 0 || a.Addr().Is4In6() {
+			if !a.IsValid() || a.Port() == 0 || a.Addr().Is4In6() || a.Addr().IsUnspecified() || a.Addr().IsMulticast() {
 				t.Fatalf("a candidate is %v", a)
 			}
 		}

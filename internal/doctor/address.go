@@ -53,6 +53,7 @@ func judgeAddress(line string, site netip.Addr) address {
 	text := f[4] + ":" + f[5]
 	port, err := strconv.ParseUint(f[5], 10, 16)
 	addr, bad := netip.ParseAddr(f[4])
+	addr = addr.Unmap()
 	if bad == nil && err == nil {
 		text = netip.AddrPortFrom(addr, uint16(port)).String()
 	}
@@ -74,7 +75,6 @@ func judgeAddress(line string, site netip.Addr) address {
 		a.why, a.next = "is no address to send to", public
 		return a
 	}
-	addr = addr.Unmap()
 	a.addr = netip.AddrPortFrom(addr.WithZone(""), uint16(port))
 	switch {
 	case addr.IsLoopback() && !site.IsLoopback():

@@ -11,6 +11,7 @@ import (
 func FuzzAddress(f *testing.F) {
 	for _, line := range []string{
 		"1 1 udp 2130706431 203.0.113.1 7777 typ host", "1 1 udp 1 fe80::1%eth0 7777 typ host", "1 1 tcp 1 x.local 9 typ host", "1 1 udp 1 ::ffff:10.0.0.1 65536 typ host",
+		"1 1 udp 1 ::ffff:0.0.0.0 7777 typ host",
 	} {
 		f.Add(line)
 	}
