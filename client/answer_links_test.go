@@ -66,6 +66,7 @@ func FuzzAnswerLinks(f *testing.F) {
 		`{"answer":{"sdp":"v=0","type":"answer"},"links":[{"type":"websocket","ticket":"AAAAAAAAAAAAAAAAAAAAAA"}]}`,
 		`{"links":[{"type":"webtransport","url":"https://a.example/","ticket":"x","hashes":["eA=="]},{"type":"websocket","url":"//b.example/c?v=1#d","ticket":"y"}]}`,
 		`{"links":[{"type":"websocket","url":"http://b.example","ticket":"y"}]}`,
+		`{"links":[{"type":"websocket","url":"wss:/%2f<","ticket":"y"}]}`,
 		`{"links":{"type":1}}`, `{`, "v=0",
 	} {
 		f.Add(true, body)
