@@ -1,8 +1,10 @@
 package storm
 
 import (
+	"cmp"
 	"context"
 	"flag"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,7 +61,7 @@ func storms(t *testing.T, f *fleet) {
 	f.join(*nodes * *perNode)
 	check("all players connect at once", fault, f.players)
 
-	dead := f.nodes[0]
+	dead := slices.MaxFunc(f.nodes, func(a, b *node) int { return cmp.Compare(len(f.on(a)), len(f.on(b))) }) // now and then a node has no players
 	theirs, fault := f.on(dead), time.Now()
 	f.cutOff(dead)
 	check("a node dies", fault, theirs)
