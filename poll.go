@@ -59,10 +59,12 @@ func (s *Server) turn(d time.Duration) error {
 	if t := s.links.loop.Due(); !t.IsZero() {
 		d = min(d, time.Until(t))
 	}
-	if err := s.rtc.Poll(d); err != nil {
+	rtc := s.rtc.Poll(d)
+	links := s.links.turn(loop.Past) // also if the socket has failed: the other links still work
+	if rtc != nil {
 		return session.ErrClosed
 	}
-	return s.links.turn(loop.Past)
+	return links
 }
 
 // keep copies the bytes of an event that the next Poll yields.

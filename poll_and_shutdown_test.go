@@ -159,6 +159,28 @@ func TestShutdownClosesThePort(t *testing.T) {
 	}
 }
 
+// The socket of a polled server has failed. Shutdown does not wait until its context is done for a session over another
+// link.
+func TestShutdownAfterTheSocketOfAPolledServerFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		network := netsim.New(1)
+		defer network.Close()
+		socket := testkit.Listen(t, network, netip.MustParseAddrPort("192.0.2.1:7777"))
+		closed := 0
+		s, err := Serve(socket, Config{Channels: table, Manual: true, Handler: Handler{Close: func(*Conn, CloseReason) { closed++ }}})
+		must(t, err)
+		_, err = s.Local(LocalConfig{})
+		must(t, err)
+		events(s, nil)
+		socket.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.Shutdown(ctx, ""); err != nil || closed != 1 {
+			t.Errorf("Shutdown: %v, want nil; %d sessions were told, want 1", err, closed)
+		}
+	})
+}
+
 // Local refuses a client with a connect message that is too long.
 func TestLocalWithAMistake(t *testing.T) {
 	srv, _ := newTestServer(t)
