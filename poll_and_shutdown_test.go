@@ -159,8 +159,8 @@ func TestShutdownClosesThePort(t *testing.T) {
 	}
 }
 
-// The socket of a polled server has failed. Shutdown does not wait until its context is done for a session over another
-// link.
+// The socket of a polled server has failed. Poll says so, and Shutdown does not wait until its context is done for a
+// session over another link.
 func TestShutdownAfterTheSocketOfAPolledServerFailed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		network := netsim.New(1)
@@ -173,6 +173,12 @@ func TestShutdownAfterTheSocketOfAPolledServerFailed(t *testing.T) {
 		must(t, err)
 		events(s, nil)
 		socket.Close()
+		var ev Event
+		for ev = range s.Poll(0) {
+		}
+		if ev.Type != session.EventEnded || ev.Err != session.ErrClosed {
+			t.Errorf("Poll: the last event is %v, %v; want EventEnded, ErrClosed", ev.Type, ev.Err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := s.Shutdown(ctx, ""); err != nil || closed != 1 {
