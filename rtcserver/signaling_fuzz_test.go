@@ -18,6 +18,10 @@ func FuzzSignaling(f *testing.F) {
 	f.Add("OPTIONS", "", "http://game.example", "::1%eth0,", "", "")
 	f.Add("GET", "text/html", "null", ",,,", "*/*", "{")
 	f.Add("POST", "text/plain;;", "://", "[::ffff:1.2.3.4]", "", offer+"m=audio 9 X 0\r\na=mid:"+strings.Repeat("x", 100))
+	long := strings.Repeat("&", 64) // a byte of it has six bytes in JSON
+	for _, n := range []int{31, 60} {
+		f.Add("POST", "application/sdp", "", "", "", offer+strings.Repeat("m="+long+" 9 "+long+" "+long+"\r\na=mid:"+long+"\r\n", n))
+	}
 	s := listen(f, Config{
 		Settings: Settings{
 			Certificate:    serverCertificate,
@@ -54,7 +58,7 @@ func FuzzSignaling(f *testing.F) {
 		default:
 			t.Fatalf("unexpected status %d", w.Code)
 		}
-		if n := w.Body.Len(); n > 32<<10 /* 32 m= lines that are refused */ {
+		if n := w.Body.Len(); n > 64<<10 /* 32 m= lines that are refused */ {
 			t.Fatalf("%d bytes answer a body of %d", n, len(body))
 		}
 		if allowed := w.Header().Get("Access-Control-Allow-Origin"); allowed != "" && allowed != origin {
