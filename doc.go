@@ -76,7 +76,8 @@
 // A handler that panics ends the process, as a panic in any goroutine does. With
 // Config.Manual the panic passes through Poll. A program that recovers there may
 // continue: the event of the handler that panicked is not repeated, and the next Poll
-// delivers the events after it. A panic in Authorize, Admit, Spend or AdmitFull ends only
+// delivers the events after it. Close and Shutdown pass such a panic on, too: the program
+// calls them again to end the server. A panic in Authorize, Admit, Spend or AdmitFull ends only
 // the HTTP request, as net/http does with every handler, and no session is created. For a client
 // with an invite there is no request: a panic in Admit, Spend or AdmitFull ends the process.
 //

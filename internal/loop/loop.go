@@ -392,6 +392,7 @@ func (l *Loop[M]) Drain() {
 		l.Unlock()
 		l.deliver() // may panic, so the lock is not held by a defer
 		l.Lock()
+		clear(l.turn) // as in finish
 		more = len(l.touched) > 0
 		l.Unlock()
 	}

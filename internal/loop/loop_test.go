@@ -334,8 +334,8 @@ func TestClosedLoopRunsTheLastHandlers(t *testing.T) {
 	}
 }
 
-// If the socket fails, Turn returns the error, and Drain runs the last handlers and sends
-// nothing.
+// If the socket fails, Turn returns the error, and Drain runs the last handlers, sends nothing
+// and keeps no member.
 func TestBrokenSocket(t *testing.T) {
 	s := &script{Bell: NewBell(), in: [][]string{{"broken"}}}
 	r := newRecorder(t, s, sizes)
@@ -349,6 +349,9 @@ func TestBrokenSocket(t *testing.T) {
 		t.Error("Drain does not unlock")
 	}
 	r.want("drained", "deliver 1")
+	if kept := r.loop.turn[:cap(r.loop.turn)]; slices.Contains(kept, 1) {
+		t.Errorf("the loop keeps the members %v, want none", kept)
+	}
 	if len(s.out) != 0 {
 		t.Errorf("the datagrams %q are sent, want none", s.out)
 	}
