@@ -143,7 +143,7 @@ func (i *Invite) UnmarshalJSON(b []byte) error {
 		return errInvite("its channels are not the hash of a table: 16 hexadecimal digits")
 	}
 	for _, a := range j.Addresses {
-		if a.Port() == 0 || a.Addr().IsUnspecified() {
+		if a.Port() == 0 || a.Addr().Unmap().IsUnspecified() {
 			return errInvite("nobody can send to its address " + a.String())
 		}
 	}

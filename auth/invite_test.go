@@ -106,6 +106,7 @@ func TestTextsThatAreNoInvites(t *testing.T) {
 		edit(`"203.0.113.7:7777"`, `"game.example:7777"`):                           "not JSON, or a member",
 		edit(`"203.0.113.7:7777"`, `"203.0.113.7:0"`):                               "nobody can send",
 		edit(`"203.0.113.7:7777"`, `"0.0.0.0:1"`):                                   "nobody can send",
+		edit(`"203.0.113.7:7777"`, `"[::ffff:0.0.0.0]:1"`):                          "nobody can send",
 		edit(`"203.0.113.7:7777"`, strings.Repeat(`"1.1.1.1:1",`, 8)+`"1.1.1.1:1"`): "more than 8",
 		edit(`sha-256 AB`, `sha-1 AB`):                                              "fingerprint",
 		edit(`sha-256 AB:`, `sha-256 `):                                             "fingerprint",

@@ -61,7 +61,9 @@ func checkPublic(addrs []netip.AddrPort) error {
 }
 
 // usable reports whether a page can send to a.
-func usable(a netip.AddrPort) bool { return a.IsValid() && a.Port() != 0 && !a.Addr().IsUnspecified() }
+func usable(a netip.AddrPort) bool {
+	return a.IsValid() && a.Port() != 0 && !a.Addr().Unmap().IsUnspecified()
+}
 
 // addresses is Addresses for a page whose request arrived at the address asked.
 func (s *Server) addresses(page, asked netip.Addr) []netip.AddrPort {

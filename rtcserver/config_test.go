@@ -70,6 +70,7 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 		{"no address", Config{Settings: Settings{Public: []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7777)}}}, "Config.Public has"},
 		{"no port", Config{Settings: Settings{Public: []netip.AddrPort{netip.AddrPortFrom(one, 0)}}}, "Config.Public has 192.0.2.1:0"},
 		{"any address", Config{Settings: Settings{Public: []netip.AddrPort{netip.MustParseAddrPort("[::]:7777")}}}, "Config.Public has [::]:7777"},
+		{"any IPv4 address, as IPv6", Config{Settings: Settings{Public: []netip.AddrPort{netip.MustParseAddrPort("[::ffff:0.0.0.0]:7777")}}}, "Config.Public has [::ffff:0.0.0.0]:7777"},
 		{"addresses of a func", Config{Settings: Settings{PublicFunc: each}}, ""},
 		{"addresses, and those of a func", Config{Settings: Settings{Public: public(1), PublicFunc: each}}, severalPublic},
 		{"addresses, and those of a STUN server", Config{Settings: Settings{Public: public(1), Discover: "stun.example:3478"}}, severalPublic},
