@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A floodingClient is a stranger that writes its packets by hand, and acknowledges nothing.
@@ -237,4 +238,40 @@ func TestMemoryOfAFilledSession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A page acknowledges no packet of many small answers, so the server sends them again and again. The
+// records of these packets need no more memory than docs/security.md says.
+func TestMemoryOfAnswersThatAreNotAcknowledged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		small := Channels{{Name: "move", Mode: Sequenced, MaxMessage: 1000, QueueLimit: 4 << 10}}
+		srv, _ := newTestServer(t, func(c *Config) {
+			c.Channels = small
+			c.Handler = Handler{Request: func(_ *Conn, r *Request) { r.Ack() }}
+		})
+		x := newFloodingClient(t, srv, small)
+		before := testkit.HeapNow()
+		packet := func(b []byte) {
+			x.packet(b)
+			time.Sleep(5 * time.Millisecond)
+			settle()
+			x.came = nil
+		}
+		for i := range 4000 {
+			packet(whole(0, i+1, "\x03\x00\x00"+string([]byte{byte(i >> 8), byte(i)})+"\x01r"))
+		}
+		for range 24_000 { // two minutes
+			packet([]byte{1})
+		}
+		settle()
+		st, grown := x.server.Stats(), testkit.HeapNow()-before
+		t.Logf("%d bytes of heap, %d queued", grown, st.Queued)
+		if limit := 2*small.MaxHeld(true) + 384<<10 + 1<<20; grown > limit { // the control channel is reliable
+			t.Errorf("%d bytes, want at most %d", grown, limit)
+		}
+		if x.server.State() != session.StateOpen || st.Queued < 140_000 || st.Timeouts == 0 {
+			t.Errorf("the session is %v, has %d bytes of answers and %d timeouts; want an open one with all answers and probes", x.server.State(), st.Queued, st.Timeouts)
+		}
+		runtime.KeepAlive(x)
+	})
 }

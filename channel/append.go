@@ -53,7 +53,7 @@ func (m *Mux) mayContent(t moment) bool {
 	if m.loss.probes > 0 {
 		return true
 	}
-	window := m.flight.bytes < m.cc.window(&m.rtt, m.loss.share)
+	window := m.flight.bytes < m.cc.window(&m.rtt, m.loss.share) && m.flight.refs < maxRefs
 	if m.pacer.open() && window {
 		return true
 	}
@@ -136,13 +136,19 @@ func (m *Mux) recordSent(p *sentPacket, n int, t moment) {
 }
 
 // room4flight removes the oldest packet of the flight while the flight is full. A packet
-// that is still flying counts as lost.
+// that is still flying counts as lost. While there are too many references, room4flight
+// does the same for a probe; other packets wait for the acknowledgement of one that flies.
 func (m *Mux) room4flight(t moment) {
 	f := &m.flight
-	for f.full() {
-		if p := f.at(f.base); p.state == packetFlying && p.eliciting {
+	for f.full() || f.refs >= maxRefs && f.base < f.next {
+		p := f.at(f.base)
+		if p.state == packetFlying && p.eliciting {
+			if !f.full() && m.loss.probes == 0 {
+				return
+			}
 			m.losePacket(t, p, f.base)
 		}
+		f.release(p)
 		f.base++
 	}
 }

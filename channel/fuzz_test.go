@@ -178,6 +178,13 @@ func (m *Mux) check(t testing.TB) {
 	if flying != m.flight.count || bytes != m.flight.bytes {
 		t.Fatalf("%d packets of %d bytes are in flight, counted as %d of %d", flying, bytes, m.flight.count, m.flight.bytes)
 	}
+	refs := 0
+	for _, p := range m.flight.ring {
+		refs += cap(p.refs)
+	}
+	if most := maxRefs + 2*MaxPacket; refs != m.flight.refs || refs > most {
+		t.Fatalf("the records have room for %d references, counted as %d, want at most %d", refs, m.flight.refs, most)
+	}
 	listed := 0
 	for _, id := range m.byPriority {
 		if m.senders[id].cfg.Name == "" {

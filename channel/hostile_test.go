@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -232,6 +233,57 @@ func TestOverflowOfPacketsRemembered(t *testing.T) {
 		t.Errorf("%d packets are stored, want at most %d", n, maxFlight)
 	}
 	x.m.check(t)
+}
+
+// The records of packets have room for a limited number of references, however small the messages
+// are and however often they are sent again. They keep half of it at most when all is acknowledged.
+func TestReferencesAreLimited(t *testing.T) {
+	var table Channels
+	for i := range 8 {
+		table = append(table, Channel{Name: fmt.Sprint(i), Mode: ReliableUnordered})
+	}
+	x := newTestMux(t, Config{Channels: table, Rate: 1 << 30, Ceiling: -1, RTT: 100 * ms})
+	packets := func() (n int) {
+		for len(x.m.Append(x.now, nil, MaxPacket)) > 0 {
+			n++
+		}
+		return n
+	}
+	for i := range 3 * maxRefs {
+		x.m.Send(x.now, ID(1+i%len(table)), nil, Options{})
+		if x.now = x.now.Add(time.Microsecond); i%100 == 0 {
+			packets()
+		}
+	}
+	x.m.check(t)
+	if f := &x.m.flight; f.refs < maxRefs || f.count == 0 {
+		t.Fatalf("there is room for %d references, want %d at least; %d packets fly", f.refs, maxRefs, f.count)
+	}
+	lost := x.m.Stats().PacketsLost
+	if n := packets(); n > 0 || x.m.Stats().PacketsLost > lost {
+		t.Errorf("%d packets leave, %d are lost; want none until one is acknowledged", n, x.m.Stats().PacketsLost-lost)
+	}
+	for range 2000 { // the peer is there, but acknowledges nothing
+		x.receive([]byte{controlPing})
+		x.wait(100 * ms)
+		packets()
+	}
+	x.m.check(t)
+	if x.m.Stats().Timeouts == 0 || x.m.Stats().PacketsLost == lost {
+		t.Errorf("%+v, want probes that take the place of other packets", x.m.Stats())
+	}
+	for n := 0; x.m.Stats().Queued > 0; n++ {
+		if n == 1000 {
+			t.Fatalf("%d bytes are queued though the peer acknowledges all packets", x.m.Stats().Queued)
+		}
+		x.ack(x.m.flight.base, x.m.flight.next-1)
+		x.now = x.now.Add(10 * ms)
+		x.m.Advance(x.now)
+		packets()
+	}
+	if f := &x.m.flight; f.refs > keptRefs {
+		t.Errorf("there is room for %d references, want %d at most", f.refs, keptRefs)
+	}
 }
 
 // After a packet with a close frame and a refused frame there is nothing to send, so there is no

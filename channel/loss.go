@@ -102,7 +102,7 @@ func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 				m.pieceAcked(r)
 			}
 		}
-		p.forget()
+		f.release(p)
 	}
 }
 

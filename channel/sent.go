@@ -30,12 +30,6 @@ type sentPacket struct {
 	refs      []pieceRef // reliable pieces, and pieces of messages with a receipt
 }
 
-// forget drops the references to messages whose pieces the packet carries.
-func (p *sentPacket) forget() {
-	clear(p.refs)
-	p.refs = p.refs[:0]
-}
-
 // flight has the records of the packets that were sent, from base to next-1.
 type flight struct {
 	ring       []sentPacket // by number; its length is a power of two
@@ -43,13 +37,19 @@ type flight struct {
 	base, next uint64
 	bytes      int // bytes of flying packets that must be acknowledged
 	count      int // number of these packets
+	refs       int // references for which the records have room
+	spare      int // those of the record that room returned
 	steps      int // packets looked at for acknowledgements, for tests
 }
 
-// maxFlight is the largest length of the ring, minFlight the first one.
+// maxFlight is the largest length of the ring, minFlight the first one. No content leaves
+// while the records have room for maxRefs references. Records without references keep
+// their room if there is room for keptRefs at most.
 const (
 	maxFlight = 8192
 	minFlight = 16
+	maxRefs   = 16 << 10
+	keptRefs  = maxRefs / 2
 )
 
 // flightSets are two sets of packet numbers, a bit for each. Bits of numbers below base,
@@ -98,7 +98,7 @@ func (f *flight) nextFlying(n, end uint64) uint64 {
 
 func (f *flight) init() {
 	for i := range f.ring {
-		f.ring[i].forget()
+		f.release(&f.ring[i])
 	}
 	if f.ring == nil {
 		f.make(minFlight)
@@ -108,7 +108,16 @@ func (f *flight) init() {
 
 // make makes an empty ring for n packets.
 func (f *flight) make(n int) {
-	f.ring, f.sets = make([]sentPacket, n), make([]flightSets, max(1, n/64))
+	f.ring, f.sets, f.refs = make([]sentPacket, n), make([]flightSets, max(1, n/64)), 0
+}
+
+// release drops the references of p to the messages whose pieces it carries.
+func (f *flight) release(p *sentPacket) {
+	clear(p.refs)
+	if p.refs = p.refs[:0]; f.refs > keptRefs {
+		f.refs -= cap(p.refs)
+		p.refs = nil
+	}
 }
 
 // forget removes all records. The numbers of packets continue.
@@ -129,6 +138,7 @@ func (f *flight) room() *sentPacket {
 	}
 	p := f.at(f.next)
 	*p = sentPacket{refs: p.refs[:0]}
+	f.spare = cap(p.refs)
 	return p
 }
 
@@ -139,12 +149,14 @@ func (f *flight) grow() {
 		p := old.at(n)
 		*f.at(n) = *p
 		f.note(n, p)
+		f.refs += cap(p.refs)
 	}
 }
 
 // push adds the record that room returned to the flight.
 func (f *flight) push(p *sentPacket) {
 	f.note(f.next, p)
+	f.refs += cap(p.refs) - f.spare
 	f.next++
 	if p.eliciting {
 		f.bytes += p.size
@@ -171,7 +183,7 @@ func (f *flight) trim(old moment) {
 		if p.state != packetAcked && (p.at >= old || p.state == packetFlying && p.eliciting) {
 			return
 		}
-		p.forget()
+		f.release(p)
 		f.base++
 	}
 }
