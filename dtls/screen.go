@@ -113,7 +113,7 @@ func (s *screen) fragments(b, rest []byte) ([]byte, error) {
 		rest = tail
 		if f.seq < s.next {
 			// pion repeats its flight when the same ClientHello arrives again.
-			if f.kind == msgClientHello && !s.client && s.in[f.seq].agrees(&f) {
+			if f.kind == msgClientHello && s.in[f.seq].agrees(&f) {
 				b = s.record(b, TypeHandshake, appendFragment(nil, &f, f.off, f.end))
 			}
 			continue
