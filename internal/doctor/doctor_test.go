@@ -80,14 +80,20 @@ func TestAddressesOfAnAnswer(t *testing.T) {
 		{"1 1 udp 2130706431 127.0.0.1 7777 typ host", lan, "127.0.0.1:7777", "the server's machine"},
 		{"1 1 udp 2130706431 169.254.1.1 7777 typ host", lan, "169.254.1.1:7777", "link-local"},
 		{"1 1 udp 2130706431 fe80::1 7777 typ host", internet, "[fe80::1]:7777", "link-local"},
+		{"1 1 udp 2130706431 fe80::1%a.local 7777 typ host", internet, "[fe80::1]:7777", "link-local"},
+		{"1 1 udp 2130706431 169.254.1.1 7777 typ host", "169.254.1.9", "169.254.1.1:7777", ""},
+		{"1 1 udp 2130706431 169.254.1.1 7777 typ host", here, "169.254.1.1:7777", ""},
+		{"1 1 udp 2130706431 ::ffff:203.0.113.1 7777 typ host", internet, "203.0.113.1:7777", ""},
 		{"1 1 udp 2130706431 3f2a.local 7777 typ host", lan, "", "mDNS"},
-		{"1 1 udp 2130706431 game.example 7777 typ host", lan, "", "a name"},
+		{"1 1 udp 2130706431 game.example 7777 typ host", lan, "", "a name, and"},
 		{"1 1 tcp 2130706431 203.0.113.1 9 typ host", internet, "", "tcp"},
 		{"1 1 udp 2130706431 0.0.0.0 7777 typ host", internet, "", "no address"},
 		{"1 1 udp 2130706431 239.1.1.1 7777 typ host", internet, "", "no address"},
 		{"1 1 udp 2130706431 203.0.113.1 0 typ host", internet, "", "no port"},
 		{"1 1 udp 2130706431 203.0.113.1 9 typ host", internet, "", "no port"},
 		{"1 1 udp 2130706431 203.0.113.1 x typ host", internet, "", "no port"},
+		{"1 1 udp 2130706431 203.0.113.1 65536 typ host", internet, "", "no port"},
+		{"1 1 udp 2130706431 203.0.113.1 7777 type host", internet, "", "not a candidate"},
 		{"1 1 udp", internet, "", "not a candidate"},
 	} {
 		a := judgeAddress(c.line, netip.MustParseAddr(c.site))
@@ -95,12 +101,12 @@ func TestAddressesOfAnAnswer(t *testing.T) {
 		if a.addr.IsValid() {
 			addr = a.addr.String()
 		}
-		text := addr
+		text := strings.TrimSuffix(addr, "]:7777") // there may be a zone
 		switch f := strings.Fields(c.line); {
-		case len(f) < 6:
+		case c.why == "not a candidate":
 			text = strconv.Quote(c.line)
 		case addr == "":
-			text = f[4]
+			text = f[4] + ":" + f[5]
 		}
 		if !strings.HasPrefix(a.text, text) {
 			t.Errorf("%s: the text begins with %s, want %s", c.line, a.text, text)
