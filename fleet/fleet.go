@@ -273,7 +273,7 @@ func (f *Fleet) NewServer(c godwit.Config, open func(godwit.Config) (*godwit.Ser
 	srv, err := f.newServer(c, open)
 	if err != nil {
 		f.serving.Store(false)
-		return nil, f.plain(err)
+		return nil, err
 	}
 	return srv, nil
 }
@@ -286,13 +286,13 @@ func (f *Fleet) newServer(c godwit.Config, open func(godwit.Config) (*godwit.Ser
 	f.table = uint32(channel.Table{Channels: c.Channels.WithDefaults(), Schema: c.Schema}.Hash())
 	c = f.inFront(c)
 	if err := f.prepare(&c); err != nil {
-		return nil, err
+		return nil, f.plain(context.Background(), err)
 	}
 	var kv jetstream.KeyValue
 	if c.Duplicates != godwit.DuplicatesAllow {
 		var err error
 		if kv, err = f.openClaims(); err != nil {
-			return nil, err
+			return nil, f.plain(context.Background(), err)
 		}
 	}
 	f.mu.Lock()
@@ -425,16 +425,32 @@ func (f *Fleet) isClosing() bool {
 	return f.closing
 }
 
-// plain returns ErrClosed for the error of a call whose connection to NATS Close has ended, ErrAway for that of a call while NATS goes
-// away, and other errors as they are.
-func (f *Fleet) plain(err error) error {
+// plain returns ErrClosed for the error of a call whose connection to NATS Close has ended, ErrAway with the cause for that of a call
+// that NATS or its JetStream could not answer, and other errors as they are. ctx is that of the caller.
+func (f *Fleet) plain(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrConnectionClosed) && f.isClosing():
 		return ErrClosed
-	case errors.Is(err, nats.ErrReconnectBufExceeded): // this node has not noticed yet
-		return ErrAway
+	case errors.Is(err, ErrAway):
+		return err
+	case unanswered(err), errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil: // the time of nats.go or of openBucket is over
+		return fmt.Errorf("%w: %w", ErrAway, err)
 	}
 	return err
+}
+
+// unanswered reports whether NATS is going away, which this node has not noticed yet, or is back without its JetStream or without a leader.
+func unanswered(err error) bool {
+	for _, e := range []error{
+		nats.ErrReconnectBufExceeded, nats.ErrDisconnected, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrNoStreamResponse,
+		jetstream.ErrNoStreamResponse, jetstream.ErrJetStreamNotEnabled, // nats.go says so, too, if nobody answers when it asks for the account
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == unavailable
 }
 
 // stopped reports whether Close waits for the goroutines.

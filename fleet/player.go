@@ -19,7 +19,8 @@ import (
 var (
 	// ErrNotHere: no node has a session with the name.
 	ErrNotHere = errors.New("fleet: the player is on no node")
-	// ErrAway: NATS is away, so the other nodes cannot be reached.
+	// ErrAway: NATS is away, so the other nodes cannot be reached; or it has no JetStream now, or does not answer. The error of Claim, Find and
+	// NewServer has the cause, too.
 	ErrAway = errors.New("fleet: NATS is away: other nodes cannot be reached")
 	// ErrTimeout: there is no answer in time. The player may act on the request nevertheless.
 	ErrTimeout = errors.New("fleet: no answer in time")

@@ -212,7 +212,7 @@ func (f *Fleet) Claim(ctx context.Context, name string) (*Room, error) {
 		return nil, session.ErrInHandler
 	}
 	r, _, err := f.claim(ctx, name)
-	return r, f.plain(err)
+	return r, f.plain(ctx, err)
 }
 
 // claim is Claim. fresh says that the room did not belong to this node before.
@@ -333,7 +333,7 @@ func (f *Fleet) Find(ctx context.Context, name string) (Node, error) {
 		return Node{}, session.ErrInHandler
 	}
 	n, err := f.find(ctx, name)
-	return n, f.plain(err)
+	return n, f.plain(ctx, err)
 }
 
 func (f *Fleet) find(ctx context.Context, name string) (Node, error) {
