@@ -53,7 +53,7 @@ func (m *Mux) mayContent(t moment) bool {
 	if m.loss.probes > 0 {
 		return true
 	}
-	window := m.flight.bytes < m.cc.window(&m.rtt, m.loss.share) && m.flight.refs < maxRefs
+	window := m.flight.bytes < m.cc.window(&m.rtt, m.loss.share) && !m.flight.crowded()
 	if m.pacer.open() && window {
 		return true
 	}
@@ -140,7 +140,7 @@ func (m *Mux) recordSent(p *sentPacket, n int, t moment) {
 // does the same for a probe; other packets wait for the acknowledgement of one that flies.
 func (m *Mux) room4flight(t moment) {
 	f := &m.flight
-	for f.full() || f.refs >= maxRefs && f.base < f.next {
+	for f.full() || f.crowded() {
 		p := f.at(f.base)
 		if p.state == packetFlying && p.eliciting {
 			if !f.full() && m.loss.probes == 0 {

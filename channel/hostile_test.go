@@ -286,6 +286,33 @@ func TestReferencesAreLimited(t *testing.T) {
 	}
 }
 
+// Content waits from maxRefs references on, and a record keeps its room up to keptRefs.
+func TestReferencesAtTheirLimits(t *testing.T) {
+	x := newTestMux(t, Config{})
+	f := &x.m.flight
+	sent := func(refs int) bool {
+		before := f.refs
+		f.refs = refs
+		x.send(loot, "x", Options{})
+		n := len(x.m.Append(x.now, nil, MaxPacket))
+		f.refs += before - refs
+		x.now = x.now.Add(time.Millisecond)
+		return n > 0
+	}
+	if !sent(maxRefs-1) || sent(maxRefs) || !sent(maxRefs-1) {
+		t.Errorf("content does not wait from %d references on, or is stuck", maxRefs)
+	}
+	p := sentPacket{refs: make([]pieceRef, 1, 4)}
+	f.refs = keptRefs
+	if f.release(&p); f.refs != keptRefs || len(p.refs) != 0 || cap(p.refs) != 4 {
+		t.Errorf("%d references, want %d; the record has room for %d, want 4", f.refs, keptRefs, cap(p.refs))
+	}
+	f.refs++
+	if f.release(&p); f.refs != keptRefs-3 || p.refs != nil {
+		t.Errorf("%d references, want %d; the record has room for %d, want none", f.refs, keptRefs-3, cap(p.refs))
+	}
+}
+
 // After a packet with a close frame and a refused frame there is nothing to send, so there is no
 // deadline.
 func TestCloseBesideARefusedFrame(t *testing.T) {

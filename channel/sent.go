@@ -131,6 +131,10 @@ func (f *flight) at(n uint64) *sentPacket { return &f.ring[n&uint64(len(f.ring)-
 
 func (f *flight) full() bool { return f.next-f.base >= maxFlight }
 
+// crowded reports whether content must wait, because there are too many references. Then
+// there is at least one record: those without references keep room for keptRefs at most.
+func (f *flight) crowded() bool { return f.refs >= maxRefs }
+
 // room returns an empty record for the next packet.
 func (f *flight) room() *sentPacket {
 	if f.next-f.base == uint64(len(f.ring)) {
