@@ -22,6 +22,9 @@ func TestURLsOfLinks(t *testing.T) {
 		{"https://game.example/rtc", "http://game.example/link", ""},
 		{"https://game.example/rtc", "ftp://game.example/link", ""},
 		{"http://game.example/rtc", "http://[::1", ""},
+		{"http://game.example/rtc", "ws://:8080/link", ""},
+		{"http://game.example/rtc", "ws:/%2fgame.example", ""},
+		{"http://[::1]:8080/rtc", "", "ws://[::1]:8080/rtc"},
 	} {
 		a := reply{url: testkit.Must(url.Parse(c.answer))}
 		u, err := a.linkURL(&offered{URL: c.link})

@@ -91,7 +91,7 @@ func (a *reply) linkURL(l *offered) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: the server's link has a bad URL: %w", err)
 	}
-	if u.Host == "" { // "ws:/%2fa" has none, but becomes "ws://a" as text
+	if u.Hostname() == "" { // "ws:/%2fa" has none, but becomes "ws://a" as text
 		return nil, errors.New("client: the server's link has a URL without a host")
 	}
 	if l.URL == "" {
