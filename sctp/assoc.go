@@ -144,6 +144,7 @@ type Assoc struct {
 	stats     Counters
 	loose     runs // incomplete messages that may be dropped
 	kept      runs // incomplete messages that must not be dropped
+	counts    *streamCounts
 	buffered  int
 	forwarded uint32 // highest TSN that the peer has given up
 	oversize  uint32 // next TSN of a message that is too large

@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -282,13 +283,33 @@ func (a *Assoc) ackControl(cum uint32, gaps []byte) {
 	if len(a.control) == 0 {
 		return
 	}
-	kept := a.control[:0]
+	// Gaps may have any order. So the TSNs are sorted, and each gap looks for its first one:
+	// the largest SACK would look at each gap for each of them else.
+	var waiting [maxControl]uint32
+	tsns := waiting[:0]
 	for _, d := range a.control {
-		if d.tries == 0 || !acknowledged(d.tsn, cum, gaps) {
-			kept = append(kept, d)
+		if seq.Less(cum, d.tsn) {
+			tsns = append(tsns, d.tsn-cum)
 		}
 	}
-	if a.control = kept; len(kept) == 0 {
+	slices.Sort(tsns)
+	for ; len(gaps) > 0; gaps = gaps[4:] {
+		first, end := uint32(binary.BigEndian.Uint16(gaps)), uint32(binary.BigEndian.Uint16(gaps[2:]))
+		i, _ := slices.BinarySearch(tsns, first)
+		n := i
+		for n < len(tsns) && tsns[n] <= end {
+			n++
+		}
+		tsns = slices.Delete(tsns, i, n)
+	}
+	a.control = slices.DeleteFunc(a.control, func(d controlData) bool {
+		if d.tries == 0 {
+			return false
+		}
+		_, ok := slices.BinarySearch(tsns, d.tsn-cum)
+		return !ok
+	})
+	if len(a.control) == 0 {
 		a.control = nil
 		a.timers[timerControl] = 0
 	}

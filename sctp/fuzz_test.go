@@ -243,8 +243,10 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 		t.Fatalf("the tracker breaks its bounds: base %d, cum %d, high %d", a.rx.base, a.rx.cum, a.rx.high)
 	}
 	buffered := 0
+	var runsOf streamCounts
 	for _, rs := range []*runs{&a.loose, &a.kept} {
 		for i, r := range *rs {
+			runsOf.added(r.stream)
 			// A piece that was a run of its own costs what a run costs.
 			p, size, least, most := r.parts, 0, bufferOverhead-pieceOverhead, 0
 			for q := p.head; q != nil; q = q.next {
@@ -265,6 +267,9 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 			}
 			buffered += p.cost
 		}
+	}
+	if c := a.counts; c == nil && len(runsOf.all) > 0 || c != nil && !slices.Equal(runsOf.all, c.all) {
+		t.Fatalf("the streams have runs %v, counted as %v", runsOf, c)
 	}
 	for _, ch := range a.channels {
 		for i := range ch.held {

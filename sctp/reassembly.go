@@ -1,6 +1,7 @@
 package sctp
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -94,6 +95,41 @@ func (rs *runs) removeFunc(gone func(run) bool) {
 	}
 }
 
+// streamCounts are how many runs each stream has, in the order of the streams. A packet may
+// close many streams; those without a run are found here without a look at all runs.
+// A nil one has none.
+type streamCounts struct{ all []streamCount }
+
+type streamCount struct{ stream, runs uint16 }
+
+func (c *streamCounts) find(stream uint16) (int, bool) {
+	if c == nil {
+		return 0, false
+	}
+	return slices.BinarySearchFunc(c.all, stream, func(e streamCount, stream uint16) int { return cmp.Compare(e.stream, stream) })
+}
+
+func (c *streamCounts) added(stream uint16) {
+	i, ok := c.find(stream)
+	if !ok {
+		c.all = slices.Insert(c.all, i, streamCount{stream: stream})
+	}
+	c.all[i].runs++
+}
+
+func (c *streamCounts) removed(stream uint16) {
+	i, _ := c.find(stream)
+	if c.all[i].runs--; c.all[i].runs == 0 {
+		c.remove(i)
+	}
+}
+
+func (c *streamCounts) remove(i int) {
+	if c.all = slices.Delete(c.all, i, i+1); len(c.all) == 0 && cap(c.all) > 8 {
+		c.all = nil
+	}
+}
+
 // A place is the place of a fragment among the runs: a new run at i, or a part of the
 // run before i, of the run at i, or of both.
 type place struct {
@@ -169,6 +205,7 @@ func (a *Assoc) insert(t time.Duration, d *data, p place) int {
 			q.cost += r.parts.cost
 			l.last, l.flags, l.at = r.last, l.flags|r.flags, min(l.at, r.at)
 			p.rs.remove(p.i)
+			a.counts.removed(d.stream)
 		}
 		return p.i - 1
 	}
@@ -182,6 +219,10 @@ func (a *Assoc) insert(t time.Duration, d *data, p place) int {
 	}
 	q := &parts{first: piece{nil, clone(d.payload)}, size: len(d.payload), cost: p.cost, ppid: d.ppid, ssn: d.ssn}
 	q.head, q.tail = &q.first, &q.first
+	if a.counts == nil {
+		a.counts = new(streamCounts)
+	}
+	a.counts.added(d.stream)
 	*p.rs = slices.Insert(rs, p.i, run{
 		first: d.tsn, last: d.tsn, stream: d.stream, flags: d.flags & (flagWhole | flagUnordered), at: t, parts: q,
 	})
@@ -286,6 +327,7 @@ func (a *Assoc) makeRoom(d *data) (place, bool) {
 // removeRun removes run i of rs, and its bytes.
 func (a *Assoc) removeRun(rs *runs, i int) {
 	a.buffered -= (*rs)[i].parts.cost
+	a.counts.removed((*rs)[i].stream)
 	rs.remove(i)
 	a.stopAgeTimer()
 }
@@ -340,6 +382,7 @@ func (a *Assoc) expireFragments(t time.Duration) {
 		case expiry <= t:
 			a.drop(dropExpired)
 			a.buffered -= r.parts.cost
+			a.counts.removed(r.stream)
 			return true
 		case next == 0 || expiry < next:
 			next = expiry
@@ -380,13 +423,16 @@ func (a *Assoc) sortRuns(stream uint16) {
 
 // forgetStream frees what is buffered for a stream.
 func (a *Assoc) forgetStream(stream uint16) {
-	for _, rs := range [...]*runs{&a.loose, &a.kept} {
-		rs.removeFunc(func(r run) bool {
-			if r.stream == stream {
-				a.buffered -= r.parts.cost
-			}
-			return r.stream == stream
-		})
+	if i, ok := a.counts.find(stream); ok {
+		for _, rs := range [...]*runs{&a.loose, &a.kept} {
+			rs.removeFunc(func(r run) bool {
+				if r.stream == stream {
+					a.buffered -= r.parts.cost
+				}
+				return r.stream == stream
+			})
+		}
+		a.counts.remove(i)
 	}
 	a.stopAgeTimer()
 	if ch := a.channel(stream); ch != nil {

@@ -3,6 +3,7 @@ package sctp
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,20 +156,37 @@ func TestSampleOfTheFirstOfTwo(t *testing.T) {
 	}
 }
 
-func TestAcknowledged(t *testing.T) {
-	var gaps []byte
-	for _, v := range []uint16{2, 3, 6, 6, 9, 12} {
-		gaps = binary.BigEndian.AppendUint16(gaps, v)
-	}
-	const cum = 0xffff_fffa
-	for d := range uint32(16) {
-		want := d <= 3 && d != 1 || d == 6 || d >= 9 && d <= 12
-		if got := acknowledged(cum+d, cum, gaps); got != want {
-			t.Errorf("acknowledged(cum+%d) = %v, want %v", d, got, want)
+// A SACK removes the DATA_CHANNEL_ACKs that it acknowledges, in whatever order its gaps and theirs
+// are. Those that were not sent yet stay.
+func TestAcknowledgedControl(t *testing.T) {
+	cum := uint32(0xffff_fffa)
+	for _, blocks := range [][]uint16{{2, 3, 6, 6, 9, 12}, {9, 12, 2, 3, 6, 6}, {2, 2, 10, 12, 6, 6, 2, 3, 9, 11}} {
+		var gaps []byte
+		for _, v := range blocks {
+			gaps = binary.BigEndian.AppendUint16(gaps, v)
 		}
-	}
-	if !acknowledged(cum-5, cum, nil) || acknowledged(cum+1, cum, nil) {
-		t.Error("without gaps: want that cum-5 is acknowledged and cum+1 is not")
+		a := newTestAssoc(t)
+		var want []uint32
+		for i := range uint32(22) {
+			d := (i*7)%22 - 5 // from -5 to 16, in no order
+			a.control = append(a.control, controlData{tsn: cum + d, tries: 1})
+			if d == 1 || d == 4 || d == 5 || d == 7 || d == 8 || d > 12 && d < 17 {
+				want = append(want, d)
+			}
+		}
+		a.control = append(a.control, controlData{tsn: cum + 2})
+		want = append(want, 2)
+		a.ackControl(cum, gaps)
+		var got []uint32
+		for _, d := range a.control {
+			got = append(got, d.tsn-cum)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("gaps %v: %v are not acknowledged, want %v", blocks, got, want)
+		}
+		if a.ackControl(cum+16, nil); len(a.control) != 1 {
+			t.Errorf("%d are left, want the one that was not sent", len(a.control))
+		}
 	}
 }
 

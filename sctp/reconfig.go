@@ -241,21 +241,18 @@ func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) [
 
 // endReset ends the outstanding request, which counts as performed.
 func (a *Assoc) endReset() {
-	for i := len(a.channels) - 1; i >= 0; i-- {
-		if ch := &a.channels[i]; ch.out == resetAsked {
-			if ch.out = resetDone; ch.in {
-				a.removeChannel(ch.stream)
-			}
-		}
-	}
-	a.reset.tries = 0
-	a.reset.next++
-	a.timers[timerReset] = 0
 	for i := range a.channels {
-		if a.channels[i].out == resetWant {
+		switch ch := &a.channels[i]; ch.out {
+		case resetAsked:
+			ch.out = resetDone
+		case resetWant:
 			a.pend |= pendResetRequest
 		}
 	}
+	a.channels = slices.DeleteFunc(a.channels, func(ch channel) bool { return ch.in && ch.out == resetDone })
+	a.reset.tries = 0
+	a.reset.next++
+	a.timers[timerReset] = 0
 }
 
 // expireReset makes the outstanding request due again. A peer that never answers does

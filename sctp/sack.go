@@ -315,17 +315,3 @@ func (a *Assoc) checkGaps(cum uint32, gaps []byte) (top uint32, ok bool) {
 	}
 	return top, true
 }
-
-// acknowledged reports whether a SACK that has passed checkGaps acknowledges tsn.
-func acknowledged(tsn, cum uint32, gaps []byte) bool {
-	if seq.LessEq(tsn, cum) {
-		return true
-	}
-	offset := tsn - cum
-	for ; len(gaps) > 0; gaps = gaps[4:] {
-		if offset >= uint32(binary.BigEndian.Uint16(gaps)) && offset <= uint32(binary.BigEndian.Uint16(gaps[2:])) {
-			return true
-		}
-	}
-	return false
-}
