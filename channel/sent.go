@@ -48,7 +48,7 @@ type flight struct {
 const (
 	maxFlight = 8192
 	minFlight = 16
-	maxRefs   = 16 << 10
+	maxRefs   = 32 << 10
 	keptRefs  = maxRefs / 2
 )
 
