@@ -406,6 +406,9 @@ func (a *Assoc) forwardFragments() {
 
 // sortRuns moves the runs of a stream, whose channel has changed, to the right list.
 func (a *Assoc) sortRuns(stream uint16) {
+	if _, ok := a.counts.find(stream); !ok {
+		return
+	}
 	to := a.runsOf(stream)
 	from := &a.kept
 	if to == from {
@@ -456,13 +459,18 @@ func (a *Assoc) hold(ch *channel, d *data, owned bool) {
 	a.buffered += ch.held[i].cost()
 }
 
-// releaseHeld removes the first n held messages. No other message is moved.
+// releaseHeld removes the first n held messages. The others are moved only when most of
+// their array is not used, so a message is moved a few times at most.
 func (a *Assoc) releaseHeld(ch *channel, n int) {
 	for i := range ch.held[:n] {
 		a.buffered -= ch.held[i].cost()
 	}
 	clear(ch.held[:n])
-	if ch.held = ch.held[n:]; len(ch.held) == 0 {
-		ch.held = nil
+	ch.held, ch.gone = ch.held[n:], ch.gone+uint16(n)
+	switch spare := int(ch.gone) + cap(ch.held) - len(ch.held); {
+	case len(ch.held) == 0:
+		ch.held, ch.gone = nil, 0
+	case spare > 4+3*len(ch.held):
+		ch.held, ch.gone = append(make([]data, 0, len(ch.held)), ch.held...), 0
 	}
 }

@@ -2,9 +2,12 @@ package sctp
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // Until its OPEN is acknowledged, a page sends ordered messages on an unordered channel (RFC
@@ -242,5 +245,61 @@ func TestCountersOfMessages(t *testing.T) {
 	got := fmt.Sprint(s.MessagesOut, s.BytesOut, s.MessagesIn, s.BytesIn, s.forwardsIn, s.Duplicates, s.SacksOut, s.GapSacksOut, s.Drops[dropText])
 	if want := "2 4 3 6 2 2 5 3 1"; got != want {
 		t.Errorf("%s, want %s: %+v", got, want, s)
+	}
+}
+
+// The memory of messages that have waited is given back although a later one of the channel waits.
+func TestMemoryOfMessagesThatHaveWaited(t *testing.T) {
+	const channels, all = 16, 400
+	a := newTestAssoc(t, allowReliable)
+	before := testkit.HeapNow()
+	tsn := uint32(1)
+	write := func(b []byte) {
+		a.write(b)
+		a.events = nil
+		tsn++
+	}
+	for i := range uint16(channels) {
+		stream := 2*i + 1
+		write(openChunk(tsn, stream, channelReliable, 0, "")) // it has the number 0
+		for n := range uint16(all) {
+			write(rawData(flagWhole, tsn, stream, n+2, ppidBinary, "x"))
+		}
+		write(rawData(flagWhole, tsn, stream, all+3, ppidBinary, "x")) // two are missing before it
+		write(rawData(flagWhole, tsn, stream, 1, ppidBinary, "x"))     // all but the last are delivered
+		a.drain()
+		a.ackAll()
+		if ch := a.channel(stream); len(ch.held) != 1 || int(ch.gone)+cap(ch.held) > 8 {
+			t.Fatalf("%d messages wait, with room for %d; want one, with room for 8 at most", len(ch.held), int(ch.gone)+cap(ch.held))
+		}
+	}
+	if grown := testkit.HeapNow() - before; grown > 32<<10 {
+		t.Errorf("%d bytes of heap for %d messages, want at most 32 KiB", grown, channels)
+	}
+	runtime.KeepAlive(a)
+}
+
+// A message that waits is moved a few times at most while those before it are delivered one by one.
+func TestWaitingMessagesAreSeldomMoved(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(openChunk(1, 1, channelReliable, 0, ""))
+	const all = 400
+	for n := range uint16(all) {
+		a.write(rawData(flagWhole, uint32(2+n), 1, 2*n+2, ppidBinary, "x")) // each behind a gap
+	}
+	moves, delivered, last := 0, 0, &a.channel(1).held[all-1] // delivered since the last move
+	for n := range uint16(all - 1) {
+		a.write(rawData(flagWhole, uint32(2+all+n), 1, 2*n+1, ppidBinary, "x"))
+		held := a.channel(1).held
+		delivered++
+		if now := &held[len(held)-1]; now != last {
+			moves, delivered, last = moves+1, 0, now
+		}
+		if delivered > 4+3*len(held) {
+			t.Fatalf("%d messages wait in an array with %d that do not", len(held), delivered)
+		}
+	}
+	if moves == 0 || moves > 8 {
+		t.Errorf("the last message was moved %d times, want 1 to 8", moves)
 	}
 }
