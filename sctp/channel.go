@@ -39,7 +39,7 @@ type channel struct {
 	out        resetStep
 	in         bool   // the peer has reset its direction
 	refused    bool   // the channel was never open
-	gone       uint16 // messages before held in its array, at most
+	gone       uint32 // messages before held in its array, at most
 	held       []data // messages that wait for their turn, by sequence number; see hold
 }
 

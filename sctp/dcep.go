@@ -144,7 +144,7 @@ func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []
 			a.ack.honest++
 		}
 		next = seq.Max(next, was.nextIn)
-		c.held = was.held
+		c.held, c.gone = was.held, was.gone
 		*was = c
 	}
 	a.sortRuns(was.stream)

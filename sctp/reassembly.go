@@ -100,7 +100,10 @@ func (rs *runs) removeFunc(gone func(run) bool) {
 // A nil one has none.
 type streamCounts struct{ all []streamCount }
 
-type streamCount struct{ stream, runs uint16 }
+type streamCount struct {
+	stream uint16
+	runs   uint32
+}
 
 func (c *streamCounts) find(stream uint16) (int, bool) {
 	if c == nil {
@@ -466,7 +469,7 @@ func (a *Assoc) releaseHeld(ch *channel, n int) {
 		a.buffered -= ch.held[i].cost()
 	}
 	clear(ch.held[:n])
-	ch.held, ch.gone = ch.held[n:], ch.gone+uint16(n)
+	ch.held, ch.gone = ch.held[n:], ch.gone+uint32(n)
 	switch spare := int(ch.gone) + cap(ch.held) - len(ch.held); {
 	case len(ch.held) == 0:
 		ch.held, ch.gone = nil, 0

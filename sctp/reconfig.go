@@ -156,8 +156,9 @@ func (a *Assoc) resetStreams(list []byte, last uint32, events []Event) []Event {
 	a.stats.resets++
 	if len(list) < 2 {
 		for i := len(a.channels) - 1; i >= 0; i-- {
-			if a.channels[i].in {
-				continue // a packet may have many such requests
+			if ch := &a.channels[i]; ch.in { // a packet may have many such requests
+				a.endStream(ch.stream, last)
+				continue
 			}
 			events = a.resetStream(a.channels[i].stream, last, events)
 		}

@@ -303,3 +303,13 @@ func TestWaitingMessagesAreSeldomMoved(t *testing.T) {
 		t.Errorf("the last message was moved %d times, want 1 to 8", moves)
 	}
 }
+
+// An OPEN that comes after messages of its channel does not make the array of those that wait look smaller.
+func TestOpenKeepsWhatIsKnownOfTheArray(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	was := a.addChannel(channel{stream: 1, negotiated: true, ordered: true, reliable: true, held: []data{{ssn: 8}, {ssn: 9}}, gone: 10})
+	a.openChannel(channel{stream: 1, ordered: true, reliable: true}, was, Event{Type: ChannelOpen, Stream: 1}, nil)
+	if ch := a.channel(1); len(ch.held) != 2 || ch.gone < 10 {
+		t.Errorf("%d messages are before those that wait, want 10 at least", ch.gone)
+	}
+}
