@@ -9,7 +9,7 @@ type hash = [sha256.Size]byte
 // tell a client that its session is over. A token that ended does not know may be of a
 // session of another server, or of an earlier process.
 //
-// It holds the marks of the newest maxEnded tokens: 0.6 MB at most.
+// It holds the marks of the newest maxEnded tokens: 0.6 MiB at most.
 type ended struct {
 	known  map[mark]struct{}
 	order  []mark // a ring once it is full

@@ -41,7 +41,8 @@ type Config struct {
 
 	// Ceiling is the highest rate at which the Mux sends, in bytes per second. Zero means
 	// 256 KiB, at which 3 MiB take 12 s. Negative means no limit: then the rate depends
-	// only on the network, and QueueLimit limits the messages that wait.
+	// only on the network, and QueueLimit limits the messages that wait. At most 32,768
+	// messages and pieces of messages are sent and not acknowledged.
 	//
 	// Two kinds of packets may exceed it. Packets with only an ack block do not count.
 	// Probes after a timeout, at most 11 packets each time, leave at once, because

@@ -184,8 +184,8 @@ type Settings struct {
 	// MaxReceive is the size in bytes of the largest message that the server accepts. It is
 	// in the answer, and browsers do not send larger messages. Zero means 16 KiB; the
 	// limits are 1200 bytes and 64 KiB. Incomplete messages of a connection take at most
-	// about four times MaxReceive bytes; those of unordered, unreliable channels are
-	// dropped after 2 s.
+	// about four times MaxReceive bytes, with AllowReliable five times; those of
+	// unordered, unreliable channels are dropped after 2 s.
 	MaxReceive int
 
 	// AllowReliable serves channels that the page opened as reliable, with neither

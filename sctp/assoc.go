@@ -142,9 +142,9 @@ type Assoc struct {
 	rx        tracker
 	ack       acker
 	stats     Counters
-	loose     runs // incomplete messages that may be dropped
-	kept      runs // incomplete messages that must not be dropped
-	counts    *streamCounts
+	loose     runs          // incomplete messages that may be dropped
+	kept      runs          // incomplete messages that must not be dropped
+	counts    *streamCounts // of the messages in loose and kept, by stream
 	buffered  int
 	forwarded uint32 // highest TSN that the peer has given up
 	oversize  uint32 // next TSN of a message that is too large
@@ -373,7 +373,7 @@ func (a *Assoc) close() {
 	a.pend = 0
 	a.timers = [timers]time.Duration{}
 	a.initReply, a.cookie = nil, nil
-	a.loose, a.kept, a.buffered = nil, nil, 0
+	a.loose, a.kept, a.counts, a.buffered = nil, nil, nil, 0
 	a.rx.bits, a.ack.duplicates = nil, nil
 	a.marks, a.control, a.channels = marks{}, nil, nil
 	a.reset.ends = nil

@@ -115,7 +115,8 @@ func (a *Assoc) removeChannel(stream uint16) {
 
 // full reports whether no channel can be opened: MaxChannels are open, or the peer does not reset
 // those that were refused. An opened one can become a refused one, so it is not enough to limit the
-// open ones.
+// open ones. While more than 2*MaxChannels refused ones wait for their resets, a correct channel is
+// refused, too.
 func (a *Assoc) full() bool {
 	open := 0
 	for i := range a.channels {

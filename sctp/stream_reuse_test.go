@@ -174,3 +174,26 @@ func TestEndsOfStreams(t *testing.T) {
 	a.wantMessage("in use", resets-1, Text, "x")
 	a.wantMessage("though late", resets-1, Text, "late")
 }
+
+// The ends of as many streams as a page may have are known, also after further requests to reset
+// all of them: a late chunk of each stream is of the old channel.
+func TestLateChunksAfterRepeatedResets(t *testing.T) {
+	for late := range uint16(16) {
+		a := newTestAssoc(t, eager)
+		for i := range uint16(16) {
+			tsn := uint32(1 + i)
+			if i > 0 {
+				tsn++ // TSN 2 is late
+			}
+			a.write(unreliableOpen(tsn, 2*i+1, "a"))
+		}
+		for i := range uint32(2) {
+			a.write(resetRequest(peerTSN+i, 17))
+			a.drain()
+		}
+		a.events = nil
+		a.write(dataChunk(2, 2*late+1, ppidText, "late"))
+		a.wantNoEvent("it is of a channel that is closed")
+		a.wantDrops("late", dropClosedChannel, 1)
+	}
+}
