@@ -28,6 +28,8 @@ type controlledPage struct {
 	records dtls.Conn
 	tag     uint32 // the server's
 	tsn     uint32 // the page's next
+	acked   uint32 // the last of the server that the page has acknowledged
+	reset   uint32 // the page's next request to reset streams
 	sent    int    // packets
 	inject  func(b []byte)
 }
@@ -114,8 +116,14 @@ func (h *controlledPage) takeOver(tap *wiretap, page netip.AddrPort) {
 		}
 		h.tag = binary.BigEndian.Uint32(plain[4:])
 		for b := plain[12:]; len(b) >= 8; b = b[min(len(b), int(binary.BigEndian.Uint16(b[2:])+3)&^3):] {
-			if b[0] == 0 { // DATA
+			switch b[0] {
+			case 0: // DATA
 				h.tsn = binary.BigEndian.Uint32(b[4:]) + 1
+				if h.reset == 0 {
+					h.reset = h.tsn - 1 // the first request has the number of the first DATA
+				}
+			case 3: // SACK
+				h.acked = binary.BigEndian.Uint32(b[4:])
 			}
 		}
 	}

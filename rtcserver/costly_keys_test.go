@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -36,17 +37,33 @@ func newCostlyPeer(t testing.TB, c elliptic.Curve) costlyPeer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(1000 * time.Hour)}
-	leaf, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), crypto.Signer(key))
-	if err != nil {
-		t.Fatal(err)
-	}
 	half := new(big.Int).Rsh(c.Params().N, 1)
 	signature, err := asn1.Marshal(struct{ R, S *big.Int }{half, half})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return costlyPeerOf(t, key, 0xc02b, 0x0603, signature)
+}
 
+// newCostlyRSAPeer has the largest key of RSA that the server takes.
+func newCostlyRSAPeer(t testing.TB) costlyPeer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return costlyPeerOf(t, key, 0xc02f, 0x0804, bytes.Repeat([]byte{1}, 512))
+}
+
+// costlyPeerOf returns a peer with a key, a suite for the key, and what it says is a signature, with
+// its scheme.
+func costlyPeerOf(t testing.TB, key crypto.Signer, suite, scheme uint16, signature []byte) costlyPeer {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(1000 * time.Hour)}
+	leaf, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	sized := func(n int, b []byte) []byte { // with its length in n bytes
 		return append(binary.BigEndian.AppendUint32(nil, uint32(len(b)))[4-n:], b...)
 	}
@@ -55,10 +72,10 @@ func newCostlyPeer(t testing.TB, c elliptic.Curve) costlyPeer {
 		0, 0x0e, 0, 5, 0, 2, 0, 7, 0, // use_srtp with SRTP_AEAD_AES_128_GCM
 	}
 	hello := append([]byte{0xfe, 0xfd}, make([]byte, 32)...)
-	hello = append(hello, 0, 0xc0, 0x2b, 0) // no session, ECDHE-ECDSA with AES-128-GCM, no compression
+	hello = append(hello, 0, byte(suite>>8), byte(suite), 0) // no session, ECDHE with AES-128-GCM, no compression
 	point := append([]byte{9}, make([]byte, 31)...)
 	exchange := append([]byte{3, 0, 29}, sized(1, point)...) // X25519
-	exchange = append(append(exchange, 6, 3), sized(2, signature)...)
+	exchange = append(binary.BigEndian.AppendUint16(exchange, scheme), sized(2, signature)...)
 	p := costlyPeer{offer: offeredFingerprint.ReplaceAllString(browserOffer(t), fingerprintLine(leaf))}
 	for i, m := range []struct {
 		kind byte
@@ -67,7 +84,7 @@ func newCostlyPeer(t testing.TB, c elliptic.Curve) costlyPeer {
 		{2, append(hello, sized(2, extensions)...)},
 		{11, sized(3, sized(3, leaf))},
 		{12, exchange},
-		{13, []byte{1, 64, 0, 2, 6, 3, 0, 0}}, // CertificateRequest
+		{13, []byte{2, 64, 1, 0, 4, 6, 3, 8, 4, 0, 0}}, // CertificateRequest
 		{14, nil},
 	} {
 		b := append([]byte{m.kind}, sized(3, m.body)[:3]...)

@@ -190,6 +190,12 @@ func (l *load) echo(_ *client.Conn, m client.Message) {
 	l.times = append(l.times, took)
 }
 
+func (l *load) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.times)
+}
+
 // quantile returns one of the sorted times in milliseconds.
 func (l *load) quantile(q float64) float64 {
 	if len(l.times) == 0 {
