@@ -113,6 +113,22 @@ func TestTheOnlyOneThatWaits(t *testing.T) {
 	a.wantPacket("it is its turn", "RESET(1001 last=1001 stream=3)")
 }
 
+// A channel that waits for its request is in the next one, also if the peer has reset the stream
+// meanwhile.
+func TestOneThatWaitsAndIsReset(t *testing.T) {
+	a := openChannel(t)
+	a.write(unreliableOpen(2, 3, "d"))
+	a.drain()
+	a.ackAll()
+	a.CloseStream(a.now, 1)
+	a.drain()
+	a.CloseStream(a.now, 3)
+	a.write(resetRequest(peerTSN, 2, 3))
+	a.wantPacket("the peer's is answered", "RESET-RESPONSE(1 result=1)")
+	a.write(resetResponse(1000, resultPerformed))
+	a.wantPacket("it is its turn", "RESET(1001 last=1001 stream=3)")
+}
+
 // A second reset of a stream closes nothing. If the peer uses a stream again before it has
 // answered the request of this end, the request counts as answered.
 func TestResetOfAClosedStream(t *testing.T) {

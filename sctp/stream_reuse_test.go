@@ -197,3 +197,18 @@ func TestLateChunksAfterRepeatedResets(t *testing.T) {
 		a.wantDrops("late", dropClosedChannel, 1)
 	}
 }
+
+// A request to reset all streams has a later end than the one before: what the peer has sent
+// between the two on a stream that was reset already is of a closed channel, too.
+func TestLateChunkBetweenTwoResets(t *testing.T) {
+	a := openChannel(t, eager)
+	a.write(resetRequest(peerTSN, 1, 1))
+	a.write(unreliableOpen(3, 3, "other")) // TSN 2 is late
+	a.drain()
+	a.write(resetRequest(peerTSN+1, 3))
+	a.drain()
+	a.events = nil
+	a.write(dataChunk(2, 1, ppidText, "late"))
+	a.wantNoEvent("it is of a channel that is closed")
+	a.wantDrops("late", dropClosedChannel, 1)
+}

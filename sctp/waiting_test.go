@@ -2,7 +2,6 @@ package sctp
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -276,7 +275,10 @@ func TestMemoryOfMessagesThatHaveWaited(t *testing.T) {
 	if grown := testkit.HeapNow() - before; grown > 32<<10 {
 		t.Errorf("%d bytes of heap for %d messages, want at most 32 KiB", grown, channels)
 	}
-	runtime.KeepAlive(a)
+	write(rawData(flagWhole, tsn, 1, all+2, ppidBinary, "x"))
+	if ch := a.channel(1); ch.held != nil || ch.gone != 0 {
+		t.Errorf("%d messages wait, with room for %d; want none, without an array", len(ch.held), int(ch.gone)+cap(ch.held))
+	}
 }
 
 // A message that waits is moved a few times at most while those before it are delivered one by one.
