@@ -55,14 +55,15 @@ func TestOldPicturesCatchLess(t *testing.T) {
 
 // A game begins in the middle of the board, with a hare of the tick, and the player stays there until an input comes.
 func TestTheBeginningOfAGame(t *testing.T) {
-	const tick = 1000
-	g, middle := newGame(tick), point{width / 2, height / 2}
-	if g.hare != burrow(tick) {
-		t.Errorf("the hare is at %v, want %v", g.hare, burrow(tick))
-	}
-	for n := range uint32(10) {
-		if g.step(tick + n); g.you != middle {
-			t.Fatalf("after %d ticks the player is at %v, want the middle", n, g.you)
+	for _, tick := range []uint32{0, 1000} {
+		g, middle := newGame(tick), point{width / 2, height / 2}
+		if g.hare != burrow(tick) {
+			t.Errorf("the hare is at %v, want %v", g.hare, burrow(tick))
+		}
+		for n := range uint32(10) {
+			if g.step(tick + n); g.you != middle {
+				t.Fatalf("after %d ticks from %d on the player is at %v, want the middle", n, tick, g.you)
+			}
 		}
 	}
 }
@@ -409,6 +410,34 @@ func TestPlacesAreLimited(t *testing.T) {
 	if !d.enter() {
 		t.Error("there is no place after a player has left")
 	}
+}
+
+// The server of the game drops what a player sends beyond what a page does, and offers no WebSocket.
+func TestLimitsOfTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuel(t.Context(), nil)
+		srv := testkit.Must(godwit.New(d.config()))
+		defer srv.Close()
+		player := testkit.Must(srv.Local(godwit.LocalConfig{}))
+		synctest.Wait()
+		const seconds = 10
+		for _, perSecond := range []int{60, 400} {
+			before := srv.Totals().Limited
+			for range seconds * perSecond {
+				player.Send(input, make([]byte, 4))
+				time.Sleep(time.Second / time.Duration(perSecond))
+			}
+			synctest.Wait()
+			if dropped := srv.Totals().Limited > before; dropped != (perSecond > 100) {
+				t.Errorf("%d messages a second: some are dropped: %v", perSecond, dropped)
+			}
+		}
+		w := httptest.NewRecorder()
+		srv.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/godwit/", nil))
+		if w.Code != http.StatusServiceUnavailable {
+			t.Errorf("a request for a WebSocket has the status %d, want 503", w.Code)
+		}
+	})
 }
 
 func TestBadFlagsAreExplained(t *testing.T) {
