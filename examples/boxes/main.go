@@ -115,7 +115,7 @@ func serve(ctx context.Context, data, public, web, page, dir string) error {
 		mux.Handle("/{$}", http.FileServer(http.Dir(dir)))
 		mux.Handle("/node_modules/", http.FileServer(http.Dir(dir)))
 	}
-	h := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	h := webServer(mux)
 	over := make(chan error, 1)
 	go func() {
 		over <- game.run(ctx)
@@ -125,6 +125,12 @@ func serve(ctx context.Context, data, public, web, page, dir string) error {
 		return err
 	}
 	return <-over
+}
+
+// webServer returns a server that waits neither for a request that does not come whole nor for a client that asks
+// nothing more.
+func webServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 }
 
 // pageHost returns the host for the URL that a browser on this machine opens.

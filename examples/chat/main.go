@@ -99,7 +99,7 @@ func serve(ctx context.Context, data, web string, public []netip.AddrPort, host 
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServerFS(pages))
 	mux.Handle("/godwit/", r.server) // signaling, and the client script
-	h := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	h := webServer(mux)
 	defer h.Close()
 	go h.Serve(l)
 	if host.name != "" {
@@ -110,4 +110,10 @@ func serve(ctx context.Context, data, web string, public []netip.AddrPort, host 
 		}()
 	}
 	return r.run(ctx)
+}
+
+// webServer returns a server that waits neither for a request that does not come whole nor for a client that asks
+// nothing more.
+func webServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 }

@@ -523,3 +523,5 @@ func measureAges(b *testing.B, o options, measure time.Duration) (tcp, udp time.
 	}
 	return w.mean(), g.mean()
 }
+
+func TestSlowWebClientsEnd(t *testing.T) { testkit.EndsSlowClients(t, webServer) }

@@ -120,7 +120,7 @@ func run(ctx context.Context, o options, say func(string)) error {
 	}
 
 	go d.run()
-	h := &http.Server{Handler: d.routes(srv), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	h := webServer(d.routes(srv))
 	go func() {
 		<-ctx.Done()
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
@@ -132,6 +132,12 @@ func run(ctx context.Context, o options, say func(string)) error {
 		return err
 	}
 	return nil
+}
+
+// webServer returns a server that waits neither for a request that does not come whole nor for a client that asks
+// nothing more.
+func webServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 }
 
 func (d *duel) routes(srv *godwit.Server) http.Handler {
@@ -208,7 +214,7 @@ func (d *duel) listenTun(o options) (srv *godwit.Server, err error) {
 		return nil, err
 	}
 	// The page is of another host. Any page of this machine may play: the game has no secrets.
-	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.serveWebSocket(w, r, false) }), ReadHeaderTimeout: 5 * time.Second}
+	h := webServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.serveWebSocket(w, r, false) }))
 	go h.Serve(l)
 	go func() {
 		<-d.ctx.Done()

@@ -106,7 +106,7 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 	}
 	fmt.Printf("open http://%s  (messages go to UDP port %d)\n", pageHost(listener.Addr()), srv.RTC().Addr().Port())
 
-	h := &http.Server{Handler: routes(srv, lab), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	h := webServer(routes(srv, lab))
 	go func() {
 		<-ctx.Done()
 		goodbye, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -118,6 +118,12 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 		return err
 	}
 	return nil
+}
+
+// webServer returns a server that waits neither for a request that does not come whole nor for a client that asks
+// nothing more.
+func webServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 }
 
 // pageHost returns the host for the URL that a browser on this machine opens.

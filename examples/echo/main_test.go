@@ -109,3 +109,5 @@ func TestURLIsAsOneTypesIt(t *testing.T) {
 		t.Errorf("the host of the page is %s, want localhost", got)
 	}
 }
+
+func TestSlowWebClientsEnd(t *testing.T) { testkit.EndsSlowClients(t, webServer) }

@@ -220,8 +220,8 @@ func run(ctx context.Context, o options, env func(string) string, out io.Writer)
 		return err
 	}
 	ended := make(chan error, 2)
-	pages := &http.Server{Handler: g.pages(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	figures := &http.Server{Handler: g.figures(), ReadHeaderTimeout: 5 * time.Second}
+	pages := webServer(g.pages())
+	figures := webServer(g.figures())
 	defer pages.Close()
 	defer figures.Close()
 	go func() { ended <- pages.Serve(tcp) }()
@@ -246,6 +246,12 @@ func run(ctx context.Context, o options, env func(string) string, out io.Writer)
 	err = g.server.Shutdown(late, "the server ends")
 	g.sidecar.post("/shutdown")
 	return err
+}
+
+// webServer returns a server that waits neither for a request that does not come whole nor for a client that asks
+// nothing more.
+func webServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 }
 
 // pages is what players reach.

@@ -266,3 +266,5 @@ func TestFlagsAndTheEnvironment(t *testing.T) {
 		t.Error("an argument that is no flag returns no error")
 	}
 }
+
+func TestSlowWebClientsEnd(t *testing.T) { testkit.EndsSlowClients(t, webServer) }

@@ -1,11 +1,15 @@
 package testkit
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Pipes are TCP in memory: what Dial opens reaches an http.Server with a handler. It is for
@@ -17,12 +21,38 @@ type Pipes struct {
 }
 
 // ServeHTTP starts an HTTP server of h on pipes, until the test ends.
-func ServeHTTP(t testing.TB, h http.Handler) *Pipes {
+func ServeHTTP(t testing.TB, h http.Handler) *Pipes { return startHTTP(t, &http.Server{Handler: h}) }
+
+func startHTTP(t testing.TB, s *http.Server) *Pipes {
 	p := &Pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	s := &http.Server{Handler: h}
 	go s.Serve(p)
 	t.Cleanup(func() { s.Close() })
 	return p
+}
+
+// EndsSlowClients tests a server that webServer makes of a handler: it uses the handler, closes a connection after
+// 5 s whose first request does not come whole, and after a minute one whose client asks nothing more.
+func EndsSlowClients(t *testing.T, webServer func(http.Handler) *http.Server) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := startHTTP(t, webServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })))
+		for request, want := range map[string]time.Duration{
+			"GET / HTTP/1.1\r\n":                             5 * time.Second,
+			"GET / HTTP/1.1\r\nHost: server.example\r\n\r\n": time.Minute,
+		} {
+			conn := Must(p.Dial(t.Context(), "", ""))
+			conn.SetDeadline(time.Now().Add(time.Hour))
+			begin := time.Now()
+			Must(io.WriteString(conn, request))
+			answer, err := io.ReadAll(conn)
+			if took := time.Since(begin); err != nil || took != want {
+				t.Errorf("after %q the connection ends after %v, %v; want %v", request, took, err, want)
+			}
+			if teapot := bytes.Contains(answer, []byte(" 418 ")); teapot != (want == time.Minute) {
+				t.Errorf("the answer to %q is %q", request, answer)
+			}
+		}
+	})
 }
 
 // Dial opens a connection to the server, whatever the address.
