@@ -120,12 +120,6 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 	return nil
 }
 
-// webServer returns a server that waits neither for a request that does not come whole nor for a client that asks
-// nothing more.
-func webServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-}
-
 // pageHost returns the host for the URL that a browser on this machine opens.
 func pageHost(a net.Addr) string {
 	host, port, _ := net.SplitHostPort(a.String())
@@ -133,6 +127,12 @@ func pageHost(a net.Addr) string {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// webServer returns a server that waits neither for a request that does not come whole nor for a client that asks
+// nothing more.
+func webServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 }
 
 func routes(srv http.Handler, lab *lab) http.Handler {
